@@ -1,0 +1,12 @@
+//! Mail addresses: parsing, comparing, printing (RFC 5321 section 4.1.2, RFC 6531).
+//!
+//! **Invariant:** an [`Address`] holds no control byte, no line end and no unquoted blank, whoever sent it;
+//! what holds one is not an address.
+
+mod domain;
+mod mailbox;
+mod path;
+
+pub use domain::{DomainError, is_literal, normalise};
+pub use mailbox::{Address, AddressError};
+pub use path::{Path, PathError, parse_path};

@@ -1,0 +1,1 @@
+//! The zpost commands and the compatible names.

@@ -1,0 +1,116 @@
+//! The counters of every service: one table of names, one shared memory row for each process.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use sys::SharedCounters;
+
+/// Counters in a row.
+pub const COLUMNS: usize = 32;
+/// Rows in the table: processes that can be counted apart.
+pub const ROWS: usize = 256;
+
+/// Names of each service's counters; the position is the column. Append only: a row outlives an upgrade.
+/// A name that ends in `_now` is a gauge.
+pub const NAMES: &[(&str, &[&str])] = &[
+    ("master", &["connections", "refused_total", "refused_address", "refused_network", "restarts", "sessions_now", "accept_errors"]),
+    (
+        "smtpserver",
+        &[
+            "sessions", "messages", "recipients", "bytes", "rejected_mail", "rejected_rcpt", "rejected_data", "deferred", "aborts",
+            "timeouts", "protocol_errors", "sessions_now", "syncs", "helper_failures", "filtered", "frozen",
+        ],
+    ),
+    ("routermux", &["datagrams", "datagrams_malformed", "files", "questions", "scans", "found_by_scan", "set_aside", "routers_replaced", "waiting_now"]),
+    ("router", &["files", "addresses", "questions", "deferred_files", "errors", "expanded"]),
+    (
+        "scheduler",
+        &[
+            "datagrams", "datagrams_malformed", "messages", "recipients", "delivered", "deferred", "failed", "bounces", "expired",
+            "jobs", "scans", "found_by_scan", "returned_to_router", "messages_now", "recipients_now", "active_now", "agents_now", "destinations_now", "removed",
+        ],
+    ),
+    ("resolver", &["questions", "cache_hits", "asked", "failures", "timeouts", "over_limit", "cached_now"]),
+    ("ratetracker", &["events", "questions", "refused", "entries_now", "evicted"]),
+    ("contentfilter", &["questions", "accepted", "rejected", "frozen", "failures", "restarts"]),
+    ("ta-smtp", &["jobs", "delivered", "deferred", "failed", "connections", "connect_failures", "reused", "bytes", "sessions_now"]),
+    ("ta-mailbox", &["jobs", "delivered", "deferred", "failed", "bytes"]),
+    ("ta-errormail", &["jobs", "bounces", "suppressed", "deferred"]),
+    ("ta-hold", &["jobs", "resubmitted", "waiting"]),
+];
+
+/// The names of a service's counters.
+pub fn names(service: &str) -> &'static [&'static str] {
+    NAMES.iter().find(|(name, _)| *name == service).map_or(&[], |(_, names)| names)
+}
+
+/// This process's row. A name that is not in the table of its service counts nowhere (and fails the unit tests that
+/// use it: see `Counters::column`).
+#[derive(Debug, Clone)]
+pub struct Counters {
+    table: std::sync::Arc<SharedCounters>,
+    row: usize,
+    service: &'static [&'static str],
+}
+
+impl Counters {
+    pub fn create_table() -> io::Result<OwnedFd> {
+        SharedCounters::create(ROWS, COLUMNS)
+    }
+
+    pub fn map(table: &OwnedFd, row: u32, service: &str) -> io::Result<Self> {
+        let table = std::sync::Arc::new(SharedCounters::map(table, ROWS, COLUMNS)?);
+        Ok(Self { table, row: row as usize, service: names(service) })
+    }
+
+    /// A private row, for tests and for programs started without a master.
+    pub fn detached(service: &str) -> io::Result<Self> {
+        Self::map(&Self::create_table()?, 0, service)
+    }
+
+    fn cell(&self, name: &str) -> Option<&AtomicU64> {
+        let column = self.service.iter().position(|n| *n == name);
+        debug_assert!(column.is_some(), "no counter {name}");
+        self.table.row(self.row)?.get(column?)
+    }
+
+    pub fn add(&self, name: &str, amount: u64) {
+        if let Some(cell) = self.cell(name) {
+            cell.fetch_add(amount, Relaxed);
+        }
+    }
+
+    pub fn set(&self, name: &str, value: u64) {
+        if let Some(cell) = self.cell(name) {
+            cell.store(value, Relaxed);
+        }
+    }
+
+    /// Another row of the same table, read by the master for `zpost counters`.
+    pub fn read_row(&self, row: u32, service: &str) -> Vec<(&'static str, u64)> {
+        let Some(cells) = self.table.row(row as usize) else { return Vec::new() };
+        names(service).iter().zip(cells).map(|(name, cell)| (*name, cell.load(Relaxed))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_fits_its_row() {
+        for (service, names) in NAMES {
+            assert!(names.len() <= COLUMNS, "{service}");
+        }
+    }
+
+    #[test]
+    fn rows_are_apart() {
+        let table = Counters::create_table().unwrap();
+        let a = Counters::map(&table, 1, "router").unwrap();
+        let b = Counters::map(&table, 2, "router").unwrap();
+        a.add("files", 3);
+        b.add("files", 4);
+        assert_eq!(a.read_row(2, "router").first(), Some(&("files", 4)));
+    }
+}

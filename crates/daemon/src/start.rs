@@ -1,0 +1,114 @@
+//! The first second of a process: descriptor 0 is the conversation with the master; everything else comes over it.
+
+use crate::{Counters, Signals, log};
+use ipc::master::{Start, ToChild, ToMaster};
+use ipc::{Caller, Channel, ContactPoint};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a child waits for its first frame.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A process that has started: everything it was given.
+#[derive(Debug)]
+pub struct Started {
+    pub service: String,
+    pub index: u16,
+    pub generation: u32,
+    /// For agents: the channel served.
+    pub channel: String,
+    pub settings: Arc<settings::Settings>,
+    /// The conversation with the master. At `RecvError::Closed` exit at once (`EX_ORPHANED`).
+    pub master: Channel<ToMaster, ToChild>,
+    pub contacts: Contacts,
+    pub counters: Counters,
+    pub signals: Signals,
+}
+
+/// The descriptors that came with the start, by name.
+#[derive(Debug, Default)]
+pub struct Contacts(Vec<(String, OwnedFd)>);
+
+impl Contacts {
+    /// Takes one by name, such as `notify` or `jobs`.
+    pub fn take(&mut self, name: &str) -> Option<OwnedFd> {
+        let at = self.0.iter().position(|(n, _)| n == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+    /// The calling end of a subdaemon's contact point; `None` when the suite runs without that subdaemon.
+    pub fn caller(&mut self, subdaemon: &str) -> Option<Caller> {
+        Caller::new(self.take(&format!("contact:{subdaemon}"))?).ok()
+    }
+    /// The answering end of the own contact point.
+    pub fn serve(&mut self) -> Option<ContactPoint> {
+        ContactPoint::new(self.take("serve")?).ok()
+    }
+}
+
+/// Starts a service: blocks signals, takes the first frame, opens log and counters. `Err` is a text for standard error.
+/// The caller sends `ToMaster::Ready` once it is able to work.
+pub fn start(service: &str) -> Result<Started, String> {
+    let signals = Signals::block().map_err(|e| format!("{service}: cannot block signals: {e}"))?;
+    let end = sys::take_standard_input().map_err(|e| format!("{service}: cannot take descriptor 0: {e}"))?;
+    let is_socket = nix::sys::socket::getsockopt(&end, nix::sys::socket::sockopt::SockType);
+    if is_socket != Ok(nix::sys::socket::SockType::SeqPacket) {
+        return Err(format!(
+            "{service}: descriptor 0 is not a conversation with zpost-master. This program is started by zpost-master; run `zpost start`."
+        ));
+    }
+    let mut master = Channel::<ToMaster, ToChild>::new(end).map_err(|e| format!("{service}: {e}"))?;
+    let (frame, descriptors) =
+        master.recv_by(Instant::now() + START_DEADLINE).map_err(|e| format!("{service}: no start from the master: {e}"))?;
+    let ToChild::Start(start) = frame else {
+        return Err(format!("{service}: the master's first frame is not a start"));
+    };
+    if start.service != service {
+        return Err(format!("{service}: the master wants to start {}", start.service));
+    }
+    let (settings, mut contacts) = open(&start, descriptors)?;
+    log::init(service, settings.log.format, settings.log.level, contacts.take("log").map(File::from));
+    let table = contacts.take("counters").ok_or_else(|| format!("{service}: the master sent no counters"))?;
+    let counters = Counters::map(&table, start.counter_row, service).map_err(|e| format!("{service}: counters: {e}"))?;
+    let Start { service, index, generation, channel, .. } = start;
+    Ok(Started { service, index, generation, channel, settings, master, contacts, counters, signals })
+}
+
+impl Started {
+    /// What a `ToChild::Reload` brings: the new settings (also kept in `self`) and the descriptors beside them.
+    pub fn reload(&mut self, start: &Start, descriptors: Vec<OwnedFd>) -> Result<Contacts, String> {
+        let (settings, mut contacts) = open(start, descriptors)?;
+        if let Some(file) = contacts.take("log") {
+            log::reopen(Some(File::from(file)));
+        }
+        self.settings = settings;
+        self.generation = start.generation;
+        Ok(contacts)
+    }
+}
+
+fn open(start: &Start, descriptors: Vec<OwnedFd>) -> Result<(Arc<settings::Settings>, Contacts), String> {
+    if start.names.len() != descriptors.len() {
+        return Err(format!("{}: {} names for {} descriptors", start.service, start.names.len(), descriptors.len()));
+    }
+    let mut contacts = Contacts(start.names.iter().cloned().zip(descriptors).collect());
+    let config = contacts.take("config").ok_or_else(|| format!("{}: the master sent no configuration", start.service))?;
+    let text = read_config(config).map_err(|e| format!("{}: configuration: {e}", start.service))?;
+    let settings = settings::parse(&text, &start.config_path).map_err(|faults| {
+        let first = faults.first().map_or("", |f| f.text.as_str());
+        format!("{}: the master sent a wrong configuration: {first}", start.service)
+    })?;
+    Ok((Arc::new(settings), contacts))
+}
+
+/// Reads by position: the memory file's offset is shared with every other child.
+fn read_config(config: OwnedFd) -> io::Result<String> {
+    use std::os::unix::fs::FileExt;
+    let file = File::from(config);
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut text = vec![0; length];
+    file.read_exact_at(&mut text, 0)?;
+    String::from_utf8(text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}

@@ -1,0 +1,1 @@
+//! Delivery status reports (RFC 3464) composed and read.

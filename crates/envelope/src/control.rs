@@ -1,0 +1,129 @@
+//! The transport control file: one line per recipient with a state byte at a fixed place (ZMailer's tags).
+
+use crate::{BodyType, MessageId, RecipientDsn, Ret};
+use address::Path;
+use serde::{Deserialize, Serialize};
+use status::{Enhanced, Outcome};
+
+/// ZMailer's quad: where one recipient goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Quad {
+    /// `smtp`, `lmtp`, `local`, `error`, `hold`, `discard`, or a channel of the administrator's.
+    pub channel: String,
+    /// Next hop (`example.org`, `[127.0.0.1]:2526`, `unix:/path`), or what the channel takes for it (error: the
+    /// reason; hold: the condition); `-` when the channel needs none.
+    pub host: String,
+    /// The address as the next hop gets it; for `local` the user name or the address as configured.
+    pub user: String,
+    /// Attributes for the agent (`uid=1000`, `home=...`), `-` when none; never blanks.
+    pub attributes: String,
+}
+
+/// The byte at offset 1 of an `r` line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecipientState {
+    /// ` `: to do, or deferred.
+    Queued,
+    /// `h`: held by the administrator.
+    Held,
+    /// `f`: failed, the report is still to be sent.
+    Failing,
+    /// `+`: delivered.
+    Delivered,
+    /// `-`: failed, and reported where a report was due.
+    Failed,
+}
+impl RecipientState {
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Queued => b' ',
+            Self::Held => b'h',
+            Self::Failing => b'f',
+            Self::Delivered => b'+',
+            Self::Failed => b'-',
+        }
+    }
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            b' ' => Some(Self::Queued),
+            b'h' => Some(Self::Held),
+            b'f' => Some(Self::Failing),
+            b'+' => Some(Self::Delivered),
+            b'-' => Some(Self::Failed),
+            _ => None,
+        }
+    }
+    /// Nothing is left to do for the recipient.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Failed)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlRecipient {
+    /// Byte offset of the `r` line in the file: the recipient's identity. Set by the reader, ignored by the writer.
+    pub offset: u32,
+    pub state: RecipientState,
+    pub quad: Quad,
+    /// The recipient address before routing (for reports), when it differs from `quad.user`.
+    pub original: Option<String>,
+    pub dsn: RecipientDsn,
+}
+
+/// The fixed part of a control file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Control {
+    pub id: MessageId,
+    /// Byte offset of the message headers in the message file.
+    pub body_offset: u64,
+    /// Bytes of the message file from `body_offset` on.
+    pub size: u64,
+    /// Unix milliseconds.
+    pub arrived: u64,
+    pub sender: Path,
+    /// Where failures are reported when not to the sender (list owner).
+    pub error_address: Option<Path>,
+    pub bodytype: BodyType,
+    pub smtputf8: bool,
+    pub envid: Option<String>,
+    pub ret: Option<Ret>,
+    /// Message-ID of the headers, for the log.
+    pub message_id: Option<String>,
+    pub recipients: Vec<ControlRecipient>,
+}
+
+/// One `d` line: what happened to a recipient at some time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// The `offset` of the recipient.
+    pub recipient: u32,
+    /// Unix seconds.
+    pub time: u64,
+    pub outcome: Outcome,
+    /// Attempts so far, this one included.
+    pub attempts: u32,
+    /// Unix seconds of the next attempt; 0 when none is planned.
+    pub next_attempt: u64,
+    pub status: Enhanced,
+    /// The server that answered, `-` when none.
+    pub remote: String,
+    /// Escaped: no control bytes, at most 512 bytes.
+    pub text: String,
+}
+/// What a control file says: its fixed part, and the diagnostics appended since (a torn last line is left out).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    pub control: Control,
+    pub diagnostics: Vec<Diagnostic>,
+}
+/// Why a control file is not valid: the message goes back to `router/` (state S4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlError {
+    pub line: usize,
+    pub reason: String,
+}
+pub fn parse_control(bytes: &[u8]) -> Result<Parsed, ControlError> { let _ = bytes; todo!() }
+/// Appends the whole fixed part, checksum included.
+pub fn write_control(control: &Control, out: &mut Vec<u8>) { let _ = (control, out); todo!() }
+/// Appends one `d` line, LF included.
+pub fn diagnostic_line(diagnostic: &Diagnostic, out: &mut Vec<u8>) { let _ = (diagnostic, out); todo!() }

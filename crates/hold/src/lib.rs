@@ -1,0 +1,1 @@
+//! The hold transport agent.

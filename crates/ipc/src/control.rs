@@ -1,0 +1,144 @@
+//! `zpost` commands: a SOCK_SEQPACKET connection to `<run>/control`. The master answers what is its own and passes the
+//! connection on to the process that knows the rest. One request a connection; replies until `End` or `Refused`.
+
+use crate::channel::Frame;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    // The master's.
+    Status,
+    /// `now`: without draining.
+    Stop { now: bool },
+    Reload,
+    Upgrade,
+    Freeze,
+    Thaw,
+    Counters,
+    // The scheduler's.
+    Queue(Selection),
+    /// One line per destination (`mailq -Q`).
+    Destinations,
+    Change { action: Action, selection: Selection, dry_run: bool },
+    // The routermux's.
+    Route { address: String, sender: String },
+}
+
+/// What to do with queued messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    Retry,
+    Hold,
+    Release,
+    /// Bounce now.
+    Expire,
+    Delete,
+}
+
+/// Which messages; all given conditions must hold. Addresses compare without case; `domain` of the recipient.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Selection {
+    pub ids: Vec<String>,
+    pub sender: Option<String>,
+    pub recipient: Option<String>,
+    pub domain: Option<String>,
+    pub channel: Option<String>,
+    pub host: Option<String>,
+    /// queued, active, deferred, held
+    pub state: Option<String>,
+    /// Seconds.
+    pub older: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done, with a line for the operator (may be empty).
+    Done(String),
+    /// Not done: a sysexits code, whose fault it is and what to do.
+    Refused { code: u8, reason: String },
+    Status(Status),
+    /// service, index, name, value
+    Counters(Vec<(String, u16, String, u64)>),
+    Message(QueuedMessage),
+    Destination(QueuedDestination),
+    /// A message (and how many of its recipients) that a change touched or would touch.
+    Touched { id: String, recipients: u32 },
+    Routed(crate::routing::Answer),
+    /// The last frame of an answer of several.
+    End,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub generation: u32,
+    pub uptime_seconds: u64,
+    pub frozen: bool,
+    pub sessions: u32,
+    pub listeners: Vec<String>,
+    pub processes: Vec<ProcessStatus>,
+    /// Empty when healthy.
+    pub troubles: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    pub service: String,
+    pub index: u16,
+    pub pid: u32,
+    /// starting, ready, draining, waiting (to be restarted)
+    pub state: String,
+    pub restarts: u32,
+    pub sessions: u32,
+    /// Why it ended the last time, empty when it never did.
+    pub last_end: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct QueuedMessage {
+    pub id: String,
+    pub sender: String,
+    pub size: u64,
+    /// Unix milliseconds.
+    pub arrived: u64,
+    pub state: String,
+    pub recipients: Vec<QueuedRecipient>,
+    /// True when more recipients of the same message follow in the next `Message` frame.
+    pub more: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct QueuedRecipient {
+    pub address: String,
+    pub channel: String,
+    pub host: String,
+    /// queued | active | deferred | held | delivered | failed
+    pub state: String,
+    pub attempts: u32,
+    /// Unix seconds, 0 when none is planned.
+    pub next_attempt: u64,
+    pub last: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct QueuedDestination {
+    pub channel: String,
+    pub host: String,
+    pub queued: u64,
+    pub active: u64,
+    pub deferred: u64,
+    pub held: u64,
+    /// Jobs allowed at once now.
+    pub concurrency: u32,
+    /// Unix seconds of the next attempt to a dead destination, else 0.
+    pub next_attempt: u64,
+    pub last: String,
+}
+
+impl Frame for Request {
+    const PROTOCOL: u8 = 0x70;
+}
+impl Frame for Reply {
+    const PROTOCOL: u8 = 0x71;
+}

@@ -1,0 +1,67 @@
+//! Routing: questions of sessions to the routermux, and the routermux with its routers.
+
+use crate::channel::Frame;
+use envelope::Quad;
+use serde::{Deserialize, Serialize};
+use status::Reply;
+
+/// A question of a session or a command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ask {
+    pub number: u64,
+    pub question: Question,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// RCPT: would this recipient be taken?
+    Verify { address: String, sender: String },
+    /// `zpost route`: where does it go, and why?
+    Explain { address: String, sender: String },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Told {
+    pub number: u64,
+    pub answer: Answer,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Answer {
+    /// The recipient goes to these places (more than one after alias expansion; at most 100 are listed).
+    Routed { quads: Vec<Quad>, steps: Vec<String> },
+    /// The reply a client gets for it (5xx unknown user, 4xx table trouble).
+    Refused { reply: Reply, steps: Vec<String> },
+}
+
+/// From the routermux to a router.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToRouter {
+    /// Route these files of `router/`, in order.
+    Files(Vec<String>),
+    /// Answer this; `number` is the routermux's.
+    Ask(Ask),
+}
+
+/// From a router.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromRouter {
+    /// Begins with this file now: if the router dies, this is the one to suspect.
+    Begun(String),
+    /// These files are done (moved to `queue/`, `deferred/`, or gone), with the addresses routed so far in this life.
+    Done { files: Vec<String>, addresses: u64 },
+    Told(Told),
+}
+
+impl Frame for Ask {
+    const PROTOCOL: u8 = 0x60;
+}
+impl Frame for Told {
+    const PROTOCOL: u8 = 0x61;
+}
+impl Frame for ToRouter {
+    const PROTOCOL: u8 = 0x62;
+}
+impl Frame for FromRouter {
+    const PROTOCOL: u8 = 0x63;
+}

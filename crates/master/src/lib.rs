@@ -1,0 +1,1 @@
+//! The supervisor: binds, accepts, passes descriptors, spawns, restarts.

@@ -1,0 +1,1 @@
+//! Counts by client address and network.

@@ -1,0 +1,1 @@
+//! The DNS cache of the suite.

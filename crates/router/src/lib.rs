@@ -1,0 +1,1 @@
+//! Routes messages and answers questions.

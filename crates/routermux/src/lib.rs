@@ -1,0 +1,1 @@
+//! Feeds the router farm.

@@ -1,0 +1,1 @@
+//! Knows every waiting recipient and feeds the transport agents.

@@ -1,0 +1,1 @@
+//! SMTP and LMTP as state machines, both ends; no I/O.

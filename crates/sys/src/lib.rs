@@ -1,0 +1,14 @@
+//! The only crate with `unsafe` code: descriptors over sockets, shared mappings, spawning with another user's
+//! rights, and two Linux calls that no safe crate offers.
+//!
+//! **Invariant:** every `unsafe` block carries a SAFETY note, and no function here is unsafe to call.
+
+mod counters;
+mod descriptors;
+mod file;
+mod spawn;
+
+pub use counters::SharedCounters;
+pub use descriptors::{MAX_DESCRIPTORS, receive, send, take_standard_input};
+pub use file::{read_at_no_wait, start_writeback};
+pub use spawn::{Identity, spawn};
