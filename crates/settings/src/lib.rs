@@ -1,11 +1,28 @@
-//! Every parameter of the suite once: name, type, default, documentation (the table in `table.rs`), and the typed
+//! Every parameter of the suite once: name, type, default, documentation (the table in `table`), and the typed
 //! [`Settings`] that the programs use.
 //!
 //! **Invariant:** parameter names and defaults exist nowhere else; a configuration with any error yields no settings.
 
+mod build;
+mod checks;
+mod effective;
+mod nearest;
+mod network;
+mod place;
+mod queries;
+mod reference;
+mod sheet;
+mod table;
 mod typed;
+mod units;
+mod value;
 
+pub use checks::CHANNELS;
+pub use effective::{Effective, effective};
+pub use queries::domain_matches;
+pub use reference::mdoc;
 pub use typed::*;
+pub use units::duration;
 
 /// One thing wrong with a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,5 +33,31 @@ pub struct Fault {
     /// Says what is wrong, whose fault, and the nearest known key where a key is unknown.
     pub text: String,
 }
-/// Reads and checks a configuration text; all faults at once. `path` is for messages only. No I/O.
-pub fn parse(text: &str, path: &str) -> Result<Settings, Vec<Fault>> { let _ = (text, path); todo!() }
+
+impl Fault {
+    /// `file:line:column: text`, as compilers print it, so that editors find the place.
+    pub fn display(&self, path: &str) -> String {
+        match self.line {
+            0 => format!("{path}: {}", self.text),
+            line => format!("{path}:{line}:{}: {}", self.column, self.text),
+        }
+    }
+}
+
+/// Reads and checks a configuration text; all faults at once, in the order of the file. `path` is the caller's name
+/// for it, used nowhere but in messages (see [`Fault::display`]). No I/O.
+pub fn parse(text: &str, path: &str) -> Result<Settings, Vec<Fault>> {
+    let _ = path;
+    checked(text).map(|sheet| build::build(&sheet))
+}
+
+/// A sheet without faults.
+fn checked(text: &str) -> Result<sheet::Sheet, Vec<Fault>> {
+    let mut sheet = sheet::Sheet::read(text);
+    checks::check(&mut sheet);
+    if sheet.faults.is_empty() { Ok(sheet) } else { Err(sheet.faults) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

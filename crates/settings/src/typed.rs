@@ -76,9 +76,6 @@ pub struct Network {
     pub address: std::net::IpAddr,
     pub prefix: u8,
 }
-impl Network {
-    pub fn contains(&self, address: std::net::IpAddr) -> bool { let _ = address; todo!() }
-}
 
 /// `[relay]`
 #[derive(Debug, Clone, PartialEq)]
@@ -305,6 +302,8 @@ pub struct Queue {
     pub public_age: Duration,
     /// I/O threads. Default 4.
     pub io_threads: u16,
+    /// Channels of the administrator's own, served by agents that register from outside. Default: none.
+    pub channels: Vec<String>,
 }
 
 /// `[client]`: ta-smtp (timeouts: RFC 5321 section 4.5.3.2).

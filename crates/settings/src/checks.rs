@@ -1,0 +1,163 @@
+//! Faults that one parameter alone does not show.
+
+use crate::nearest::nearest;
+use crate::sheet::{Group, Sheet};
+use crate::value::Value;
+use crate::{Bind, Fault};
+use std::net::IpAddr;
+
+/// Channels that the suite serves itself.
+pub const CHANNELS: [&str; 6] = ["smtp", "lmtp", "local", "error", "hold", "discard"];
+
+/// Looks at values together; each fault at the place of the value that is to be changed.
+pub fn check(sheet: &mut Sheet) {
+    let mut faults = Vec::new();
+    listeners(sheet.groups("listener"), &mut faults);
+    let own = own_channels(sheet, &mut faults);
+    for route in sheet.groups("route") {
+        check_route(route, &own, &mut faults);
+    }
+    for group in sheet.groups("local") {
+        local(group, &mut faults);
+    }
+    for (section, less, more) in [
+        ("queue", "concurrency_first", "concurrency_most"),
+        ("queue", "retry_first", "retry_longest"),
+        ("processes", "restart_first", "restart_longest"),
+    ] {
+        ordered(sheet, section, less, more, &mut faults);
+    }
+    sheet.faults.append(&mut faults);
+    sheet.faults.sort_by(|a, b| (a.line, a.column, &a.text).cmp(&(b.line, b.column, &b.text)));
+}
+
+fn text<'g>(group: &'g Group, key: &str) -> Option<&'g str> {
+    match group.entry(key).map(|e| &e.value) {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// A fault at the value of `key`, or where its section begins.
+fn at(group: &Group, key: &str, text: String) -> Fault {
+    let (line, column) = group.entry(key).filter(|e| e.line > 0).map_or((group.line, group.column), |e| (e.line, e.column));
+    Fault { line, column, text }
+}
+
+fn listeners(groups: &[Group], faults: &mut Vec<Fault>) {
+    let mut seen: Vec<(&Bind, usize)> = Vec::new();
+    for group in groups {
+        if text(group, "kind") == Some("submissions") {
+            faults.push(at(
+                group,
+                "kind",
+                "listener.kind: submissions needs TLS, which is not in this version; use submission on a trusted network".to_owned(),
+            ));
+        }
+        let Some((Value::Bind(bind), line)) = group.entry("bind").map(|e| (&e.value, e.line)) else { continue };
+        if let Bind::Tcp(address) = bind
+            && address.port() == 0
+        {
+            faults.push(at(group, "bind", "listener.bind: port 0 would be another one at each start; give the port".to_owned()));
+        }
+        if let Some((_, first)) = seen.iter().find(|(b, _)| *b == bind) {
+            faults.push(at(group, "bind", format!("listener.bind: the listener of line {first} has this address already")));
+        }
+        seen.push((bind, line));
+    }
+}
+
+fn own_channels(sheet: &Sheet, faults: &mut Vec<Fault>) -> Vec<String> {
+    let Some(queue) = sheet.groups("queue").first() else { return Vec::new() };
+    let Some(Value::Texts(names)) = queue.entry("channels").map(|e| &e.value) else { return Vec::new() };
+    for name in names {
+        let safe = !name.is_empty() && name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !safe || name == "pipe" || CHANNELS.contains(&name.as_str()) {
+            faults.push(at(
+                queue,
+                "channels",
+                format!("queue.channels: `{name}` is a channel of the suite, or not made of a-z, 0-9 and -"),
+            ));
+        }
+    }
+    names.clone()
+}
+
+fn check_route(route: &Group, own: &[String], faults: &mut Vec<Fault>) {
+    let Some(channel) = text(route, "channel") else { return };
+    let host = text(route, "host").unwrap_or("-");
+    let absent = host == "-" || host.is_empty();
+    match channel {
+        "pipe" => faults.push(at(route, "channel", "route.channel: channel pipe is not available in this version".to_owned())),
+        "lmtp" if absent => faults.push(at(route, "host", "route.host must be given for channel lmtp: unix:/path or host:port".to_owned())),
+        "smtp" | "lmtp" if !absent => {
+            if let Err(reason) = next_hop(host, channel == "lmtp") {
+                faults.push(at(route, "host", format!("route.host: {reason}")));
+            }
+        }
+        known if CHANNELS.contains(&known) || own.iter().any(|c| c == known) => {}
+        unknown => {
+            let hint = nearest(unknown, CHANNELS.into_iter()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+            let text =
+                format!("route.channel: unknown channel `{unknown}`{hint} Known: {}, and those in queue.channels", CHANNELS.join(", "));
+            faults.push(at(route, "channel", text));
+        }
+    }
+}
+
+/// `example.org[:port]`, `[literal or name][:port]`, a bare address with or without a port, `unix:/path`.
+fn next_hop(host: &str, lmtp: bool) -> Result<(), String> {
+    if let Some(path) = host.strip_prefix("unix:") {
+        return match (lmtp, path.starts_with('/') && path.len() <= 107) {
+            (true, true) => Ok(()),
+            (true, false) => Err("unix: needs an absolute path of at most 107 bytes".to_owned()),
+            (false, _) => Err("unix: is for channel lmtp".to_owned()),
+        };
+    }
+    if host.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((inner, rest)) => (inner, rest.strip_prefix(':').or(if rest.is_empty() { None } else { Some("?") })),
+        None => host.rsplit_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+    };
+    if port.is_some_and(|p| p.parse::<u16>().map_or(true, |n| n == 0)) {
+        return Err(format!("`{host}`: what follows the colon is no port"));
+    }
+    let tagged = name.strip_prefix("IPv6:").unwrap_or(name);
+    if tagged.parse::<IpAddr>().is_ok() || (!name.is_empty() && address::normalise(name).is_ok_and(|n| !n.starts_with('['))) {
+        return Ok(());
+    }
+    Err(format!("`{host}` is no next hop such as mx.example.org, [10.0.0.1]:2525 or unix:/path"))
+}
+
+fn local(group: &Group, faults: &mut Vec<Fault>) {
+    let lmtp = text(group, "lmtp").unwrap_or("");
+    if text(group, "delivery") == Some("lmtp") && lmtp.is_empty() {
+        faults.push(at(group, "delivery", "local.lmtp must be given for delivery = \"lmtp\": unix:/path or host:port".to_owned()));
+    }
+    if !lmtp.is_empty()
+        && let Err(reason) = next_hop(lmtp, true)
+    {
+        faults.push(at(group, "lmtp", format!("local.lmtp: {reason}")));
+    }
+    if text(group, "detail").is_some_and(|d| d.contains(|c: char| c == '@' || c.is_ascii_alphanumeric() || !c.is_ascii_graphic())) {
+        faults.push(at(group, "detail", "local.detail: letters, digits, blanks and @ cannot begin a detail".to_owned()));
+    }
+}
+
+/// `less` must not be greater than `more`; the fault stands at the one that the administrator wrote.
+fn ordered(sheet: &Sheet, section: &str, less: &str, more: &str, faults: &mut Vec<Fault>) {
+    let Some(group) = sheet.groups(section).first() else { return };
+    let amount = |key: &str| match group.entry(key).map(|e| &e.value) {
+        Some(Value::Integer(n)) => Some(u128::from(*n)),
+        Some(Value::Duration(d)) => Some(d.as_millis()),
+        _ => None,
+    };
+    if let (Some(a), Some(b)) = (amount(less), amount(more))
+        && a > b
+    {
+        let key = if group.entry(less).is_some_and(|e| e.line > 0) { less } else { more };
+        faults.push(at(group, key, format!("{section}.{less} is greater than {section}.{more}")));
+    }
+}

@@ -1,0 +1,129 @@
+//! The one table of parameters: section, key, type, default, documentation.
+
+mod places;
+mod running;
+mod serving;
+
+/// What a parameter's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    Text,
+    /// One line of printable text that may go on the wire.
+    Line,
+    /// An absolute path, or empty where the default is.
+    Path,
+    /// A path pattern with `%u %d %h %%`.
+    Pattern,
+    /// `5m`, `10 s`, `1h30m`, or seconds as an integer; the bounds are milliseconds.
+    Duration {
+        min: u64,
+        max: u64,
+    },
+    /// `50MiB`, `64k`, or bytes as an integer.
+    Size {
+        min: u64,
+        max: u64,
+    },
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    /// A decimal number.
+    Number {
+        min: f64,
+        max: f64,
+    },
+    Bool,
+    Choice(&'static [&'static str]),
+    /// A fully qualified host name.
+    Host,
+    /// `example.org`, `.suffix` or `*`.
+    Domain,
+    /// `127.0.0.1:25`, `[::1]:25` or `unix:/path`.
+    Bind,
+    /// `passwd`, `any` or the path of a table.
+    Users,
+    Texts,
+    Paths,
+    /// Domains or `.suffix`.
+    Domains,
+    Networks,
+    /// `address:port`; a bare address means port 53.
+    Servers,
+    /// A table of texts.
+    Map,
+}
+
+/// One parameter.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    pub section: &'static str,
+    pub key: &'static str,
+    pub kind: Kind,
+    /// As an administrator would write it (lists with commas between); `None`: must be given.
+    pub default: Option<&'static str>,
+    pub doc: &'static str,
+}
+
+/// One section.
+#[derive(Debug, Clone, Copy)]
+pub struct Section {
+    pub name: &'static str,
+    /// Written `[[name]]` and allowed more than once.
+    pub repeated: bool,
+    pub doc: &'static str,
+}
+
+const fn section(name: &'static str, repeated: bool, doc: &'static str) -> Section {
+    Section { name, repeated, doc }
+}
+
+/// All sections in the order of the manual page.
+pub const SECTIONS: &[Section] = &[
+    section("paths", false, "Where the suite keeps its files."),
+    section("identity", false, "Who this host is on the network."),
+    section("listener", true, "A socket that clients connect to. Give one section for each."),
+    section("relay", false, "Who may send mail through this host to other hosts. Nobody by default."),
+    section("route", true, "Where mail for a domain goes. The first match wins; what no route names goes by MX through channel smtp."),
+    section("local", false, "Mail that is delivered on this host."),
+    section("dns", false, "Name resolution."),
+    section("server", false, "The SMTP server."),
+    section("connections", false, "Connections at a time; one more is greeted with 421."),
+    section("rates", false, "Limits in a sliding window of time. 0 counts without limiting."),
+    section("filter", false, "A program that judges the content of every message before it is accepted."),
+    section("processes", false, "How many processes there are and how long they live."),
+    section("queue", false, "Retry, expiry and concurrency."),
+    section("client", false, "The SMTP and LMTP client."),
+    section("bounce", false, "Failure reports."),
+    section("log", false, "What is logged, how and where to."),
+    section("users", false, "Who each process runs as when the suite is started as root; ignored otherwise."),
+];
+
+/// Every parameter, section by section.
+pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
+    places::TABLE.iter().chain(serving::TABLE).chain(running::TABLE)
+}
+
+pub fn parameter(section: &str, key: &str) -> Option<&'static Parameter> {
+    parameters().find(|p| p.section == section && p.key == key)
+}
+
+const fn required(section: &'static str, key: &'static str, kind: Kind, doc: &'static str) -> Parameter {
+    Parameter { section, key, kind, default: None, doc }
+}
+
+const fn optional(section: &'static str, key: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Parameter {
+    Parameter { section, key, kind, default: Some(default), doc }
+}
+
+const fn count(min: u64, max: u64) -> Kind {
+    Kind::Integer { min, max }
+}
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A timeout: never 0, which would fail every session, and never longer than a day.
+const TIMEOUT: Kind = Kind::Duration { min: 100, max: DAY };
