@@ -1,33 +1,209 @@
 //! Acceptance: S1 to S2.
+//!
+//! The steps, and why each is where it is:
+//! 1. `openat public/<id>` O_EXCL. Not in `router/`: routers must never see a message before all of it is there.
+//! 2. `flock`. Recovery adopts complete files of `public/`; the lock tells it that a living process still has this one
+//!    (it may wait for its fsync or its content filter) and goes away by itself with that process.
+//! 3. `write`: the length line first, with the size of the whole file, so that a file cut short shows it.
+//! 4. `fsync`, not fdatasync: fdatasync may leave out metadata that reading the data does not need, and the new name
+//!    is such metadata. Fsync of a new file commits the journal transaction that holds its inode and its name.
+//! 5. `renameat2 router/<id>`, never replacing. From here on routers work on it.
+//! 6. Only now may the caller say 250.
+//!
+//! The folders are not synced. A power cut after step 5 brings back the old name or the new one, never none, since
+//! the rename is one journal entry; under the old name the file is complete by its length line and is adopted
+//! (`recovery`). So one sync a message is enough. Six system calls: openat, flock, write, fsync, renameat2, close.
+
 use crate::Spool;
-use envelope::{Envelope, MessageId};
-use std::io;
+use crate::fault;
+use crate::folder::{Folder, MESSAGE_MODE};
+use envelope::{Envelope, IdSource, LENGTH_FIELD, MessageId, write_envelope};
+use std::collections::hash_map::RandomState;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Content up to this size is copied beside the envelope, so that one write takes all; more gets a write of its own.
+const ONE_WRITE: usize = 256 * 1024;
+/// A draft's buffer: what it holds of a large message at most (and twice that for a moment).
+const BUFFER: usize = 64 * 1024;
+/// Digits of the length line.
+const LENGTH_DIGITS: usize = 20;
 
 /// Makes drafts; one for each thread (holds the id source).
 #[derive(Debug)]
-pub struct Submitter { _todo: () }
+pub struct Submitter {
+    spool: Arc<Spool>,
+    ids: IdSource,
+    buffer: Vec<u8>,
+}
 /// A message file being written in `public/` (S1). Dropping it without commit removes it.
 #[derive(Debug)]
-pub struct Draft { _todo: () }
+pub struct Draft {
+    spool: Arc<Spool>,
+    id: MessageId,
+    file: File,
+    /// What is not written yet.
+    buffer: Vec<u8>,
+    /// Bytes in the file.
+    written: u64,
+    /// The length line is right already.
+    length_known: bool,
+    committed: bool,
+}
 
 impl Submitter {
-    pub fn new(spool: std::sync::Arc<Spool>) -> Self { let _ = spool; todo!() }
+    pub fn new(spool: Arc<Spool>) -> Self {
+        let seed = RandomState::new().build_hasher().finish();
+        let folded = u32::try_from((seed ^ (seed >> 32)) & u64::from(u32::MAX)).unwrap_or(0);
+        Self { spool, ids: IdSource::new(folded ^ std::process::id().rotate_left(16)), buffer: Vec::new() }
+    }
     /// An id for a message to come (its Received line needs it before the file exists).
-    pub fn next_id(&mut self) -> MessageId { todo!() }
+    pub fn next_id(&mut self) -> MessageId {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros());
+        self.ids.next(u64::try_from(now).unwrap_or(u64::MAX))
+    }
     /// Creates `public/<id>` and writes the envelope. The length line is filled in at the end.
-    pub fn draft(&mut self, id: MessageId, envelope: &Envelope) -> io::Result<Draft> { let _ = (id, envelope); todo!() }
+    pub fn draft(&mut self, id: MessageId, envelope: &Envelope) -> io::Result<Draft> {
+        let mut draft = self.create(id)?;
+        begin(envelope, &mut draft.buffer);
+        Ok(draft)
+    }
     /// The whole of a small message at once: create, one write, one sync, rename. `content` = headers and body.
     /// After Ok the message is durable and named in `router/`.
-    pub fn submit(&mut self, id: MessageId, envelope: &Envelope, content: &[u8]) -> io::Result<()> { let _ = (id, envelope, content); todo!() }
+    pub fn submit(&mut self, id: MessageId, envelope: &Envelope, content: &[u8]) -> io::Result<()> {
+        self.stage(id, envelope, content)?.commit().map(|_| ())
+    }
     /// `submit` in two steps, for a content filter between them: the complete, not yet synced file.
-    pub fn stage(&mut self, id: MessageId, envelope: &Envelope, content: &[u8]) -> io::Result<Draft> { let _ = (id, envelope, content); todo!() }
+    pub fn stage(&mut self, id: MessageId, envelope: &Envelope, content: &[u8]) -> io::Result<Draft> {
+        let mut draft = self.create(id)?;
+        self.buffer.clear();
+        begin(envelope, &mut self.buffer);
+        let length = self.buffer.len().saturating_add(content.len());
+        put_length(&mut self.buffer, length as u64);
+        if content.len() <= ONE_WRITE {
+            self.buffer.extend_from_slice(content);
+            draft.put(&self.buffer)?;
+        } else {
+            draft.put(&self.buffer)?;
+            draft.put(content)?;
+        }
+        draft.length_known = true;
+        // A message to thousands of recipients must not leave every thread with a buffer of that size.
+        self.buffer.shrink_to(ONE_WRITE.saturating_mul(2));
+        Ok(draft)
+    }
+    fn create(&mut self, id: MessageId) -> io::Result<Draft> {
+        fault::point()?;
+        let file = self.spool.create_file(Folder::Public, id.as_str(), MESSAGE_MODE)?;
+        let draft =
+            Draft { spool: Arc::clone(&self.spool), id, file, buffer: Vec::new(), written: 0, length_known: false, committed: false };
+        draft.file.try_lock().map_err(|e| io::Error::other(e.to_string()))?;
+        fault::point()?;
+        Ok(draft)
+    }
 }
+
+/// The length line (zeros for now) and the envelope.
+fn begin(envelope: &Envelope, out: &mut Vec<u8>) {
+    if envelope.length.is_none() {
+        out.extend_from_slice(LENGTH_FIELD.as_bytes());
+        out.extend_from_slice(b" 00000000000000000000\n");
+    }
+    write_envelope(envelope, out);
+}
+/// Where the digits of the length line stand.
+const DIGITS_AT: usize = LENGTH_FIELD.len() + 1;
+fn put_length(file: &mut [u8], length: u64) {
+    if let Some(place) = file.get_mut(DIGITS_AT..DIGITS_AT + LENGTH_DIGITS) {
+        place.copy_from_slice(&digits(length));
+    }
+}
+fn digits(length: u64) -> [u8; LENGTH_DIGITS] {
+    let mut text = String::with_capacity(LENGTH_DIGITS);
+    let _ = write!(text, "{length:0LENGTH_DIGITS$}");
+    text.as_bytes().try_into().unwrap_or([b'0'; LENGTH_DIGITS])
+}
+
 impl Draft {
-    pub fn id(&self) -> MessageId { todo!() }
-    /// Appends headers or body (LF line ends).
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> { let _ = bytes; todo!() }
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+    /// Appends headers or body (LF line ends). Not after [`Submitter::stage`]: the length stands there already.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.length_known {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        if self.buffer.len().saturating_add(bytes.len()) >= BUFFER {
+            self.flush()?;
+            if bytes.len() >= BUFFER {
+                return self.put(bytes);
+            }
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
     /// Fills in the length, syncs, renames into `router/`. After Ok: durable (S2).
-    pub fn commit(self) -> io::Result<MessageId> { todo!() }
+    pub fn commit(mut self) -> io::Result<MessageId> {
+        self.settle(Folder::Router)?;
+        Ok(self.id)
+    }
     /// Fills in the length, syncs, renames into `freezer/` and writes `freezer/<id>.reason`.
-    pub fn freeze(self, reason: &str) -> io::Result<MessageId> { let _ = reason; todo!() }
+    pub fn freeze(mut self, reason: &str) -> io::Result<MessageId> {
+        self.settle(Folder::Freezer)?;
+        self.spool.write_reason(Folder::Freezer, self.id.as_str(), reason);
+        Ok(self.id)
+    }
+    fn settle(&mut self, target: Folder) -> io::Result<()> {
+        self.complete()?;
+        fault::point()?;
+        self.file.sync_all()?;
+        fault::point()?;
+        self.spool.move_message(Folder::Public, self.id.as_str(), target, self.id.as_str())?;
+        self.committed = true;
+        fault::point()
+    }
+    /// All bytes are in the file, and the length line says how many.
+    fn complete(&mut self) -> io::Result<()> {
+        if self.length_known {
+            return Ok(());
+        }
+        let length = self.written.saturating_add(self.buffer.len() as u64);
+        if self.written == 0 {
+            put_length(&mut self.buffer, length);
+            self.flush()?;
+        } else {
+            // Last: until here the file says it is 0 bytes long, so it is nowhere taken for complete.
+            self.flush()?;
+            fault::point()?;
+            self.file.write_all_at(&digits(length), DIGITS_AT as u64)?;
+        }
+        self.length_known = true;
+        Ok(())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let put = self.put(&buffer);
+        self.buffer = buffer;
+        self.buffer.clear();
+        put
+    }
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        fault::point()?;
+        self.file.write_all(bytes)?;
+        self.written = self.written.saturating_add(bytes.len() as u64);
+        fault::point()
+    }
+}
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.committed && !fault::crashed() {
+            // Left-overs are harmless: recovery removes them once they are old.
+            let _ = self.spool.remove_file(Folder::Public, self.id.as_str());
+        }
+    }
 }

@@ -1,11 +1,27 @@
 //! Folders of the postoffice, their modes, and the hash folders 00..3f.
-use std::io;
-use std::path::Path;
+
+use crate::folder::{Folder, HASH_FOLDERS};
 use envelope::MessageId;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat, mkdirat, umask};
+use nix::unistd::{Gid, Uid, fchownat};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 
 /// An open postoffice: folder descriptors, so that every later call is relative to them (openat, renameat).
 #[derive(Debug)]
-pub struct Spool { _todo: () }
+pub struct Spool {
+    path: PathBuf,
+    root: OwnedFd,
+    /// In the order of [`Folder::ALL`]; opened on first use, so that a process needs no right to folders it never uses.
+    folders: [OnceLock<OwnedFd>; 6],
+    /// Names that a scan of `router/` left out.
+    pub(crate) unsafe_names: AtomicU64,
+}
 /// Who owns the folders when made by root; `None` fields leave what is there.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Owners {
@@ -18,14 +34,107 @@ pub struct Owners {
 }
 /// What `Spool::create` made or mended.
 #[derive(Debug, Default)]
-pub struct Layout { pub made: Vec<String> }
+pub struct Layout {
+    pub made: Vec<String>,
+}
+
+/// New files of the spool are for their user and the group only. Group rights must survive, or a scheduler that runs as
+/// another user than the router could not mark its control files; hence a mask of our own instead of the inherited one.
+const MASK: Mode = Mode::from_bits_truncate(0o007);
+/// O_PATH needs only the right to pass, not to list: submitters have no more on `public/`.
+const FOLDER_FLAGS: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
 impl Spool {
     /// Makes what is missing (public router queue/00..3f transport/00..3f deferred freezer) and sets modes.
-    pub fn create(root: &Path, owners: &Owners) -> io::Result<Layout> { let _ = (root, owners); todo!() }
+    ///
+    /// One user for everything: all folders 0700. A group of the spool (`gid`): 02770, set-group-id so that files of
+    /// all the suite's users belong to it. With `submit_gid`, `public/` and `router/` are 03730 of that group: its
+    /// members can drop files but not list, and (sticky) not touch each other's. Only the owner of `router/` may then move
+    /// others' files on, so routers run as `uid`; the suite's own users have to be in that group.
+    pub fn create(root: &Path, owners: &Owners) -> io::Result<Layout> {
+        umask(MASK);
+        let mut layout = Layout::default();
+        if !root.is_dir() {
+            std::fs::create_dir_all(root)?;
+            layout.made.push(root.display().to_string());
+            let open_root = if owners.uid.is_some() || owners.gid.is_some() { 0o755 } else { 0o700 };
+            std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(open_root))?;
+        }
+        let base = open(root, FOLDER_FLAGS, Mode::empty())?;
+        let inner = if owners.gid.is_some() { 0o2770 } else { 0o700 };
+        for folder in Folder::ALL {
+            let (mode, gid) = match (folder, owners.submit_gid) {
+                (Folder::Public | Folder::Router, Some(gid)) => (0o3730, Some(gid)),
+                _ => (inner, owners.gid),
+            };
+            mend(base.as_fd(), folder.name(), mode, owners.uid, gid, &mut layout)?;
+            if matches!(folder, Folder::Queue | Folder::Transport) {
+                for hash in 0..HASH_FOLDERS {
+                    let name = format!("{}/{hash:02x}", folder.name());
+                    mend(base.as_fd(), &name, inner, owners.uid, owners.gid, &mut layout)?;
+                }
+            }
+        }
+        Ok(layout)
+    }
+
     /// Opens what exists. Does not need rights to folders that the caller never uses (they are opened on first use).
-    pub fn open(root: &Path) -> io::Result<Self> { let _ = root; todo!() }
-    /// Free bytes and free inodes of the filesystem.
-    pub fn free(&self) -> io::Result<(u64, u64)> { todo!() }
+    /// Sets the process's file mode mask to 007: see [`Spool::create`].
+    pub fn open(root: &Path) -> io::Result<Self> {
+        umask(MASK);
+        Ok(Self {
+            path: root.to_owned(),
+            root: open(root, FOLDER_FLAGS, Mode::empty())?,
+            folders: [const { OnceLock::new() }; 6],
+            unsafe_names: AtomicU64::new(0),
+        })
+    }
+
+    /// Free bytes and free inodes of the filesystem, as an ordinary user may use them.
+    pub fn free(&self) -> io::Result<(u64, u64)> {
+        let status = nix::sys::statvfs::fstatvfs(&self.root)?;
+        // Filesystems without a fixed number of inodes (btrfs) say 0 of 0.
+        let inodes = if status.files() == 0 { u64::MAX } else { status.files_available() };
+        Ok((status.blocks_available().saturating_mul(status.fragment_size()), inodes))
+    }
+
     /// `public/<id>` as a path for a content filter program.
-    pub fn public_path(&self, id: MessageId) -> std::path::PathBuf { let _ = id; todo!() }
+    pub fn public_path(&self, id: MessageId) -> PathBuf {
+        self.path.join(Folder::Public.name()).join(id.as_str())
+    }
+
+    pub(crate) fn folder(&self, folder: Folder) -> io::Result<BorrowedFd<'_>> {
+        let slot = self.folders.get(folder as usize).ok_or(io::ErrorKind::InvalidInput)?;
+        if let Some(open) = slot.get() {
+            return Ok(open.as_fd());
+        }
+        let fresh = openat(&self.root, folder.name(), FOLDER_FLAGS | OFlag::O_NOFOLLOW, Mode::empty())?;
+        // Another thread may have been first; its descriptor is as good, ours closes.
+        Ok(slot.get_or_init(|| fresh).as_fd())
+    }
+}
+
+fn mend(base: BorrowedFd<'_>, name: &str, mode: u32, uid: Option<u32>, gid: Option<u32>, layout: &mut Layout) -> io::Result<()> {
+    let made = match mkdirat(base, name, Mode::S_IRWXU) {
+        Ok(()) => true,
+        Err(Errno::EEXIST) => false,
+        Err(e) => return Err(e.into()),
+    };
+    let status = fstatat(base, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if status.st_mode & nix::libc::S_IFMT != nix::libc::S_IFDIR {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{name} in the postoffice is not a folder")));
+    }
+    let wrong_owner = uid.is_some_and(|uid| uid != status.st_uid) || gid.is_some_and(|gid| gid != status.st_gid);
+    if wrong_owner {
+        fchownat(base, name, uid.map(Uid::from_raw), gid.map(Gid::from_raw), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    }
+    // After the owner: chown clears set-group-id.
+    let wrong_mode = status.st_mode & 0o7777 != mode;
+    if wrong_mode || wrong_owner {
+        fchmodat(base, name, Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)?;
+    }
+    if made || wrong_mode || wrong_owner {
+        layout.made.push(name.to_owned());
+    }
+    Ok(())
 }
