@@ -1,0 +1,76 @@
+//! A client under the test's control: plain SMTP over a socket, line by line.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// One SMTP session.
+#[derive(Debug)]
+pub struct Session {
+    reader: BufReader<TcpStream>,
+}
+
+/// The reply's code and its whole text, or why there was none.
+pub type Answer = Result<(u16, String), std::io::Error>;
+
+impl Session {
+    /// Connects and reads the greeting.
+    pub fn open(port: u16) -> Result<(Self, u16), std::io::Error> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_nodelay(true)?;
+        let mut session = Self { reader: BufReader::new(stream) };
+        let (code, _) = session.reply()?;
+        Ok((session, code))
+    }
+
+    /// Reads one reply.
+    pub fn reply(&mut self) -> Answer {
+        let mut text = String::new();
+        loop {
+            let mut line = String::new();
+            if self.reader.read_line(&mut line)? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+            }
+            text.push_str(&line);
+            if line.as_bytes().get(3) != Some(&b'-') {
+                let code = line.get(..3).and_then(|c| c.parse().ok()).unwrap_or(0);
+                return Ok((code, text));
+            }
+        }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.reader.get_mut().write_all(bytes)
+    }
+
+    /// Sends a command line and reads the reply.
+    pub fn command(&mut self, line: &str) -> Answer {
+        self.send(format!("{line}\r\n").as_bytes())?;
+        self.reply()
+    }
+
+    /// EHLO, MAIL, RCPT, DATA and the content; gives the last reply. Content needs CRLF line ends, no dot-stuffing is done.
+    pub fn message(&mut self, from: &str, to: &[&str], content: &[u8]) -> Answer {
+        self.command(&format!("MAIL FROM:<{from}>"))?;
+        for recipient in to {
+            self.command(&format!("RCPT TO:<{recipient}>"))?;
+        }
+        let (code, text) = self.command("DATA")?;
+        if code != 354 {
+            return Ok((code, text));
+        }
+        let mut data = content.to_vec();
+        data.extend_from_slice(b".\r\n");
+        self.send(&data)?;
+        self.reply()
+    }
+
+    /// Everything until the server closes.
+    pub fn rest(&mut self) -> String {
+        let mut text = Vec::new();
+        let _ = self.reader.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}

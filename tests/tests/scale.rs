@@ -1,0 +1,107 @@
+//! Memory and many: idle suite, 5,000 idle sessions, 100,000 messages waiting.
+
+use end_to_end::load::Session;
+use end_to_end::memory::{cpu_ticks, pss_kib};
+use end_to_end::{LONG, Sink, Suite, free_port, wait_until};
+use std::fs;
+use std::time::{Duration, Instant};
+
+fn suite_pss_mib(suite: &Suite) -> u64 {
+    suite.pids().iter().map(|(_, pid)| pss_kib(*pid)).sum::<u64>() / 1024
+}
+
+#[test]
+fn an_idle_suite_is_small_and_quiet() {
+    let sink = Sink::start();
+    let suite = Suite::builder().relaying_to(sink.port).with_maildirs().start();
+    let (mut session, _) = Session::open(suite.port).unwrap();
+    session.command("EHLO x.example").unwrap();
+    session.message("a@sender.example", &["b@sink.example", "c@local.example"], b"Subject: x\r\n\r\nx\r\n").unwrap();
+    session.command("QUIT").unwrap();
+    suite.wait_drained(LONG);
+    let pids = suite.pids();
+    let ticks = || pids.iter().map(|(_, pid)| cpu_ticks(*pid)).sum::<u64>();
+    let before = ticks();
+    // A figure per time needs time to pass.
+    std::thread::sleep(Duration::from_secs(5));
+    let used = ticks() - before;
+    let pss = suite_pss_mib(&suite);
+    eprintln!("idle: {pss} MiB PSS, {used} ticks in 5 s");
+    assert!(pss < 60, "{pss} MiB");
+    assert!(used <= 5, "{used} ticks of 10 ms in 5 s");
+}
+
+#[test]
+fn five_thousand_idle_sessions() {
+    let suite = Suite::builder().with("[connections]\nper_address = 6000\nper_network = 6000\n").start();
+    let mut sessions = Vec::with_capacity(5000);
+    for _ in 0..5000 {
+        let (mut session, code) = Session::open(suite.port).unwrap();
+        assert_eq!(code, 220);
+        session.command("EHLO x.example").unwrap();
+        sessions.push(session);
+    }
+    let pss = suite_pss_mib(&suite);
+    let start = Instant::now();
+    let (mut session, code) = Session::open(suite.port).unwrap();
+    session.command("EHLO x.example").unwrap();
+    let answered = start.elapsed();
+    eprintln!("5,000 sessions: {pss} MiB PSS; a new one answers in {answered:?}");
+    assert_eq!(code, 220);
+    assert!(pss < 120, "{pss} MiB");
+    // The promise is 50 ms; a busy test machine gets room.
+    assert!(answered < Duration::from_secs(1), "{answered:?}");
+}
+
+/// Writes routed messages straight into the spool of a suite that is stopped.
+fn fill(suite: &Suite, count: usize) {
+    let output = suite.command(end_to_end::programs().join("zpost")).args(["status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "the suite must be stopped");
+    let router = suite.postoffice("router");
+    fs::create_dir_all(&router).unwrap();
+    for number in 0..count {
+        let text = format!(
+            "from <bulk@sender.example>\nto <user{number}@dest{}.example>\nenv-end\nSubject: {number}\n\nbody\n",
+            number % 1000
+        );
+        fs::write(router.join(format!("bulk-{number}")), text).unwrap();
+    }
+    suite.give_away();
+}
+
+#[test]
+fn a_hundred_thousand_waiting_messages() {
+    let count = if std::env::var_os("ZPOST_TEST_LONG").is_some() { 100_000 } else { 20_000 };
+    let port = free_port();
+    let mut suite = Suite::builder().relaying_to(port).with("[queue]\nretry_first = \"1h\"\nrouter_scan = \"1s\"\n").prepare();
+    suite.start();
+    suite.zpost(&["freeze"]);
+    let base = scheduler_pss(&suite);
+    suite.stop();
+    fill(&suite, count);
+    suite.start();
+    wait_until("all are routed", Duration::from_secs(600), || suite.counter("scheduler", "messages_now") == count as u64);
+    suite.stop();
+    // Now the real thing: a start with everything in queue/ and transport/.
+    let start = Instant::now();
+    suite.start();
+    wait_until("all are known", LONG, || suite.counter("scheduler", "messages_now") == count as u64);
+    let known = start.elapsed();
+    let now = scheduler_pss(&suite);
+    let each = now.saturating_sub(base) * 1024 / count as u64;
+    eprintln!("{count} messages known after {known:?}; scheduler {base} -> {now} KiB, {each} bytes a recipient");
+    assert!(each < 600, "{each} bytes a recipient");
+    assert!(known < Duration::from_secs(60), "{known:?}");
+    suite.stop();
+    // Deliveries begin while the scan still runs.
+    let sink = Sink::on(port, &[]);
+    let start = Instant::now();
+    suite.start();
+    assert!(suite.zpost(&["thaw"]).status.success());
+    wait_until("the first delivery", LONG, || !sink.text().is_empty());
+    eprintln!("first delivery {:?} after the start", start.elapsed());
+}
+
+fn scheduler_pss(suite: &Suite) -> u64 {
+    suite.pids().iter().find(|(name, _)| name == "scheduler").map_or(0, |(_, pid)| pss_kib(*pid))
+}
