@@ -1,0 +1,109 @@
+//! One command line into a verb and its argument (RFC 5321 section 4.1.1).
+
+/// The commands the server knows. Everything that opens another state by itself is its own variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Ehlo,
+    Helo,
+    Lhlo,
+    Mail,
+    Rcpt,
+    Data,
+    Rset,
+    Noop,
+    Vrfy,
+    Expn,
+    Help,
+    Quit,
+    /// Not announced: its chunk would be taken for commands, so the session ends after it.
+    Bdat,
+    /// Known, not offered.
+    Unsupported,
+    Unknown,
+}
+
+const VERBS: &[(&str, Verb)] = &[
+    ("EHLO", Verb::Ehlo),
+    ("HELO", Verb::Helo),
+    ("LHLO", Verb::Lhlo),
+    ("MAIL", Verb::Mail),
+    ("RCPT", Verb::Rcpt),
+    ("DATA", Verb::Data),
+    ("RSET", Verb::Rset),
+    ("NOOP", Verb::Noop),
+    ("VRFY", Verb::Vrfy),
+    ("EXPN", Verb::Expn),
+    ("HELP", Verb::Help),
+    ("QUIT", Verb::Quit),
+    ("BDAT", Verb::Bdat),
+    ("AUTH", Verb::Unsupported),
+    ("STARTTLS", Verb::Unsupported),
+    ("ETRN", Verb::Unsupported),
+    ("TURN", Verb::Unsupported),
+    ("SEND", Verb::Unsupported),
+    ("SOML", Verb::Unsupported),
+    ("SAML", Verb::Unsupported),
+    ("XCLIENT", Verb::Unsupported),
+    ("XFORWARD", Verb::Unsupported),
+];
+
+/// Splits a line into verb and argument; blanks at both ends of the argument are no part of it.
+pub(super) fn split(line: &[u8]) -> (Verb, &[u8]) {
+    let end = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len());
+    let (word, argument) = line.split_at_checked(end).unwrap_or((line, &[]));
+    let verb = VERBS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())).map_or(Verb::Unknown, |(_, verb)| *verb);
+    (verb, argument.trim_ascii())
+}
+
+/// What follows `FROM:` or `TO:`.
+pub(super) fn after<'l>(keyword: &str, argument: &'l [u8]) -> Option<&'l [u8]> {
+    let (word, rest) = argument.split_at_checked(keyword.len())?;
+    word.eq_ignore_ascii_case(keyword.as_bytes()).then(|| rest.trim_ascii_start())
+}
+
+/// The name of EHLO, HELO or LHLO. Only what cannot break out of a header field, a log line or a file.
+pub(super) fn hello_name(argument: &[u8]) -> Option<&str> {
+    let name = std::str::from_utf8(argument).ok()?;
+    let fit = |b: u8| b.is_ascii_graphic() && !matches!(b, b'(' | b')' | b'<' | b'>' | b'"' | b'\\' | b',' | b';' | b'@');
+    (!name.is_empty() && name.len() <= 255 && name.bytes().all(fit)).then_some(name)
+}
+
+/// The size of BDAT, strictly (attacks.md 29).
+pub(super) fn is_chunk(argument: &[u8]) -> bool {
+    let mut words = argument.split(|b| *b == b' ');
+    let size = words.next().unwrap_or_default();
+    let digits = !size.is_empty() && size.len() <= 19 && size.iter().all(u8::is_ascii_digit);
+    digits && words.next().is_none_or(|w| w.eq_ignore_ascii_case(b"LAST")) && words.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_verbs() {
+        assert_eq!(split(b"mail FROM:<a@b> "), (Verb::Mail, &b"FROM:<a@b>"[..]));
+        assert_eq!(split(b"Quit"), (Verb::Quit, &b""[..]));
+        for other in [&b""[..], b" NOOP", b"NOOPX", b"POST / HTTP/1.1", b"\x16\x03\x01\x02", b"\xff\xfe", b"MAIL\xa0FROM"] {
+            assert_eq!(split(other).0, Verb::Unknown, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn hello_names() {
+        for good in ["mx.example", "[127.0.0.1]", "[IPv6:::1]", "my_host", "localhost"] {
+            assert_eq!(hello_name(good.as_bytes()), Some(good));
+        }
+        for bad in [&b""[..], b"a b", b"a\x1b", b"h\xc3\xa4", b"(x)", &[b'a'; 256]] {
+            assert_eq!(hello_name(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn chunk_sizes_are_strict() {
+        for bad in [&b"18446744073709551615"[..], b"-1", b"0x10", b"10 LASTX", b"", b"10 LAST x", b"+5", b"LAST"] {
+            assert!(!is_chunk(bad), "{bad:?}");
+        }
+        assert!(is_chunk(b"10") && is_chunk(b"0 LAST"));
+    }
+}

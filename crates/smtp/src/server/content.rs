@@ -1,0 +1,217 @@
+//! Message content off the wire: finds CRLF.CRLF and nothing less, removes dot stuffing, turns CRLF into LF, and
+//! notices what makes the message unacceptable. Keeps a few bytes at most, however the input is cut.
+
+use super::Config;
+
+/// Why the message is refused at its end. The first fault found is the one told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    BareNewline,
+    Nul,
+    TooLarge,
+    HeaderTooLarge,
+    LineTooLong,
+    TooManyHops,
+}
+
+impl Fault {
+    pub(super) const fn reply(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::BareNewline => (550, "5.5.2", "bare CR or LF in the message: lines must end in CRLF"),
+            Self::Nul => (550, "5.6.0", "NUL byte in the message"),
+            Self::TooLarge => (552, "5.3.4", "message too large"),
+            Self::HeaderTooLarge => (552, "5.3.4", "message header too large"),
+            Self::LineTooLong => (552, "5.3.4", "line too long in the message"),
+            Self::TooManyHops => (554, "5.4.6", "too many hops: mail loop"),
+        }
+    }
+}
+
+/// Where in a line the next byte is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    /// After a dot that began the line.
+    Dot,
+    /// After a dot and a CR at the beginning of the line.
+    DotCr,
+    Inside,
+    /// After a CR.
+    Cr,
+}
+
+/// Which part of the message the line belongs to.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    /// At the start of a header line: the bytes so far could be a field name.
+    Name(Vec<u8>),
+    /// In a header line that is one.
+    Field,
+    Body,
+}
+
+/// A field name longer than this is none.
+const LONGEST_NAME: usize = 998;
+
+#[derive(Debug)]
+pub(super) struct Content {
+    place: Place,
+    part: Part,
+    /// A header field has been seen, so that a line with a leading blank continues it.
+    fields: bool,
+    /// Bytes so far, line ends counted as two.
+    bytes: u64,
+    line: u64,
+    hops: u32,
+    fault: Option<Fault>,
+}
+
+impl Content {
+    pub(super) fn new() -> Self {
+        Self { place: Place::Start, part: Part::Name(Vec::new()), fields: false, bytes: 0, line: 0, hops: 0, fault: None }
+    }
+
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Decodes `input` into `sink`: the bytes used, and whether the content has ended.
+    /// After a fault nothing more reaches the sink, but the end is still looked for.
+    pub(super) fn feed(&mut self, input: &[u8], config: &Config, sink: &mut Vec<u8>) -> (usize, bool) {
+        let mut rest = input;
+        while let Some((&byte, after)) = rest.split_first() {
+            match (self.place, byte) {
+                (Place::Start, b'.') => (self.place, rest) = (Place::Dot, after),
+                (Place::Dot, b'\r') => (self.place, rest) = (Place::DotCr, after),
+                (Place::DotCr, b'\n') => return (input.len() - after.len(), true),
+                (Place::Cr, b'\n') => {
+                    self.end_line(config, sink);
+                    (self.place, rest) = (Place::Start, after);
+                }
+                (Place::DotCr | Place::Cr, _) => {
+                    self.stray(config, sink);
+                    self.place = Place::Inside;
+                }
+                (Place::Start | Place::Dot | Place::Inside, _) => rest = self.inside(rest, config, sink),
+            }
+        }
+        (input.len(), false)
+    }
+
+    /// Takes a run of ordinary bytes and the special one after it.
+    fn inside<'i>(&mut self, input: &'i [u8], config: &Config, sink: &mut Vec<u8>) -> &'i [u8] {
+        self.place = Place::Inside;
+        let run = memchr::memchr3(b'\r', b'\n', 0, input).unwrap_or(input.len());
+        let (plain, rest) = input.split_at_checked(run).unwrap_or((input, &[]));
+        self.take(plain, config, sink);
+        match rest.split_first() {
+            Some((b'\r', after)) => {
+                self.place = Place::Cr;
+                after
+            }
+            Some((b'\n', after)) => {
+                self.stray(config, sink);
+                after
+            }
+            Some((_, after)) => {
+                self.fault.get_or_insert(Fault::Nul);
+                after
+            }
+            None => rest,
+        }
+    }
+
+    /// A CR or LF that is no CRLF.
+    fn stray(&mut self, config: &Config, sink: &mut Vec<u8>) {
+        if config.blank_newlines {
+            self.take(b" ", config, sink);
+        } else {
+            self.fault.get_or_insert(Fault::BareNewline);
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], config: &Config, sink: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.line += bytes.len() as u64;
+        self.count(bytes.len() as u64, config);
+        if self.line > config.max_line {
+            self.fault.get_or_insert(Fault::LineTooLong);
+        }
+        if self.fault.is_none() {
+            let rest = self.name(bytes, config, sink);
+            sink.extend_from_slice(rest);
+        }
+    }
+
+    fn end_line(&mut self, config: &Config, sink: &mut Vec<u8>) {
+        self.line = 0;
+        self.count(2, config);
+        if self.fault.is_some() {
+            return;
+        }
+        self.part = match std::mem::replace(&mut self.part, Part::Body) {
+            Part::Field => Part::Name(Vec::new()),
+            Part::Name(held) if held.is_empty() => Part::Body,
+            Part::Name(held) => {
+                begin_body(&held, sink);
+                Part::Body
+            }
+            Part::Body => Part::Body,
+        };
+        sink.push(b'\n');
+    }
+
+    fn count(&mut self, bytes: u64, config: &Config) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > config.max_message_size {
+            self.fault.get_or_insert(Fault::TooLarge);
+        }
+        if self.part != Part::Body && self.bytes > config.max_header_bytes {
+            self.fault.get_or_insert(Fault::HeaderTooLarge);
+        }
+    }
+
+    /// Looks at the start of a header line; gives what goes on into the sink as it is.
+    fn name<'i>(&mut self, bytes: &'i [u8], config: &Config, sink: &mut Vec<u8>) -> &'i [u8] {
+        let Part::Name(held) = &mut self.part else { return bytes };
+        if held.is_empty() && self.fields && matches!(bytes.first(), Some(b' ' | b'\t')) {
+            self.part = Part::Field;
+            return bytes;
+        }
+        let end = bytes.iter().position(|b| !(b'!'..=b'~').contains(b) || *b == b':').unwrap_or(bytes.len());
+        let (name, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+        held.extend_from_slice(name);
+        if rest.is_empty() && held.len() <= LONGEST_NAME {
+            return rest;
+        }
+        if rest.first() == Some(&b':') && !held.is_empty() && held.len() <= LONGEST_NAME {
+            if held.eq_ignore_ascii_case(b"received") {
+                self.hops += 1;
+                if self.hops > config.max_hops {
+                    self.fault.get_or_insert(Fault::TooManyHops);
+                }
+            }
+            sink.extend_from_slice(held);
+            self.fields = true;
+            self.part = Part::Field;
+        } else {
+            begin_body(held, sink);
+            self.part = Part::Body;
+        }
+        rest
+    }
+}
+
+/// A line that is no header field, where the blank line after the header should be: the blank line is put in, so
+/// that everybody after us finds the same end of the header. (An obsolete blank before the colon counts as no field.)
+fn begin_body(held: &[u8], sink: &mut Vec<u8>) {
+    sink.push(b'\n');
+    sink.extend_from_slice(held);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "content_tests.rs"]
+mod tests;

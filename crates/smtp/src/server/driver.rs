@@ -1,0 +1,99 @@
+//! A driver for tests: accepts senders, knows the user `known` only, and collects messages.
+
+use super::{Config, Protocol, RelayPolicy, Session, Step};
+use status::{Enhanced, Reply};
+use std::sync::Arc;
+
+pub(super) fn config() -> Config {
+    Config {
+        hostname: "mx.example".into(),
+        banner: "ESMTP zpost".into(),
+        max_message_size: 10_000,
+        max_recipients: 5,
+        max_hops: 5,
+        max_errors: 10,
+        max_idle_commands: 10,
+        max_header_bytes: 5_000,
+        max_line: 5_000,
+        blank_newlines: false,
+        relay: RelayPolicy { local: vec!["local.example".into()], relay: vec!["relay.example".into()] },
+    }
+}
+
+pub(super) struct Driver {
+    pub session: Session,
+    pub replies: String,
+    /// Recipients and content of what was accepted.
+    pub messages: Vec<(Vec<String>, String)>,
+    pub refused: usize,
+    pub begun: usize,
+    /// What the commit says; `None`: an id.
+    pub commit: Option<Reply>,
+    sink: Vec<u8>,
+}
+
+impl Driver {
+    pub fn new(config: Config, protocol: Protocol, may_relay: bool) -> Self {
+        let session = Session::new(Arc::new(config), protocol, may_relay);
+        Self { session, replies: String::new(), messages: Vec::new(), refused: 0, begun: 0, commit: None, sink: Vec::new() }
+    }
+
+    pub fn smtp(may_relay: bool) -> Self {
+        Self::new(config(), Protocol::Smtp, may_relay)
+    }
+
+    /// Feeds and answers; true while the session is open.
+    pub fn feed(&mut self, mut input: &[u8]) -> bool {
+        loop {
+            let (used, step) = self.session.step(input, &mut self.sink);
+            input = &input[used..];
+            self.replies.push_str(std::str::from_utf8(self.session.output()).unwrap());
+            self.session.output().clear();
+            match step {
+                Step::Read => return true,
+                Step::Close => return false,
+                Step::Sender => self.session.answer(Ok(())),
+                Step::Recipient { verify } => {
+                    let known = !verify || self.session.candidate().unwrap().local() == "known";
+                    let unknown = Reply::new(550, Enhanced::permanent(1, 1), "unknown user");
+                    self.session.answer(if known { Ok(()) } else { Err(unknown) });
+                }
+                Step::Begin => self.begun += 1,
+                Step::Refused => {
+                    self.refused += 1;
+                    self.sink.clear();
+                }
+                Step::End(mut transaction) => {
+                    let to = transaction.take_recipients().into_iter().map(|r| r.address.to_string()).collect();
+                    let text = String::from_utf8_lossy(&std::mem::take(&mut self.sink)).into_owned();
+                    match self.commit.clone() {
+                        Some(reply) => self.session.finish(Err(reply)),
+                        None => {
+                            self.messages.push((to, text));
+                            self.session.finish(Ok("ID"));
+                        }
+                    }
+                }
+                Step::Wait => panic!("nothing is open"),
+            }
+        }
+    }
+
+    /// Feeds in pieces; true while the session is open.
+    pub fn pieces(&mut self, input: &[u8], piece: usize) -> bool {
+        input.chunks(piece).all(|part| self.feed(part))
+    }
+
+    /// Feeds command lines one by one; the codes of all replies to them (last lines only).
+    pub fn lines(&mut self, lines: &[&str]) -> Vec<u16> {
+        self.replies.clear();
+        for line in lines {
+            self.feed(format!("{line}\r\n").as_bytes());
+        }
+        self.codes()
+    }
+
+    pub fn codes(&self) -> Vec<u16> {
+        self.replies.lines().filter(|l| l.as_bytes()[3] == b' ').map(|l| l[..3].parse().unwrap()).collect()
+    }
+}

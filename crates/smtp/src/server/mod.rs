@@ -1,0 +1,99 @@
+//! The server's side of SMTP, LMTP and submission, without I/O.
+//!
+//! A driver feeds what it read to [`Session::step`], writes [`Session::output`] to the client, and answers the
+//! questions that a [`Step`] asks: by [`Session::answer`] for a sender or recipient, by [`Session::finish`] for the
+//! message. While a question is open the session takes no input.
+//!
+//! **Invariants.** A line ends in CRLF and content ends at CRLF.CRLF, never at anything less (so no message can be
+//! smuggled into another). A transaction is one boxed value inside the state, and one function drops it: sender,
+//! recipients and verdicts cannot outlive each other. A recipient enters it only with a [`RelayPermitted`].
+//!
+//! RFC 5321, 1870 (SIZE), 2033 (LMTP), 2034 (enhanced codes), 2920 (PIPELINING), 3461 (DSN), 6152 (8BITMIME),
+//! 6531 (SMTPUTF8).
+
+mod command;
+mod content;
+mod line;
+mod parameters;
+mod relay;
+mod session;
+mod transaction;
+mod verbs;
+
+pub use relay::{Judgement, RelayPermitted, RelayPolicy};
+pub use session::{Session, Step};
+pub use transaction::{Recipient, Transaction};
+
+/// What holds for all sessions of a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub hostname: String,
+    /// Text after the host name in the greeting.
+    pub banner: String,
+    /// Bytes as on the wire, CRLF line ends.
+    pub max_message_size: u64,
+    pub max_recipients: u32,
+    /// Received fields before a loop is assumed.
+    pub max_hops: u32,
+    /// Wrong commands before 421.
+    pub max_errors: u32,
+    /// Commands without progress before 421.
+    pub max_idle_commands: u32,
+    pub max_header_bytes: u64,
+    pub max_line: u64,
+    /// Stray CR or LF in content becomes a blank instead of refusing the message.
+    pub blank_newlines: bool,
+    pub relay: RelayPolicy,
+}
+
+/// Which dialect a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Smtp,
+    /// RFC 6409: only for clients with relay permission.
+    Submission,
+    /// RFC 2033: LHLO, and one reply for each recipient after the content.
+    Lmtp,
+}
+
+/// Where in the dialogue something was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Mail,
+    Recipient,
+    Data,
+    /// A wrong command, or bytes out of turn.
+    Protocol,
+}
+
+impl Stage {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Recipient => "rcpt",
+            Self::Data => "data",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+/// A refusal for the log; `subject` is what the client sent, not escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    pub stage: Stage,
+    pub code: u16,
+    pub subject: String,
+    pub text: String,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod session_tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod hostile_tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod driver;

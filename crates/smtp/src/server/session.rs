@@ -1,0 +1,359 @@
+//! The session: its state, the step function, and what the driver says to it.
+
+use super::content::Content;
+use super::line::{LineReader, Taken};
+use super::relay::{AwaitingVerification, RelayPermitted};
+use super::transaction::{Recipient, Transaction};
+use super::{Config, Protocol, Rejection, Stage};
+use address::Address;
+use status::Reply;
+use std::io::Write as _;
+use std::sync::Arc;
+
+/// What the driver has to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Everything was taken; feed more when there is more.
+    Read,
+    /// May this sender begin? See [`Session::transaction`]; say it by [`Session::answer`].
+    Sender,
+    /// May this recipient enter? See [`Session::candidate`]; say it by [`Session::answer`]. With `verify` the address
+    /// is ours and must exist; else only limits are left to ask.
+    Recipient { verify: bool },
+    /// Content follows. What is decoded goes into the sink of [`Session::step`].
+    Begin,
+    /// The content is complete and acceptable. Make it durable, then say so by [`Session::finish`].
+    End(Box<Transaction>),
+    /// The content was refused (the reply is in the output); drop what is in the sink.
+    Refused,
+    /// A question is open; no input is taken before the answer.
+    Wait,
+    /// Write the output, then close.
+    Close,
+}
+
+/// A recipient that has passed the policy, waiting for the last word.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub recipient: Recipient,
+    pub right: Right,
+}
+
+#[derive(Debug)]
+pub(super) enum Right {
+    Permitted(RelayPermitted),
+    Verify(AwaitingVerification),
+}
+
+/// The state owns its data: to leave one is to drop what belongs to it.
+#[derive(Debug)]
+pub(super) enum State {
+    Idle,
+    AwaitingSender(Box<Transaction>),
+    Transaction(Box<Transaction>),
+    AwaitingRecipient(Box<Transaction>, Box<Candidate>),
+    Receiving(Box<Transaction>, Box<Content>),
+    /// The transaction has gone to the driver; this many LMTP replies will be due.
+    AwaitingCommit(usize),
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) struct Hello {
+    pub name: Box<str>,
+    /// Said by EHLO or LHLO: extensions were announced.
+    pub extended: bool,
+}
+
+/// One client's dialogue. A few hundred bytes while idle.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) config: Arc<Config>,
+    pub(super) protocol: Protocol,
+    pub(super) may_relay: bool,
+    pub(super) hello: Option<Hello>,
+    pub(super) state: State,
+    lines: LineReader,
+    output: Vec<u8>,
+    rejections: Vec<Rejection>,
+    pub(super) errors: u32,
+    pub(super) idle_commands: u32,
+    pub(super) refused_recipients: u32,
+}
+
+impl Session {
+    /// `may_relay`: the client may send to any domain. The greeting is in the output.
+    pub fn new(config: Arc<Config>, protocol: Protocol, may_relay: bool) -> Self {
+        let mut output = Vec::with_capacity(64);
+        let _ = write!(output, "220 {} {}\r\n", config.hostname, config.banner);
+        Self {
+            config,
+            protocol,
+            may_relay,
+            hello: None,
+            state: State::Idle,
+            lines: LineReader::default(),
+            output,
+            rejections: Vec::new(),
+            errors: 0,
+            idle_commands: 0,
+            refused_recipients: 0,
+        }
+    }
+
+    /// A session that is over before it began: a 421 instead of the greeting.
+    pub fn refused(config: Arc<Config>, text: &str) -> Self {
+        let mut session = Self::new(config, Protocol::Smtp, false);
+        session.output.clear();
+        session.close(421, "4.7.0", text);
+        session
+    }
+
+    /// Takes some of `input`; decoded content is appended to `sink`. The bytes taken, and what to do next.
+    pub fn step(&mut self, input: &[u8], sink: &mut Vec<u8>) -> (usize, Step) {
+        let mut used = 0;
+        loop {
+            let rest = input.get(used..).unwrap_or_default();
+            let (taken, step) = match &mut self.state {
+                State::Closed => return (input.len(), Step::Close),
+                State::AwaitingSender(_) | State::AwaitingRecipient(..) | State::AwaitingCommit(_) => return (used, Step::Wait),
+                _ if rest.is_empty() => return (used, Step::Read),
+                State::Receiving(_, content) => {
+                    let (taken, ended) = content.feed(rest, &self.config, sink);
+                    (taken, ended.then(|| self.end_of_data()))
+                }
+                State::Idle | State::Transaction(_) => self.command(rest),
+            };
+            used += taken;
+            if let Some(step) = step {
+                return (used, step);
+            }
+        }
+    }
+
+    /// Replies for the client. The driver takes what it has written.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Refusals since the last call, for the log.
+    pub fn take_rejections(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.rejections)
+    }
+
+    /// The transaction in hand, if there is one.
+    pub fn transaction(&self) -> Option<&Transaction> {
+        match &self.state {
+            State::AwaitingSender(t) | State::Transaction(t) | State::AwaitingRecipient(t, _) | State::Receiving(t, _) => Some(t),
+            State::Idle | State::AwaitingCommit(_) | State::Closed => None,
+        }
+    }
+
+    /// The recipient that [`Step::Recipient`] asks about.
+    pub fn candidate(&self) -> Option<&Address> {
+        match &self.state {
+            State::AwaitingRecipient(_, candidate) => Some(&candidate.recipient.address),
+            _ => None,
+        }
+    }
+
+    /// The name the client gave itself.
+    pub fn hello(&self) -> Option<&str> {
+        self.hello.as_ref().map(|hello| &*hello.name)
+    }
+
+    /// The word for `with` in Received (RFC 3848, RFC 6531).
+    pub fn with(&self) -> &'static str {
+        let utf8 = self.transaction().is_some_and(|t| t.smtputf8);
+        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        match (self.protocol, utf8, extended) {
+            (Protocol::Lmtp, true, _) => "UTF8LMTP",
+            (Protocol::Lmtp, false, _) => "LMTP",
+            (_, true, _) => "UTF8SMTP",
+            (_, false, true) => "ESMTP",
+            (_, false, false) => "SMTP",
+        }
+    }
+
+    /// Between messages, and nothing asked.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// Content is on its way (the data time-out holds).
+    pub fn is_receiving(&self) -> bool {
+        matches!(self.state, State::Receiving(..))
+    }
+
+    /// A question is open.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::AwaitingSender(_) | State::AwaitingRecipient(..) | State::AwaitingCommit(_))
+    }
+
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// The answer to [`Step::Sender`] or [`Step::Recipient`]; `Err` is the reply the client gets.
+    pub fn answer(&mut self, verdict: Result<(), Reply>) {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::AwaitingSender(transaction) => self.answer_sender(transaction, verdict),
+            State::AwaitingRecipient(transaction, candidate) => self.answer_recipient(transaction, *candidate, verdict),
+            other => self.state = other,
+        }
+    }
+
+    fn answer_sender(&mut self, transaction: Box<Transaction>, verdict: Result<(), Reply>) {
+        match verdict {
+            Ok(()) => {
+                self.state = State::Transaction(transaction);
+                self.reply(250, "2.1.0", "sender ok");
+            }
+            Err(reply) => {
+                self.refuse(Stage::Mail, &sender_text(&transaction), &reply);
+                self.leave_transaction();
+            }
+        }
+    }
+
+    fn answer_recipient(&mut self, mut transaction: Box<Transaction>, candidate: Candidate, verdict: Result<(), Reply>) {
+        match verdict {
+            Ok(()) => {
+                let permission = match candidate.right {
+                    Right::Permitted(permission) => permission,
+                    Right::Verify(asked) => asked.verified(),
+                };
+                transaction.add(candidate.recipient, permission);
+                self.reply(250, "2.1.5", "recipient ok");
+            }
+            Err(reply) => {
+                self.refused_recipients += 1;
+                self.refuse(Stage::Recipient, candidate.recipient.address.as_str(), &reply);
+            }
+        }
+        self.state = State::Transaction(transaction);
+    }
+
+    /// The answer to [`Step::End`]: the id under which the message is durable, or the reply that refuses it.
+    pub fn finish(&mut self, verdict: Result<&str, Reply>) {
+        let State::AwaitingCommit(recipients) = self.state else { return };
+        self.leave_transaction();
+        let replies = if self.protocol == Protocol::Lmtp { recipients } else { 1 };
+        match verdict {
+            Ok(id) => {
+                self.idle_commands = 0;
+                for _ in 0..replies {
+                    let _ = write!(self.output, "250 2.0.0 ok queued as {id}\r\n");
+                }
+            }
+            Err(reply) => {
+                self.refuse(Stage::Data, "", &reply);
+                for _ in 1..replies {
+                    self.write(&reply);
+                }
+            }
+        }
+    }
+
+    /// The dot has come: the transaction goes to the driver, or the content's fault to the client.
+    fn end_of_data(&mut self) -> Step {
+        let State::Receiving(transaction, content) = std::mem::replace(&mut self.state, State::Idle) else { return Step::Read };
+        let recipients = transaction.recipients().len();
+        self.state = State::AwaitingCommit(recipients);
+        match content.fault() {
+            None => Step::End(transaction),
+            Some(fault) => {
+                let (code, status, text) = fault.reply();
+                self.finish(Err(reply_of(code, status, text)));
+                Step::Refused
+            }
+        }
+    }
+
+    /// Ends the session: the last reply, then nothing is taken any more.
+    pub fn close(&mut self, code: u16, status: &str, text: &str) {
+        self.reply(code, status, text);
+        self.leave_transaction();
+        self.state = State::Closed;
+    }
+
+    /// Bytes came before they were due (before the greeting, after DATA): attacks.md 19, 20.
+    pub fn out_of_turn(&mut self, bytes: &[u8]) {
+        let seen = bytes.get(..100.min(bytes.len())).unwrap_or_default();
+        self.note(Stage::Protocol, 554, &String::from_utf8_lossy(seen), "protocol synchronization error");
+        self.close(554, "5.5.0", "protocol synchronization error: wait for the reply");
+    }
+
+    /// The one way out of a transaction: sender, recipients, verdicts and content scan go together.
+    pub(super) fn leave_transaction(&mut self) {
+        self.state = State::Idle;
+    }
+
+    fn command(&mut self, input: &[u8]) -> (usize, Option<Step>) {
+        let (used, taken) = self.lines.take(input);
+        match taken {
+            Taken::More => return (used, None),
+            Taken::Line(line) => {
+                let followed = used < input.len();
+                if let Some(step) = self.execute(&line, followed.then(|| input.get(used..).unwrap_or_default())) {
+                    return (used, Some(step));
+                }
+            }
+            Taken::TooLong => self.error(500, "5.5.2", "line too long"),
+            Taken::Malformed => self.error(500, "5.5.2", "bare CR, LF or NUL in a command: lines must end in CRLF"),
+            Taken::Flood => self.close(421, "4.7.0", "line without end"),
+        }
+        (used, None)
+    }
+
+    /// A wrong command: counted, and too many end the session.
+    pub(super) fn error(&mut self, code: u16, status: &str, text: &str) {
+        self.errors += 1;
+        if self.errors > self.config.max_errors {
+            self.note(Stage::Protocol, 421, "", "too many errors");
+            return self.close(421, "4.7.0", "too many errors");
+        }
+        self.reply(code, status, text);
+    }
+
+    pub(super) fn reply(&mut self, code: u16, status: &str, text: &str) {
+        let _ = write!(self.output, "{code} {status} {text}\r\n");
+    }
+
+    /// A reply to be written as it is, line ends included.
+    pub(super) fn raw(&mut self, text: &str) {
+        self.output.extend_from_slice(text.as_bytes());
+    }
+
+    /// Writes a reply that came from outside and notes it for the log.
+    pub(super) fn refuse(&mut self, stage: Stage, subject: &str, reply: &Reply) {
+        self.note(stage, reply.code, subject, &reply.text);
+        self.write(reply);
+    }
+
+    pub(super) fn note(&mut self, stage: Stage, code: u16, subject: &str, text: &str) {
+        self.rejections.push(Rejection { stage, code, subject: subject.to_owned(), text: text.to_owned() });
+    }
+
+    /// Reply text may come from a table or a filter: no line end of it reaches the wire.
+    fn write(&mut self, reply: &Reply) {
+        let code = if (400..600).contains(&reply.code) { reply.code } else { 451 };
+        let _ = write!(self.output, "{code} {} ", reply.enhanced());
+        let room = 400.min(reply.text.len());
+        let text = reply.text.as_bytes().get(..room).unwrap_or_default();
+        self.output.extend(text.iter().map(|b| if (b' '..=b'~').contains(b) { *b } else { b'?' }));
+        self.raw("\r\n");
+    }
+}
+
+pub(super) fn sender_text(transaction: &Transaction) -> String {
+    match &transaction.sender {
+        address::Path::Null => "<>".to_owned(),
+        address::Path::Mailbox(address) => address.as_str().to_owned(),
+    }
+}
+
+/// A reply from constants of this crate.
+pub(super) fn reply_of(code: u16, status: &str, text: &str) -> Reply {
+    Reply { code, status: status.parse().ok(), text: text.to_owned() }
+}
