@@ -1,9 +1,30 @@
 //! The transport control file: one line per recipient with a state byte at a fixed place (ZMailer's tags).
+//!
+//! ```text
+//! @ 1 9c1e6c2d1f0a7b33            version, checksum of the lines from `i` to `z`, states taken as blanks
+//! i 1fk3v8q2m5a4c7zx              message id
+//! o 150 4096                      where the headers begin in the message file, bytes from there
+//! a 1795230000123                 arrival, Unix milliseconds
+//! t 8BITMIME SMTPUTF8             body type; SMTPUTF8 where needed
+//! l <x@example.org>               Message-ID
+//! e owner@example.org             where failures go
+//! s sender@example.org            reverse path, <> when null
+//! n QQ314159                      ENVID
+//! R HDRS                          RET
+//! r  smtp sink.example user@sink.example -
+//! N TO=u@old.example NOTIFY=NEVER ORCPT=rfc822;u@old.example      about the r line before it
+//! z 1                             end of the fixed part: number of r lines
+//! d 132 1795230009 deferred 1 1795230309 4.4.1 - connection refused
+//! ```
+//! Values are single words, `%XX` for blanks, controls and `%`; only the text of a `d` line, at its end, keeps blanks.
+//! The checksum guards what decides where mail goes. `d` lines are a record: a damaged one is left out, for a message
+//! must not be routed and delivered again because a note about it was torn.
 
 use crate::{BodyType, MessageId, RecipientDsn, Ret};
 use address::Path;
 use serde::{Deserialize, Serialize};
 use status::{Enhanced, Outcome};
+use std::fmt;
 
 /// ZMailer's quad: where one recipient goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,8 +143,14 @@ pub struct ControlError {
     pub line: usize,
     pub reason: String,
 }
-pub fn parse_control(bytes: &[u8]) -> Result<Parsed, ControlError> { let _ = bytes; todo!() }
-/// Appends the whole fixed part, checksum included.
-pub fn write_control(control: &Control, out: &mut Vec<u8>) { let _ = (control, out); todo!() }
-/// Appends one `d` line, LF included.
-pub fn diagnostic_line(diagnostic: &Diagnostic, out: &mut Vec<u8>) { let _ = (diagnostic, out); todo!() }
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "control file line {}: {}", self.line, self.reason)
+    }
+}
+
+impl std::error::Error for ControlError {}
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

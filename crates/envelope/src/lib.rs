@@ -3,15 +3,20 @@
 //!
 //! **Invariant:** no I/O, no paths; every parser takes any bytes without panic and says the line it stopped at.
 
+mod checksum;
 mod control;
+mod control_read;
+mod control_write;
 mod dsn;
 mod id;
 mod lines;
 mod message;
 
 pub use control::{
-    Control, ControlError, ControlRecipient, Diagnostic, Parsed, Quad, RecipientState, diagnostic_line, parse_control, write_control,
+    Control, ControlError, ControlRecipient, Diagnostic, Parsed, Quad, RecipientState,
 };
-pub use dsn::{BodyType, Notify, RecipientDsn, Ret};
+pub use control_read::parse_control;
+pub use control_write::{MAX_DIAGNOSTIC, diagnostic_line, write_control};
+pub use dsn::{BodyType, Notify, RecipientDsn, Ret, is_envid, is_orcpt};
 pub use id::{IdError, IdSource, MessageId};
-pub use message::{Envelope, EnvelopeError, EnvelopeRecipient, LENGTH_FIELD, parse_envelope, write_envelope};
+pub use message::{Envelope, EnvelopeError, EnvelopeRecipient, INCOMPLETE, LENGTH_FIELD, MAX_LINE, parse_envelope, write_envelope};

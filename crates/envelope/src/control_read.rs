@@ -1,0 +1,198 @@
+//! Reading the control file.
+
+use crate::checksum::Checksum;
+use crate::control::{Control, ControlError, ControlRecipient, Diagnostic, Parsed, Quad, RecipientState};
+use crate::control_write::{read_id, read_outcome, sum_line};
+use crate::lines::{Lines, number, unescape};
+use crate::{BodyType, MessageId, Notify, RecipientDsn, Ret};
+use address::{Address, Path};
+
+/// Reads a control file. The fixed part is valid as a whole or an error; damaged `d` lines are left out.
+pub fn parse_control(bytes: &[u8]) -> Result<Parsed, ControlError> {
+    let mut lines = Lines::new(bytes);
+    let mut number = 0;
+    let control = read_fixed(&mut lines, &mut number).map_err(|reason| ControlError { line: number, reason: reason.to_owned() })?;
+    let diagnostics = lines.filter_map(|(_, line)| read_diagnostic(line)).filter(|d| control.has_recipient_at(d.recipient)).collect();
+    Ok(Parsed { control, diagnostics })
+}
+
+impl Control {
+    fn has_recipient_at(&self, offset: u32) -> bool {
+        self.recipients.binary_search_by_key(&offset, |r| r.offset).is_ok()
+    }
+}
+
+/// What the fixed part's lines have said so far.
+#[derive(Default)]
+struct Draft {
+    id: Option<MessageId>,
+    place: Option<(u64, u64)>,
+    arrived: Option<u64>,
+    kind: Option<(BodyType, bool)>,
+    message_id: Option<String>,
+    error_address: Option<Path>,
+    sender: Option<Path>,
+    envid: Option<String>,
+    ret: Option<Ret>,
+    recipients: Vec<ControlRecipient>,
+}
+
+fn read_fixed(lines: &mut Lines<'_>, line_number: &mut usize) -> Result<Control, &'static str> {
+    *line_number = 1;
+    let (_, head) = lines.next().ok_or("incomplete")?;
+    let expected = head.strip_prefix(b"@ 1 ").and_then(read_hex).ok_or("not a control file of version 1")?;
+    let mut draft = Draft::default();
+    let mut sum = Checksum::new();
+    for (offset, line) in lines {
+        *line_number += 1;
+        sum_line(&mut sum, line);
+        if let Some(count) = line.strip_prefix(b"z ") {
+            if sum.value() != expected {
+                return Err("wrong checksum");
+            }
+            return draft.finish(count);
+        }
+        draft.read_line(offset, line)?;
+    }
+    *line_number += 1;
+    Err("incomplete")
+}
+
+fn read_hex(digits: &[u8]) -> Option<u64> {
+    if digits.len() != 16 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+impl Draft {
+    fn read_line(&mut self, offset: usize, line: &[u8]) -> Result<(), &'static str> {
+        let (tag, rest) = line.split_first().ok_or("empty line")?;
+        if *tag == b'r' {
+            let recipient = read_recipient(offset, rest).ok_or("malformed recipient")?;
+            self.recipients.push(recipient);
+            return Ok(());
+        }
+        let value = rest.strip_prefix(b" ").ok_or("no blank after the tag")?;
+        match *tag {
+            b'N' => {
+                let recipient = self.recipients.last_mut().ok_or("N line before the first recipient")?;
+                read_notary(value, recipient).ok_or("malformed N line")
+            }
+            b'i' => once(&mut self.id, read_id(value)),
+            b'o' => once(&mut self.place, read_pair(value)),
+            b'a' => once(&mut self.arrived, number(value)),
+            b't' => once(&mut self.kind, read_kind(value)),
+            b'l' => once(&mut self.message_id, owned(value)),
+            b'e' => once(&mut self.error_address, read_path(value)),
+            b's' => once(&mut self.sender, read_path(value)),
+            b'n' => once(&mut self.envid, owned(value)),
+            b'R' => once(&mut self.ret, unescape(value).and_then(|v| Ret::parse(&v))),
+            _ => Err("unknown tag"),
+        }
+    }
+
+    fn finish(self, count: &[u8]) -> Result<Control, &'static str> {
+        if number(count) != Some(self.recipients.len()) {
+            return Err("wrong number of recipients");
+        }
+        let (body_offset, size) = self.place.ok_or("no o line")?;
+        let (bodytype, smtputf8) = self.kind.unwrap_or_default();
+        Ok(Control {
+            id: self.id.ok_or("no i line")?,
+            body_offset,
+            size,
+            arrived: self.arrived.ok_or("no a line")?,
+            sender: self.sender.ok_or("no s line")?,
+            error_address: self.error_address,
+            bodytype,
+            smtputf8,
+            envid: self.envid,
+            ret: self.ret,
+            message_id: self.message_id,
+            recipients: self.recipients,
+        })
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), &'static str> {
+    let value = value.ok_or("malformed value")?;
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("second line of this tag"),
+    }
+}
+
+fn owned(word: &[u8]) -> Option<String> {
+    unescape(word).map(std::borrow::Cow::into_owned)
+}
+
+fn read_pair(value: &[u8]) -> Option<(u64, u64)> {
+    let blank = memchr::memchr(b' ', value)?;
+    Some((number(value.get(..blank)?)?, number(value.get(blank + 1..)?)?))
+}
+
+fn read_kind(value: &[u8]) -> Option<(BodyType, bool)> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (bodytype, smtputf8) = text.strip_suffix(" SMTPUTF8").map_or((text, false), |bodytype| (bodytype, true));
+    Some((BodyType::parse(bodytype)?, smtputf8))
+}
+
+fn read_path(word: &[u8]) -> Option<Path> {
+    match &*unescape(word)? {
+        "<>" => Some(Path::Null),
+        text => Address::parse(text).ok().map(Path::Mailbox),
+    }
+}
+
+/// `rest` begins with the state byte.
+fn read_recipient(offset: usize, rest: &[u8]) -> Option<ControlRecipient> {
+    let (state, rest) = rest.split_first()?;
+    let mut words = rest.strip_prefix(b" ")?.split(|b| *b == b' ').map(owned);
+    let mut word = || words.next().flatten();
+    let quad = Quad { channel: word()?, host: word()?, user: word()?, attributes: word()? };
+    if words.next().is_some() {
+        return None;
+    }
+    Some(ControlRecipient {
+        offset: u32::try_from(offset).ok()?,
+        state: RecipientState::from_byte(*state)?,
+        quad,
+        original: None,
+        dsn: RecipientDsn::default(),
+    })
+}
+
+fn read_notary(value: &[u8], recipient: &mut ControlRecipient) -> Option<()> {
+    for word in value.split(|b| *b == b' ') {
+        let equals = memchr::memchr(b'=', word)?;
+        let (name, value) = (word.get(..equals)?, word.get(equals + 1..)?);
+        match name {
+            b"TO" => recipient.original = Some(owned(value)?),
+            b"ORCPT" => recipient.dsn.orcpt = Some(owned(value)?),
+            b"NOTIFY" => recipient.dsn.notify = Some(Notify::parse(std::str::from_utf8(value).ok()?)?),
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
+fn read_diagnostic(line: &[u8]) -> Option<Diagnostic> {
+    let mut words = line.strip_prefix(b"d ")?.splitn(8, |b| *b == b' ');
+    let mut word = || words.next();
+    Some(Diagnostic {
+        recipient: number(word()?)?,
+        time: number(word()?)?,
+        outcome: read_outcome(word()?)?,
+        attempts: number(word()?)?,
+        next_attempt: number(word()?)?,
+        status: std::str::from_utf8(word()?).ok()?.parse().ok()?,
+        remote: owned(word()?)?,
+        text: owned_text(word()?)?,
+    })
+}
+
+/// A lone `%` is an empty word, but in a text it is damage: [`escape_text`](crate::lines::escape_text) writes none.
+fn owned_text(text: &[u8]) -> Option<String> {
+    if text == b"%" { None } else { owned(text) }
+}

@@ -1,0 +1,173 @@
+use super::*;
+use crate::message::tests::{address, dsn};
+use crate::{IdSource, diagnostic_line, parse_control, write_control};
+use proptest::prelude::*;
+
+fn word() -> impl Strategy<Value = String> {
+    "[a-z-]{1,8}|[ -~üé\n\u{85}]{0,12}|\\[10\\.0\\.0\\.1\\]:2526|\"a b\"@c"
+}
+
+fn recipient() -> impl Strategy<Value = ControlRecipient> {
+    let states = [RecipientState::Queued, RecipientState::Held, RecipientState::Failing, RecipientState::Delivered, RecipientState::Failed];
+    let quad = (word(), word(), word(), word()).prop_map(|(channel, host, user, attributes)| Quad { channel, host, user, attributes });
+    (proptest::sample::select(states.to_vec()), quad, proptest::option::of(word()), dsn())
+        .prop_map(|(state, quad, original, dsn)| ControlRecipient { offset: 0, state, quad, original, dsn })
+}
+
+prop_compose! {
+    fn control()(
+        time in 1u64..1 << 55,
+        numbers: (u64, u64, u64),
+        flags: (bool, bool),
+        sender in proptest::option::of(address()),
+        error_address in proptest::option::of(proptest::option::of(address())),
+        texts in (proptest::option::of(word()), proptest::option::of(word())),
+        ret in proptest::option::of(proptest::sample::select(vec![Ret::Full, Ret::Headers])),
+        recipients in proptest::collection::vec(recipient(), 0..5),
+    ) -> Control {
+        let path = |a: Option<address::Address>| a.map_or(Path::Null, Path::Mailbox);
+        Control {
+            id: IdSource::new(9).next(time), body_offset: numbers.0, size: numbers.1, arrived: numbers.2,
+            sender: path(sender), error_address: error_address.map(path),
+            bodytype: if flags.0 { BodyType::EightBit } else { BodyType::SevenBit }, smtputf8: flags.1,
+            envid: texts.0, message_id: texts.1, ret, recipients,
+        }
+    }
+}
+
+prop_compose! {
+    fn diagnostic()(numbers: (u64, u32, u64), remote in word(), text in "[ -~ü\n]{0,40}",
+        outcome in proptest::sample::select(vec![Outcome::Delivered, Outcome::Deferred, Outcome::Failed])) -> Diagnostic {
+        Diagnostic { recipient: 0, time: numbers.0, outcome, attempts: numbers.1, next_attempt: numbers.2, status: Enhanced::transient(4, 1), remote, text }
+    }
+}
+
+fn written(control: &Control) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_control(control, &mut out);
+    out
+}
+
+/// Reads what was written, with the offsets the reader found.
+fn read_back(control: &Control, out: &[u8]) -> Control {
+    let parsed = parse_control(out).unwrap();
+    let mut expected = control.clone();
+    for (recipient, read) in expected.recipients.iter_mut().zip(&parsed.control.recipients) {
+        recipient.offset = read.offset;
+        assert_eq!(out[read.offset as usize..read.offset as usize + 2], [b'r', read.state.byte()]);
+    }
+    assert_eq!(parsed.control, expected);
+    expected
+}
+
+fn example() -> Control {
+    let quad = Quad { channel: "smtp".into(), host: "sink.example".into(), user: "user@sink.example".into(), attributes: "-".into() };
+    let one = ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original: None, dsn: RecipientDsn::default() };
+    Control {
+        id: IdSource::new(1).next(1_700_000_000_000_000), body_offset: 150, size: 4096, arrived: 1_700_000_000_000,
+        sender: Path::Mailbox(address::Address::parse("s@example.org").unwrap()), error_address: None, bodytype: BodyType::SevenBit,
+        smtputf8: false, envid: None, ret: None, message_id: Some("<m@example.org>".into()), recipients: vec![one.clone(), one],
+    }
+}
+
+/// Control files outlive an upgrade: this text must stay readable and be written byte for byte.
+#[test]
+fn the_format_stays() {
+    let text = String::from_utf8(written(&example())).unwrap();
+    let (head, rest) = text.split_once('\n').unwrap();
+    assert!(head.starts_with("@ 1 ") && head.len() == 20);
+    assert_eq!(
+        rest,
+        "i 1hgn73crh0000001\no 150 4096\na 1700000000000\nl <m@example.org>\ns s@example.org\n\
+         r  smtp sink.example user@sink.example -\nr  smtp sink.example user@sink.example -\nz 2\n"
+    );
+}
+
+#[test]
+fn a_state_changes_in_place() {
+    let mut out = written(&example());
+    let offset = parse_control(&out).unwrap().control.recipients[1].offset as usize;
+    out[offset + 1] = RecipientState::Delivered.byte();
+    let read = parse_control(&out).unwrap().control;
+    assert_eq!((read.recipients[0].state, read.recipients[1].state), (RecipientState::Queued, RecipientState::Delivered));
+    out[offset + 1] = b'x';
+    assert!(parse_control(&out).is_err());
+}
+
+#[test]
+fn any_other_change_of_the_fixed_part_is_an_error() {
+    let good = written(&example());
+    let states: Vec<usize> = parse_control(&good).unwrap().control.recipients.iter().map(|r| r.offset as usize + 1).collect();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        let blank = states.contains(&at);
+        assert!(parse_control(&bad).is_err() || blank, "byte {at}");
+    }
+    let mut swapped = good.clone();
+    swapped.retain(|b| *b != b'\n');
+    assert!(parse_control(&swapped).is_err());
+    assert!(parse_control(&vec![0; good.len()]).is_err());
+}
+
+#[test]
+fn damaged_diagnostics_are_left_out_and_good_ones_stay() {
+    let mut out = written(&example());
+    let offset = parse_control(&out).unwrap().control.recipients[1].offset;
+    let good = Diagnostic {
+        recipient: offset, time: 5, outcome: Outcome::Deferred, attempts: 1, next_attempt: 9, status: Enhanced::transient(4, 1),
+        remote: "-".into(), text: "connection refused".into(),
+    };
+    diagnostic_line(&good, &mut out);
+    out.extend_from_slice(b"d 7 1 deferred 1 1 4.4.1 - no such recipient\nd x\n\0\0\0\nd 99999999999 1 deferred 1 1 4.4.1 - x\n");
+    diagnostic_line(&good, &mut out);
+    diagnostic_line(&good, &mut out);
+    out.pop();
+    assert_eq!(parse_control(&out).unwrap().diagnostics, [good.clone(), good]);
+}
+
+#[test]
+fn long_answers_are_cut() {
+    let mut out = Vec::new();
+    let text = "ü".repeat(400);
+    let long = Diagnostic {
+        recipient: 0, time: 0, outcome: Outcome::Failed, attempts: 0, next_attempt: 0, status: Enhanced::permanent(0, 0), remote: text.clone(), text,
+    };
+    diagnostic_line(&long, &mut out);
+    assert!(out.len() < 1100);
+}
+
+proptest! {
+    #[test]
+    fn round_trip_and_truncation(control in control(), mut notes in proptest::collection::vec(diagnostic(), 0..3)) {
+        let mut out = written(&control);
+        let expected = read_back(&control, &out);
+        let fixed = out.len();
+        for end in 0..fixed {
+            prop_assert!(parse_control(&out[..end]).is_err());
+        }
+        for note in &mut notes {
+            note.recipient = expected.recipients.first().map_or(0, |r| r.offset);
+            diagnostic_line(note, &mut out);
+        }
+        if expected.recipients.is_empty() {
+            notes.clear();
+        }
+        for end in fixed..=out.len() {
+            let parsed = parse_control(&out[..end]).unwrap();
+            prop_assert_eq!(&parsed.control, &expected);
+            prop_assert!(notes.starts_with(&parsed.diagnostics));
+        }
+        prop_assert_eq!(parse_control(&out).unwrap().diagnostics, notes);
+    }
+
+    #[test]
+    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse_control(&bytes);
+    }
+
+    #[test]
+    fn any_lines(text in "@ 1 0{16}\n([ioatlesnRrNzd] [ -~]{0,20}\n){0,6}") {
+        let _ = parse_control(text.as_bytes());
+    }
+}
