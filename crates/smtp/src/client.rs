@@ -1,0 +1,19 @@
+//! The client's side of SMTP (RFC 5321) and LMTP (RFC 2033) as a state machine: bytes and moments in, bytes and
+//! events out.
+//!
+//! **Invariant:** never sees a socket or a clock; every recipient of a transaction has a verdict when
+//! [`Event::Finished`] comes, and none is `Delivered` without a 2xx reply to the final dot.
+
+mod answers;
+mod content;
+mod extensions;
+mod session;
+mod transaction;
+
+pub use content::ContentEncoder;
+pub use extensions::Extensions;
+pub use session::{Awaiting, Client, Event, Flavour};
+pub use transaction::{MAX_VERDICT_TEXT, Recipient, Transaction, Verdict};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! What a server offers in its answer to EHLO or LHLO.
+
+use crate::reply_reader::WireReply;
+
+/// The extensions that the client makes use of; others are not kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// RFC 2920.
+    pub pipelining: bool,
+    /// RFC 1870.
+    pub size: bool,
+    /// The limit that came with SIZE; 0: none said.
+    pub size_limit: u64,
+    /// RFC 6152.
+    pub eight_bit_mime: bool,
+    /// RFC 6531.
+    pub smtputf8: bool,
+    /// RFC 3461.
+    pub dsn: bool,
+}
+
+impl Extensions {
+    /// Reads the lines after the first. A word that is not understood is not there.
+    pub fn parse(reply: &WireReply) -> Self {
+        let mut found = Self::default();
+        for line in reply.lines().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            let keyword = words.next().unwrap_or_default();
+            if keyword.eq_ignore_ascii_case("PIPELINING") {
+                found.pipelining = true;
+            } else if keyword.eq_ignore_ascii_case("SIZE") {
+                found.size = true;
+                found.size_limit = words.next().and_then(|limit| limit.parse().ok()).unwrap_or(0);
+            } else if keyword.eq_ignore_ascii_case("8BITMIME") {
+                found.eight_bit_mime = true;
+            } else if keyword.eq_ignore_ascii_case("SMTPUTF8") {
+                found.smtputf8 = true;
+            } else if keyword.eq_ignore_ascii_case("DSN") {
+                found.dsn = true;
+            }
+        }
+        found
+    }
+}

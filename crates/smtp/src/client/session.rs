@@ -1,0 +1,319 @@
+//! One session with one server, message after message.
+
+use super::{Extensions, Transaction, Verdict};
+use crate::reply_reader::ReplyReader;
+use status::Enhanced;
+use std::collections::VecDeque;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    Smtp,
+    /// LHLO, and one final reply for each accepted recipient.
+    Lmtp,
+}
+
+/// What the caller must act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The server has greeted us and no transaction waits.
+    Ready,
+    /// No session came about, or it broke before the server answered MAIL: the transaction
+    /// ([`Client::take_transaction`]) may go elsewhere at once.
+    Refused(Verdict),
+    /// 354: write the content and the final dot, then call [`Client::content_sent`].
+    SendContent,
+    /// Every recipient has a verdict ([`Client::take_verdicts`]).
+    Finished,
+}
+
+/// What the session waits for: the timeouts of RFC 5321 section 4.5.3.2 go by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaiting {
+    Greeting,
+    Hello,
+    /// The reply to MAIL (or to RSET before it).
+    Mail,
+    Rcpt,
+    Data,
+    /// The caller to write content.
+    Content,
+    /// The reply to the final dot.
+    Final,
+    Quit,
+    /// The next transaction.
+    Nothing,
+}
+
+/// The commands whose replies are still to come, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    Greeting,
+    Ehlo,
+    Helo,
+    Rset,
+    Mail,
+    Rcpt(usize),
+    Data,
+    /// To the final dot, for all accepted recipients.
+    Final,
+    /// LMTP: for this recipient.
+    FinalOf(usize),
+    /// To a lone dot after a 354 that came although no recipient was accepted.
+    Discarded,
+    Quit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Until the answer to EHLO.
+    Opening,
+    Idle,
+    /// RSET, MAIL, RCPT, DATA; the next command to send.
+    Envelope(Step),
+    Content,
+    /// The final dot is sent.
+    Ending,
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Rset,
+    Mail,
+    Rcpt(usize),
+    Data,
+    Sent,
+}
+
+#[derive(Debug)]
+pub(super) enum Standing {
+    Unasked,
+    Accepted,
+    Decided(Verdict),
+}
+
+/// A session. Feed it with [`Client::receive`]; write whatever it appends to `out`.
+#[derive(Debug)]
+pub struct Client {
+    pub(super) flavour: Flavour,
+    pub(super) hello: String,
+    reader: ReplyReader,
+    pub(super) offered: Extensions,
+    pub(super) expected: VecDeque<Expected>,
+    pub(super) state: State,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) standings: Vec<Standing>,
+    pub(super) mail_accepted: bool,
+    /// The last transaction was left open on the server's side.
+    pub(super) needs_reset: bool,
+    /// The server has answered MAIL of this transaction.
+    pub(super) answered: bool,
+}
+
+impl Client {
+    /// A session whose connection has just been made; the server speaks first.
+    pub fn new(flavour: Flavour, hello: String) -> Self {
+        Self {
+            flavour,
+            hello,
+            reader: ReplyReader::default(),
+            offered: Extensions::default(),
+            expected: VecDeque::from([Expected::Greeting]),
+            state: State::Opening,
+            transaction: None,
+            standings: Vec::new(),
+            mail_accepted: false,
+            needs_reset: false,
+            answered: false,
+        }
+    }
+
+    pub fn extensions(&self) -> &Extensions {
+        &self.offered
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Idle
+    }
+
+    pub fn awaiting(&self) -> Awaiting {
+        if self.state == State::Content {
+            return Awaiting::Content;
+        }
+        match self.expected.front() {
+            None => Awaiting::Nothing,
+            Some(Expected::Greeting) => Awaiting::Greeting,
+            Some(Expected::Ehlo | Expected::Helo) => Awaiting::Hello,
+            Some(Expected::Rset | Expected::Mail) => Awaiting::Mail,
+            Some(Expected::Rcpt(_)) => Awaiting::Rcpt,
+            Some(Expected::Data) => Awaiting::Data,
+            Some(Expected::Final | Expected::FinalOf(_) | Expected::Discarded) => Awaiting::Final,
+            Some(Expected::Quit) => Awaiting::Quit,
+        }
+    }
+
+    /// Starts a transaction, at once when the session is idle, else when the server has greeted. `Finished` at once
+    /// when no recipient can be sent to this server.
+    pub fn begin(&mut self, transaction: Transaction, out: &mut Vec<u8>) -> Option<Event> {
+        self.standings.clear();
+        self.standings.extend(transaction.recipients.iter().map(|_| Standing::Unasked));
+        self.transaction = Some(transaction);
+        self.mail_accepted = false;
+        self.answered = false;
+        match self.state {
+            State::Idle => self.start(out),
+            State::Opening => None,
+            _ => self.abandon("the session is not ready for a message"),
+        }
+    }
+
+    /// Gives the transaction back after [`Event::Refused`].
+    pub fn take_transaction(&mut self) -> Option<Transaction> {
+        self.transaction.take()
+    }
+
+    /// The verdicts, in the order of the transaction's recipients; the transaction is over.
+    pub fn take_verdicts(&mut self) -> Vec<Verdict> {
+        self.transaction = None;
+        let missing = || Verdict::deferred(Enhanced::transient(4, 2), "the session ended without an answer");
+        self.standings
+            .drain(..)
+            .map(|standing| if let Standing::Decided(verdict) = standing { verdict } else { missing() })
+            .collect()
+    }
+
+    /// Takes bytes from the server and appends the commands that follow. After an event the rest of the input has
+    /// been looked at too: a reply nobody asked for closes the session.
+    pub fn receive(&mut self, input: &[u8], out: &mut Vec<u8>) -> Option<Event> {
+        // Commands appended during this call have not been sent: no byte of this input can be their reply.
+        let mut answerable = self.expected.len();
+        let mut rest = input;
+        let mut event = None;
+        while self.state != State::Closed {
+            let reply = match self.reader.next(&mut rest) {
+                Ok(Some(reply)) => Ok(reply),
+                Ok(None) => break,
+                Err(error) => Err(error),
+            };
+            if matches!(event, Some(Event::Finished | Event::Ready)) {
+                self.state = State::Closed;
+                break;
+            }
+            event = match (reply, answerable.checked_sub(1)) {
+                (Err(error), _) => self.abandon(&error.to_string()),
+                (Ok(reply), None) => self.unasked(reply),
+                (Ok(reply), Some(left)) => {
+                    answerable = left;
+                    self.expected.pop_front().and_then(|expected| self.replied(expected, reply, out))
+                }
+            };
+        }
+        event
+    }
+
+    /// The content and its final dot are written.
+    pub fn content_sent(&mut self) {
+        if self.state != State::Content {
+            return;
+        }
+        self.state = State::Ending;
+        if self.flavour == Flavour::Smtp {
+            self.expected.push_back(Expected::Final);
+            return;
+        }
+        for (index, standing) in self.standings.iter().enumerate() {
+            if matches!(standing, Standing::Accepted) {
+                self.expected.push_back(Expected::FinalOf(index));
+            }
+        }
+    }
+
+    /// Says goodbye. Only to an idle session; another is just closed.
+    pub fn quit(&mut self, out: &mut Vec<u8>) {
+        if self.state == State::Idle {
+            out.extend_from_slice(b"QUIT\r\n");
+            self.expected.push_back(Expected::Quit);
+        }
+        self.state = State::Closed;
+    }
+
+    /// The connection is gone or given up; `why` is for the report.
+    pub fn lost(&mut self, why: &str) -> Option<Event> {
+        self.abandon(why)
+    }
+
+    pub(super) fn start(&mut self, out: &mut Vec<u8>) -> Option<Event> {
+        let transaction = self.transaction.as_ref()?;
+        if let Some(verdict) = transaction.obstacle(&self.offered) {
+            return Some(self.decide_open(&verdict));
+        }
+        let mut sendable = false;
+        for (recipient, standing) in transaction.recipients.iter().zip(&mut self.standings) {
+            match recipient.obstacle(&self.offered) {
+                Some(verdict) => *standing = Standing::Decided(verdict),
+                None => sendable = true,
+            }
+        }
+        if !sendable {
+            self.state = State::Idle;
+            return Some(Event::Finished);
+        }
+        self.state = State::Envelope(if self.needs_reset { Step::Rset } else { Step::Mail });
+        self.emit(out);
+        None
+    }
+
+    /// Appends what may be sent now: all of the envelope where the server takes pipelining, else one command.
+    pub(super) fn emit(&mut self, out: &mut Vec<u8>) {
+        while let State::Envelope(step) = self.state {
+            if step == Step::Sent || (!self.offered.pipelining && !self.expected.is_empty()) {
+                return;
+            }
+            let (expected, next) = self.command(step, out);
+            self.expected.extend(expected);
+            self.state = State::Envelope(next);
+        }
+    }
+
+    fn command(&self, step: Step, out: &mut Vec<u8>) -> (Option<Expected>, Step) {
+        let Some(transaction) = &self.transaction else { return (None, Step::Sent) };
+        match step {
+            Step::Rset => {
+                out.extend_from_slice(b"RSET\r\n");
+                (Some(Expected::Rset), Step::Mail)
+            }
+            Step::Mail => {
+                transaction.mail(&self.offered, out);
+                (Some(Expected::Mail), self.recipient_from(0))
+            }
+            Step::Rcpt(index) => {
+                if let Some(recipient) = transaction.recipients.get(index) {
+                    recipient.rcpt(&self.offered, out);
+                }
+                (Some(Expected::Rcpt(index)), self.recipient_from(index + 1))
+            }
+            Step::Data if !self.offered.pipelining && !self.any_accepted() => (None, Step::Sent),
+            Step::Data => {
+                out.extend_from_slice(b"DATA\r\n");
+                (Some(Expected::Data), Step::Sent)
+            }
+            Step::Sent => (None, Step::Sent),
+        }
+    }
+
+    fn recipient_from(&self, index: usize) -> Step {
+        let unasked = |standing: &Standing| matches!(standing, Standing::Unasked);
+        match self.standings.iter().skip(index).position(unasked) {
+            Some(offset) => Step::Rcpt(index + offset),
+            None => Step::Data,
+        }
+    }
+
+    pub(super) fn any_accepted(&self) -> bool {
+        self.standings.iter().any(|standing| matches!(standing, Standing::Accepted))
+    }
+}
