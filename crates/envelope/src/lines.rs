@@ -133,11 +133,11 @@ mod tests {
             let mut word = Vec::new();
             escape(&value, &mut word);
             prop_assert!(word.iter().all(|b| *b > b' ' && *b != 0x7f) && !word.is_empty());
-            prop_assert_eq!(unescape(&word).unwrap(), &value);
+            prop_assert_eq!(unescape(&word).unwrap(), value.as_str());
             let mut text = Vec::new();
             escape_text(&value, &mut text);
             prop_assert!(!text.contains(&b'\n'));
-            prop_assert_eq!(unescape(&text).unwrap(), value);
+            prop_assert_eq!(unescape(&text).unwrap(), value.as_str());
         }
 
         #[test]

@@ -1,1 +1,16 @@
-//! Header scanning and writing, dates.
+//! Header scanning and writing, dates (RFC 5322, RFC 5321 section 4.4).
+//!
+//! Content is bytes with LF or CRLF line ends; nothing is copied while scanning, and the time is linear in the bytes
+//! looked at, whatever they are.
+//!
+//! **Invariant:** no I/O, no clock; what a builder here writes has no line end that it did not mean.
+
+mod builder;
+mod date;
+mod fields;
+mod scan;
+
+pub use builder::{Client, Received, delivered_to, received_line, return_path};
+pub use date::{date, write_date};
+pub use fields::{Field, Fields, fields, unfold};
+pub use scan::{HeaderEnd, HeaderScanner, Progress, Summary, scan};
