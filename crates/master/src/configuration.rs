@@ -1,0 +1,97 @@
+//! The configuration file: read, checked, and put into a sealed memory file that every child gets.
+
+use crate::Failure;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use settings::{Fault, Settings};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// A configuration is text for people; what is longer is the wrong file.
+const LONGEST: u64 = 16 * 1024 * 1024;
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Configuration {
+    pub path: PathBuf,
+    pub settings: Settings,
+    pub text: String,
+    /// The text, sealed, for the children: they see exactly what the master checked, whatever becomes of the file.
+    pub memory: OwnedFd,
+}
+
+impl Configuration {
+    /// Reads and checks. The error holds every fault, one a line.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let name = path.display();
+        let text = read_text(path).map_err(|e| Failure::config(format!("{name}:0:0: cannot read the configuration: {e}")))?;
+        let settings = settings::parse(&text, &name.to_string()).map_err(|faults| Failure::config(render(path, &faults)))?;
+        let memory = sealed(text.as_bytes()).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))?;
+        Ok(Self { path: path.to_owned(), settings, text, memory })
+    }
+
+    /// A fault about a value that stands somewhere in the file: found by its text, else about the whole file.
+    pub fn fault(&self, value: &str, text: String) -> Fault {
+        let quoted = format!("\"{value}\"");
+        let place = self.text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#')).find_map(|(number, line)| {
+            line.find(&quoted).map(|column| (number + 1, column + 1))
+        });
+        let (line, column) = place.unwrap_or((0, 0));
+        Fault { line, column, text }
+    }
+}
+
+/// `file:line:column: text`, one fault a line.
+pub fn render(path: &Path, faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(|f| format!("{}:{}:{}: {}", path.display(), f.line, f.column, f.text)).collect();
+    lines.join("\n")
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    file.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+    }
+    Ok(text)
+}
+
+/// A memory file that nobody can change any more.
+pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create(c"zpost-config", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+    file.write_all(bytes)?;
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_file_cannot_be_written() {
+        let mut file = File::from(sealed(b"text").unwrap());
+        assert!(file.write_all(b"x").is_err());
+        assert!(file.set_len(0).is_err());
+    }
+
+    #[test]
+    fn faults_name_file_and_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zpost.toml");
+        let missing = Configuration::read(&path).unwrap_err();
+        assert_eq!(missing.code, 78);
+        std::fs::write(&path, format!("{}\n[nonsense]\nx = 1\n", crate::tests::SMALLEST)).unwrap();
+        let failure = Configuration::read(&path).unwrap_err();
+        assert_eq!(failure.code, 78);
+        assert!(failure.text.contains("zpost.toml:"), "{}", failure.text);
+    }
+}

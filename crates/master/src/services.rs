@@ -1,0 +1,109 @@
+//! The processes of the suite as data: who needs what, and in which order they come and go.
+
+/// How many processes of a service there are, and who asks for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One.
+    Single,
+    /// smtpserver: between a least and a most number, by load.
+    Workers,
+    /// router: a fixed number.
+    Routers,
+    /// Spawned when the scheduler asks, never by the master's own wish.
+    Agent,
+}
+
+/// One service.
+#[derive(Debug)]
+pub struct Service {
+    /// Name of the service and of its program.
+    pub name: &'static str,
+    /// design: a process may wait only for one of a lower level. Processes are started in this order.
+    pub level: u8,
+    /// The phase of a shutdown in which it is drained.
+    pub phase: u8,
+    pub kind: Kind,
+    /// Contact points it may call.
+    pub contacts: &'static [&'static str],
+    /// Answers at a contact point of its own name.
+    pub serves: bool,
+    /// The notification socket it reads.
+    pub notify: Option<&'static str>,
+    /// Owns files: a second one may start only when the first is gone.
+    pub exclusive: bool,
+}
+
+/// The last phase of a shutdown.
+pub const LAST_PHASE: u8 = 5;
+
+const fn agent(name: &'static str, contacts: &'static [&'static str]) -> Service {
+    Service { name, level: 5, phase: 4, kind: Kind::Agent, contacts, serves: false, notify: None, exclusive: false }
+}
+
+/// All services, by level.
+pub static SERVICES: &[Service] = &[
+    Service { name: "resolver", level: 1, phase: 5, kind: Kind::Single, contacts: &[], serves: true, notify: None, exclusive: false },
+    Service { name: "ratetracker", level: 1, phase: 5, kind: Kind::Single, contacts: &[], serves: true, notify: None, exclusive: false },
+    Service { name: "contentfilter", level: 2, phase: 5, kind: Kind::Single, contacts: &[], serves: true, notify: None, exclusive: false },
+    Service { name: "router", level: 2, phase: 2, kind: Kind::Routers, contacts: &[], serves: false, notify: None, exclusive: false },
+    Service { name: "routermux", level: 3, phase: 1, kind: Kind::Single, contacts: &[], serves: true, notify: Some("router"), exclusive: true },
+    Service {
+        name: "smtpserver",
+        level: 4,
+        phase: 0,
+        kind: Kind::Workers,
+        contacts: &["resolver", "ratetracker", "contentfilter", "routermux"],
+        serves: false,
+        notify: None,
+        exclusive: false,
+    },
+    Service { name: "scheduler", level: 4, phase: 3, kind: Kind::Single, contacts: &[], serves: false, notify: Some("scheduler"), exclusive: true },
+    agent("ta-smtp", &["resolver"]),
+    agent("ta-mailbox", &[]),
+    agent("ta-errormail", &[]),
+    agent("ta-hold", &[]),
+];
+
+/// The service of this name.
+pub fn named(name: &str) -> Option<&'static Service> {
+    SERVICES.iter().find(|service| service.name == name)
+}
+
+/// The agent program that serves a channel.
+pub fn agent_for(channel: &str) -> Option<&'static Service> {
+    named(match channel {
+        "smtp" | "lmtp" => "ta-smtp",
+        "local" => "ta-mailbox",
+        "error" => "ta-errormail",
+        "hold" => "ta-hold",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_calls_upwards() {
+        for service in SERVICES {
+            for contact in service.contacts {
+                let other = named(contact).unwrap_or(service);
+                assert!(other.serves && other.level < service.level, "{} calls {contact}", service.name);
+            }
+            assert!(service.phase <= LAST_PHASE);
+        }
+    }
+
+    #[test]
+    fn services_stand_in_the_order_of_their_start() {
+        assert!(SERVICES.is_sorted_by_key(|s| s.level));
+    }
+
+    #[test]
+    fn every_service_has_counters() {
+        for service in SERVICES {
+            assert!(!daemon::counters::names(service.name).is_empty(), "{}", service.name);
+        }
+    }
+}

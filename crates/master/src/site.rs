@@ -1,0 +1,181 @@
+//! The place the suite runs at: users, programs, folders. Everything is checked before anything is started.
+
+use crate::Failure;
+use crate::configuration::{Configuration, render};
+use crate::services::{Kind, Service};
+use nix::unistd::{Gid, Group, Uid, User};
+use settings::{DeliveryKind, Fault, Settings, UserSource};
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Who each process becomes, where the programs are.
+#[derive(Debug)]
+pub struct Site {
+    /// This program, by the path it was started from.
+    pub executable: PathBuf,
+    pub libexec: PathBuf,
+    /// Empty when the master is no root: everybody is who the master is.
+    identities: HashMap<&'static str, sys::Identity>,
+    pub owners: spool::Owners,
+    /// Numeric ids of the suite's own users, who may give every command.
+    pub own_users: Vec<Uid>,
+    pub admin_group: Option<(Gid, Vec<String>)>,
+}
+
+impl Site {
+    /// Looks everything up and collects what is missing.
+    pub fn survey(configuration: &Configuration, services: &[&'static Service], executable: &Path) -> Result<Self, Failure> {
+        let mut faults = Vec::new();
+        let settings = &configuration.settings;
+        let libexec = libexec(settings, executable);
+        for service in services {
+            let program = libexec.join(service.name);
+            if !is_program(&program) {
+                let text = format!("program {} is missing or not executable; set [paths] libexec to the folder of the programs", program.display());
+                faults.push(configuration.fault(&settings.paths.libexec.clone().unwrap_or_default().to_string_lossy(), text));
+            }
+        }
+        let mut site = Self {
+            executable: executable.to_owned(),
+            libexec,
+            identities: HashMap::new(),
+            owners: spool::Owners::default(),
+            own_users: vec![nix::unistd::geteuid()],
+            admin_group: None,
+        };
+        site.look_up_groups(configuration, &mut faults);
+        if nix::unistd::geteuid().is_root() {
+            site.look_up_users(configuration, services, &mut faults);
+        }
+        if faults.is_empty() { Ok(site) } else { Err(Failure::config(render(&configuration.path, &faults))) }
+    }
+
+    /// Who a service becomes; `None`: as the master.
+    pub fn identity(&self, service: &Service) -> Option<sys::Identity> {
+        self.identities.get(service.name).cloned()
+    }
+
+    fn look_up_groups(&mut self, configuration: &Configuration, faults: &mut Vec<Fault>) {
+        let users = &configuration.settings.users;
+        if let Some(group) = find_group(configuration, users.submit_group.as_deref(), faults) {
+            self.owners.submit_gid = Some(group.gid.as_raw());
+        }
+        if let Some(group) = find_group(configuration, users.admin_group.as_deref(), faults) {
+            self.admin_group = Some((group.gid, group.mem));
+        }
+    }
+
+    fn look_up_users(&mut self, configuration: &Configuration, services: &[&'static Service], faults: &mut Vec<Fault>) {
+        let users = &configuration.settings.users;
+        let Some(default) = find_user(configuration, &users.default, faults) else { return };
+        let spool_gid = match &users.group {
+            Some(_) => find_group(configuration, users.group.as_deref(), faults).map_or(default.gid, |g| g.gid),
+            None => default.gid,
+        };
+        self.owners.uid = Some(default.uid.as_raw());
+        self.owners.gid = Some(spool_gid.as_raw());
+        let mut groups = vec![spool_gid];
+        groups.extend(self.owners.submit_gid.map(Gid::from_raw));
+        for service in services {
+            if service.name == "ta-mailbox" && stays_root(configuration) {
+                continue;
+            }
+            let local = configuration.settings.local.user.as_ref().filter(|_| service.name == "ta-mailbox");
+            let name = users.services.get(service.name).or(local);
+            let user = name.map_or_else(|| Some(default.clone()), |name| find_user(configuration, name, faults));
+            if let Some(user) = user {
+                self.own_users.push(user.uid);
+                self.identities.insert(service.name, sys::Identity { uid: user.uid, gid: user.gid, groups: groups.clone() });
+            }
+        }
+    }
+}
+
+/// Deliveries into mailboxes of system accounts become each recipient in turn, so they begin as root.
+fn stays_root(configuration: &Configuration) -> bool {
+    let local = &configuration.settings.local;
+    local.users == UserSource::Passwd && local.delivery != DeliveryKind::Lmtp
+}
+
+fn find_user(configuration: &Configuration, name: &str, faults: &mut Vec<Fault>) -> Option<User> {
+    let problem = match User::from_name(name) {
+        Ok(Some(user)) => return Some(user),
+        Ok(None) => format!("no such user {name:?}; make it (useradd --system {name}) or set [users]"),
+        Err(e) => format!("cannot look up user {name:?}: {e}"),
+    };
+    faults.push(configuration.fault(name, problem));
+    None
+}
+
+fn find_group(configuration: &Configuration, name: Option<&str>, faults: &mut Vec<Fault>) -> Option<Group> {
+    let name = name?;
+    let problem = match Group::from_name(name) {
+        Ok(Some(group)) => return Some(group),
+        Ok(None) => format!("no such group {name:?}; make it (groupadd --system {name}) or change [users]"),
+        Err(e) => format!("cannot look up group {name:?}: {e}"),
+    };
+    faults.push(configuration.fault(name, problem));
+    None
+}
+
+/// Beside the running executable, else `../libexec/zpost` from there, unless the configuration says.
+fn libexec(settings: &Settings, executable: &Path) -> PathBuf {
+    if let Some(folder) = &settings.paths.libexec {
+        return folder.clone();
+    }
+    let beside = executable.parent().unwrap_or(Path::new("/")).to_owned();
+    let installed = beside.join("../libexec/zpost");
+    if !is_program(&beside.join("smtpserver")) && is_program(&installed.join("smtpserver")) { installed } else { beside }
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+/// The services that this master runs: all, or those of its role; the filter only where one is configured.
+pub fn wanted(settings: &Settings, roles: Option<&[&'static Service]>) -> Vec<&'static Service> {
+    crate::services::SERVICES
+        .iter()
+        .filter(|s| roles.is_none_or(|roles| roles.iter().any(|r| r.name == s.name)) || (s.kind == Kind::Agent && has(roles, "scheduler")))
+        .filter(|s| s.name != "contentfilter" || !settings.filter.program.is_empty())
+        .collect()
+}
+
+fn has(roles: Option<&[&'static Service]>, name: &str) -> bool {
+    roles.is_none_or(|roles| roles.iter().any(|r| r.name == name))
+}
+
+/// Makes the folders: the postoffice, `<run>`, `<run>/notify`, the log folder.
+pub fn make_folders(configuration: &Configuration, site: &Site) -> Result<(), Failure> {
+    let paths = &configuration.settings.paths;
+    let mut faults = Vec::new();
+    let mut check = |path: &Path, result: io::Result<()>| {
+        if let Err(e) = result {
+            let text = format!("cannot make or use folder {}: {e}; make it, or give its owner this user", path.display());
+            faults.push(configuration.fault(&path.to_string_lossy(), text));
+        }
+    };
+    check(&paths.postoffice, spool::Spool::create(&paths.postoffice, &site.owners).map(|_| ()));
+    check(&paths.run, folder(&paths.run, 0o755, None));
+    check(&paths.run, folder(&paths.run.join("notify"), 0o755, None));
+    if configuration.settings.log.to_file {
+        check(&paths.log, folder(&paths.log, 0o755, site.owners.uid));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::config(render(&configuration.path, &faults))) }
+}
+
+fn folder(path: &Path, mode: u32, owner: Option<u32>) -> io::Result<()> {
+    let existed = path.is_dir();
+    fs::create_dir_all(path)?;
+    if !existed {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        if let Some(uid) = owner {
+            std::os::unix::fs::chown(path, Some(uid), None)?;
+        }
+    }
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK)?;
+    Ok(())
+}
