@@ -1,1 +1,56 @@
-//! Routes messages and answers questions.
+//! router: decides where every recipient goes.
+//!
+//! **Does.** Takes message files of `router/` and questions of sessions from the routermux. For a file: reads envelope
+//! and headers, decides (channel, host, user, attributes) for every recipient, writes the control file and moves the message
+//! to `queue/` (spool states S2 to S3). For a question: the same decision, as the reply a client gets.
+//!
+//! **Trusts** the configuration and, in envelopes, only files of root, its own user and the suite's users; anybody
+//! else's file gets its owner as sender. Every file is hostile in form: sized, opened without following links, and set
+//! aside in `deferred/` with a reason when it is malformed. It never blocks another file and is never removed.
+//!
+//! **May touch** `router/` (read, rename away), `queue/` and `transport/` (create), `deferred/`, the tables the
+//! configuration names, NSS. No network of its own.
+//!
+//! **Dies** without loss: a file is in `router/` until its control file is complete. The routermux gives the files in
+//! hand to another router one at a time; what kills two is set aside. A table that cannot be read now is a temporary
+//! failure (channel `hold`), never a bounce.
+//!
+//! **Order of rules**: local domains and own address literals (aliases, users, postmaster), `[[route]]`, address literals,
+//! MX. **RFCs**: 5321 (4.5.1 postmaster, 5.1 MX, 6.3 loops), 3461 (5.2.7 aliases), 3463, 6531.
+
+mod decision;
+mod expansion;
+mod file;
+mod head;
+mod headers;
+mod question;
+mod recipients;
+mod rules;
+mod service;
+mod tables;
+mod trust;
+mod verdict;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod decision_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod file_tests;
+
+pub use decision::{Routing, Want, route};
+pub use question::answer;
+pub use rules::Rules;
+pub use tables::{LocalUser, SystemTables, Tables};
+pub use verdict::{Routed, Verdict};
+
+/// The program.
+pub fn run() -> std::process::ExitCode {
+    match daemon::start("router") {
+        Ok(started) => service::serve(started),
+        Err(reason) => {
+            eprintln!("{reason}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

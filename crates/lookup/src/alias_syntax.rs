@@ -1,0 +1,235 @@
+//! The text of alias files and of `:include:` lists (Sendmail's aliases(5)).
+
+/// One right-hand side of an alias, or one entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// An address or a bare name, as written (angle brackets and phrases removed).
+    Address(String),
+    /// `\name`: the mailbox of that name, without alias expansion.
+    Mailbox(String),
+    /// `:include:/path`
+    Include(String),
+    /// `|program`
+    Program(String),
+    /// `/path`
+    File(String),
+}
+
+/// One alias: `name: value, value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AliasLine {
+    /// As written, quotes removed.
+    pub name: String,
+    /// 1-based line of the name.
+    pub line: usize,
+    /// The values, or why they do not parse: such a name is temporarily unavailable, not unknown.
+    pub values: Result<Vec<Value>, String>,
+}
+
+/// A line without a usable name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyntaxFault {
+    pub line: usize,
+    pub reason: String,
+}
+
+/// Reads an alias file. Lines that begin with a blank go on the line before; `#` begins a comment line.
+pub fn parse_aliases(text: &str) -> (Vec<AliasLine>, Vec<SyntaxFault>) {
+    let (mut lines, mut faults) = (Vec::new(), Vec::new());
+    for (line, text) in logical_lines(text) {
+        match split_name(&text) {
+            Ok((name, rest)) => lines.push(AliasLine { name, line, values: values(rest) }),
+            Err(reason) => faults.push(SyntaxFault { line, reason: reason.to_owned() }),
+        }
+    }
+    (lines, faults)
+}
+
+/// Reads a list file: addresses separated by commas or line ends, `#` comment lines.
+pub fn parse_list(text: &str) -> Result<Vec<Value>, String> {
+    let mut all = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if !line.trim_start().starts_with('#') {
+            let mut some = values(line).map_err(|reason| format!("line {}: {reason}", number + 1))?;
+            all.append(&mut some);
+        }
+    }
+    Ok(all)
+}
+
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            continue;
+        }
+        match lines.last_mut() {
+            Some((_, last)) if line.starts_with([' ', '\t']) => {
+                last.push(' ');
+                last.push_str(trimmed);
+            }
+            _ => lines.push((number + 1, trimmed.to_owned())),
+        }
+    }
+    lines
+}
+
+fn split_name(text: &str) -> Result<(String, &str), &'static str> {
+    let (name, rest) = match text.strip_prefix('"') {
+        Some(quoted) => {
+            let (name, used) = unquote(quoted).ok_or("the name's quote does not end")?;
+            (name, quoted.get(used..).unwrap_or_default())
+        }
+        None => {
+            let colon = text.find(':').ok_or("no colon after the name")?;
+            let (name, rest) = text.split_at(colon);
+            (name.trim().to_owned(), rest)
+        }
+    };
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err("no name before the colon");
+    }
+    // `"quoted name"@example.org: ...`
+    let (suffix, rest) = rest.split_once(':').ok_or("no colon after the name")?;
+    Ok((name + suffix.trim(), rest))
+}
+
+/// The text of a quoted string up to its closing quote, and how many bytes it took, that quote included.
+fn unquote(text: &str) -> Option<(String, usize)> {
+    let mut out = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((out, at + 1)),
+            '\\' => out.push(chars.next()?.1),
+            c => out.push(c),
+        }
+    }
+    None
+}
+
+fn values(text: &str) -> Result<Vec<Value>, String> {
+    split_commas(text)?.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(value).collect()
+}
+
+/// Splits at commas that are in no quotes, angle brackets or comments.
+fn split_commas(text: &str) -> Result<Vec<&str>, String> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let (mut quoted, mut escaped, mut comments) = (false, false, 0_u32);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' if comments == 0 => quoted = !quoted,
+            '(' if !quoted => comments = comments.saturating_add(1),
+            ')' if !quoted => comments = comments.saturating_sub(1),
+            ',' if !quoted && comments == 0 => {
+                parts.push(text.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    if quoted {
+        return Err("a quote does not end".to_owned());
+    }
+    parts.push(text.get(start..).unwrap_or_default());
+    Ok(parts)
+}
+
+fn value(part: &str) -> Result<Value, String> {
+    if part.chars().any(char::is_control) {
+        return Err("control byte in a value".to_owned());
+    }
+    let whole = part.strip_prefix('"').and_then(unquote).filter(|(_, used)| used + 1 == part.len()).map(|(text, _)| text);
+    let plain = whole.as_deref().unwrap_or(part);
+    if let Some(path) = plain.strip_prefix(":include:") {
+        let path = path.trim().trim_matches('"');
+        return if path.starts_with('/') { Ok(Value::Include(path.to_owned())) } else { Err(format!("no absolute path in {part}")) };
+    }
+    match plain.chars().next() {
+        Some('|') => Ok(Value::Program(plain.get(1..).unwrap_or_default().trim().to_owned())),
+        Some('/') => Ok(Value::File(plain.to_owned())),
+        Some('\\') if plain.len() > 1 => Ok(Value::Mailbox(plain.get(1..).unwrap_or_default().to_owned())),
+        Some(':') | None => Err(format!("unknown value {part}")),
+        Some(_) => address(part),
+    }
+}
+
+/// `Phrase <address>`, `address (comment)` or a bare address.
+fn address(part: &str) -> Result<Value, String> {
+    let mut text = part;
+    if let (Some(open), true) = (part.rfind('<'), part.ends_with('>')) {
+        text = part.get(open + 1..part.len() - 1).unwrap_or_default();
+    } else if let (Some(open), true) = (part.find(" ("), part.ends_with(')')) {
+        text = part.get(..open).unwrap_or_default();
+    }
+    let text = text.trim();
+    if text.is_empty() { Err(format!("no address in {part}")) } else { Ok(Value::Address(text.to_owned())) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn one(text: &str) -> Vec<Value> {
+        let (lines, faults) = parse_aliases(text);
+        assert!(faults.is_empty(), "{faults:?}");
+        lines[0].values.clone().unwrap()
+    }
+
+    #[test]
+    fn reads_names_values_continuations_and_comments() {
+        let (lines, faults) = parse_aliases(
+            "# top\nroot: admin, Joe <joe@example.org>,\n\t# inside\n\n  \"|prog a, b\", /var/x\nlist: :include:/etc/list\n\"two words\": a\n",
+        );
+        assert!(faults.is_empty());
+        assert_eq!(lines.iter().map(|l| (l.name.as_str(), l.line)).collect::<Vec<_>>(), [("root", 2), ("list", 6), ("two words", 7)]);
+        let root = lines[0].values.clone().unwrap();
+        let address = |t: &str| Value::Address(t.to_owned());
+        assert_eq!(root, [address("admin"), address("joe@example.org"), Value::Program("prog a, b".into()), Value::File("/var/x".into())]);
+        assert_eq!(lines[1].values, Ok(vec![Value::Include("/etc/list".into())]));
+    }
+
+    #[test]
+    fn full_addresses_backslashes_and_quoted_addresses() {
+        assert_eq!(one("info@example.org: \\joe"), [Value::Mailbox("joe".into())]);
+        assert_eq!(one("a: \"b, c\"@example.org"), [Value::Address("\"b, c\"@example.org".into())]);
+        assert_eq!(one("a: b@c (that is, B)"), [Value::Address("b@c".into())]);
+        assert_eq!(one("a: \":include:/x y\""), [Value::Include("/x y".into())]);
+    }
+
+    #[test]
+    fn a_bad_value_belongs_to_its_name_and_a_nameless_line_is_a_fault() {
+        let (lines, faults) = parse_aliases("a: \"b\nnonsense\n: x\nc: :include:relative\n");
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|line| line.values.is_err()));
+        assert_eq!(faults.iter().map(|f| f.line).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn lists_hold_one_or_more_addresses_a_line() {
+        let list = parse_list("# members\na@b, c@d\n\n<e@f>\n").unwrap();
+        assert_eq!(list.len(), 3);
+        assert!(parse_list("a\n\"b").unwrap_err().starts_with("line 2"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_without_panic(text in "[a-c:,\"\\\\<>()#|/ \t\n@\u{e9}\u{0}]{0,80}") {
+            let (lines, faults) = parse_aliases(&text);
+            prop_assert!(lines.len() + faults.len() <= text.lines().count());
+            let _ = parse_list(&text);
+        }
+
+        #[test]
+        fn what_is_written_is_read(name in "[a-z][a-z0-9.+-]{0,12}", values in proptest::collection::vec("[a-z0-9]{1,8}@[a-z]{1,8}", 1..20)) {
+            let text = format!("{name}: {}\n", values.join(",\n   "));
+            let expected: Vec<Value> = values.into_iter().map(Value::Address).collect();
+            prop_assert_eq!(one(&text), expected);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The alias files of the configuration, searched in order.
+
+use crate::alias_syntax::{SyntaxFault, Value, parse_aliases};
+use crate::{TableError, Watched};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Bytes of one alias file.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+
+/// What an alias stands for, and where that is written.
+#[derive(Debug, Clone)]
+pub struct AliasEntry {
+    pub values: Rc<[Value]>,
+    pub file: Rc<str>,
+    pub line: usize,
+}
+
+/// Line, and the values or why they do not parse.
+type Definition = (usize, Result<Rc<[Value]>, String>);
+
+#[derive(Debug)]
+struct Aliases {
+    names: HashMap<String, Definition>,
+    faults: Vec<SyntaxFault>,
+}
+
+/// All alias files.
+#[derive(Debug)]
+pub struct AliasFiles(Vec<(Rc<str>, Watched<Aliases>)>);
+
+impl AliasFiles {
+    pub fn new(paths: &[PathBuf]) -> Self {
+        Self(paths.iter().map(|path| (Rc::from(path.to_string_lossy()), Watched::new(path, MAX_FILE))).collect())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first file that knows `key` (made by [`key`]) answers; a file that cannot be read now stops the search,
+    /// for it might know.
+    pub fn find(&mut self, now: Instant, key: &str) -> Result<Option<AliasEntry>, TableError> {
+        for (file, table) in &mut self.0 {
+            match table.read(now, load)?.names.get(key) {
+                Some((line, Ok(values))) => {
+                    return Ok(Some(AliasEntry { values: Rc::clone(values), file: Rc::clone(file), line: *line }));
+                }
+                Some((line, Err(reason))) => return Err(TableError::Temporary(format!("{file}:{line}: {reason}"))),
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lines that have no usable name, for the log.
+    pub fn faults(&mut self, now: Instant) -> Vec<String> {
+        let mut all = Vec::new();
+        for (file, table) in &mut self.0 {
+            match table.read(now, load) {
+                Ok(aliases) => all.extend(aliases.faults.iter().map(|f| format!("{file}:{}: {}", f.line, f.reason))),
+                Err(error) => all.push(error.to_string()),
+            }
+        }
+        all
+    }
+}
+
+fn load(text: &str) -> Result<Aliases, String> {
+    let (lines, mut faults) = parse_aliases(text);
+    let mut names = HashMap::with_capacity(lines.len());
+    for alias in lines {
+        match names.entry(key(&alias.name)) {
+            std::collections::hash_map::Entry::Occupied(_) => {
+                faults.push(SyntaxFault { line: alias.line, reason: format!("{} is defined above; this line is not used", alias.name) });
+            }
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert((alias.line, alias.values.map(Rc::from)));
+            }
+        }
+    }
+    Ok(Aliases { names, faults })
+}
+
+/// The form under which names are kept: lower case, the domain (if any) normalised.
+pub fn key(name: &str) -> String {
+    match name.rsplit_once('@') {
+        Some((local, domain)) => {
+            let domain = address::normalise(domain).unwrap_or_else(|_| domain.to_lowercase());
+            format!("{}@{domain}", local.to_lowercase())
+        }
+        None => name.to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_compare_without_case_and_the_first_definition_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aliases");
+        std::fs::write(&path, "Root: a\nroot: b\nInfo@Example.ORG: c\nbad: \"x\n").unwrap();
+        let mut files = AliasFiles::new(&[path]);
+        let now = Instant::now();
+        let root = files.find(now, &key("ROOT")).unwrap().unwrap();
+        assert_eq!((root.line, root.values[0].clone()), (1, Value::Address("a".into())));
+        assert!(files.find(now, &key("info@example.org")).unwrap().is_some());
+        assert!(files.find(now, "nobody").unwrap().is_none());
+        assert!(matches!(files.find(now, "bad"), Err(TableError::Temporary(_))));
+        assert_eq!(files.faults(now).len(), 1);
+    }
+
+    #[test]
+    fn a_missing_file_is_temporary() {
+        let mut files = AliasFiles::new(&["/nonexistent/aliases".into()]);
+        assert!(matches!(files.find(Instant::now(), "a"), Err(TableError::Temporary(_))));
+    }
+}

@@ -1,0 +1,136 @@
+//! A file kept in memory and read again when it changes.
+
+use crate::TableError;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long an answer stands before the file is looked at again.
+const CHECK: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: (i64, i64),
+    size: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self { modified: (metadata.mtime(), metadata.mtime_nsec()), size: metadata.len(), inode: metadata.ino() }
+    }
+}
+
+/// A parsed file. `T` is what its text means.
+#[derive(Debug)]
+pub struct Watched<T> {
+    path: PathBuf,
+    /// Bytes; a larger file is not read.
+    limit: u64,
+    checked: Option<Instant>,
+    loaded: Option<(Stamp, Rc<T>)>,
+    trouble: Option<TableError>,
+}
+
+impl<T> Watched<T> {
+    pub fn new(path: impl Into<PathBuf>, limit: u64) -> Self {
+        Self { path: path.into(), limit, checked: None, loaded: None, trouble: None }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The content now. `parse` runs only when the file changed; its `Err` is a temporary failure with that reason.
+    pub fn read(&mut self, now: Instant, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Rc<T>, TableError> {
+        if self.checked.is_none_or(|checked| now.saturating_duration_since(checked) >= CHECK) {
+            self.checked = Some(now);
+            self.trouble = self.check(parse).err();
+        }
+        match (&self.trouble, &self.loaded) {
+            (Some(trouble), _) => Err(trouble.clone()),
+            (None, Some((_, value))) => Ok(Rc::clone(value)),
+            (None, None) => Err(self.temporary("not read")),
+        }
+    }
+
+    fn check(&mut self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<(), TableError> {
+        let known = self.loaded.as_ref().map(|(stamp, _)| *stamp);
+        let metadata = std::fs::metadata(&self.path).map_err(|e| self.temporary(&e.to_string()))?;
+        if known == Some(Stamp::of(&metadata)) {
+            return Ok(());
+        }
+        let (stamp, text) = self.load().map_err(|e| self.temporary(&e.to_string()))?;
+        let value = parse(&text).map_err(|reason| self.temporary(&reason))?;
+        self.loaded = Some((stamp, Rc::new(value)));
+        Ok(())
+    }
+
+    /// The stamp is taken before reading: a file that changes meanwhile differs from it at the next check.
+    fn load(&self) -> io::Result<(Stamp, String)> {
+        let mut file = open(&self.path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        if metadata.len() > self.limit {
+            return Err(io::Error::other(format!("larger than {} bytes", self.limit)));
+        }
+        let mut bytes = Vec::new();
+        file.by_ref().take(self.limit).read_to_end(&mut bytes)?;
+        let text = String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8"))?;
+        Ok((Stamp::of(&metadata), text))
+    }
+
+    fn temporary(&self, reason: &str) -> TableError {
+        TableError::Temporary(format!("{}: {reason}", self.path.display()))
+    }
+}
+
+/// Never waits on a FIFO or becomes the owner of a terminal.
+fn open(path: &Path) -> io::Result<File> {
+    use nix::fcntl::OFlag;
+    OpenOptions::new().read(true).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).bits()).open(path)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Result<usize, String> {
+        Ok(text.lines().count())
+    }
+
+    #[test]
+    fn reloads_after_a_change_and_looks_at_most_once_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        std::fs::write(&path, "a\n").unwrap();
+        let mut table = Watched::new(&path, 100);
+        let start = Instant::now();
+        assert_eq!(*table.read(start, lines).unwrap(), 1);
+        std::fs::write(&path, "a\nb\n").unwrap();
+        assert_eq!(*table.read(start, lines).unwrap(), 1);
+        assert_eq!(*table.read(start + CHECK, lines).unwrap(), 2);
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(table.read(start + 2 * CHECK, lines), Err(TableError::Temporary(_))));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(*table.read(start + 3 * CHECK, lines).unwrap(), 0);
+    }
+
+    #[test]
+    fn refuses_what_is_large_or_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Watched::new(folder.path(), 100).read(Instant::now(), lines).is_err());
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(Watched::new(&fifo, 100).read(Instant::now(), lines).is_err());
+        let large = folder.path().join("large");
+        std::fs::write(&large, [b'x'; 101]).unwrap();
+        assert!(Watched::new(&large, 100).read(Instant::now(), lines).unwrap_err().to_string().contains("larger"));
+    }
+}

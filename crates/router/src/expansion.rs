@@ -1,0 +1,302 @@
+//! Local names: aliases, `:include:` lists, users, the postmaster. A stack of open lists instead of recursion, so that
+//! neither depth nor length of what an administrator wrote can exhaust the process.
+
+use crate::decision::{Routing, Want};
+use crate::rules::Rules;
+use crate::tables::{LocalUser, Tables};
+use crate::verdict::{Routed, Verdict};
+use address::{Address, Path};
+use lookup::{AliasEntry, TableError, Value};
+use std::collections::HashSet;
+use std::rc::Rc;
+
+/// Aliases within aliases.
+const MAX_DEPTH: u32 = 50;
+/// Addresses looked at for one address.
+const MAX_ADDRESSES: u64 = if cfg!(test) { 10_000 } else { 1_000_000 };
+
+/// Where the address in hand comes from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Context {
+    pub(crate) depth: u32,
+    /// What a bare name is local at.
+    pub(crate) domain: Option<String>,
+    /// The alias whose value it is, and how many values that has.
+    parent: Option<(String, usize)>,
+    owner: Option<Path>,
+    /// Stands in for a postmaster that does not exist.
+    for_postmaster: bool,
+}
+
+struct Open {
+    values: Rc<[Value]>,
+    next: usize,
+    context: Context,
+}
+
+/// One decision in progress.
+pub(crate) struct Expansion<'a> {
+    pub(crate) rules: &'a Rules,
+    tables: &'a mut dyn Tables,
+    want: Want,
+    open: Vec<Open>,
+    /// Aliases and lists expanded so far: each only once.
+    seen: HashSet<String>,
+    looked_at: u64,
+    looped: bool,
+    found: bool,
+    asked_root: bool,
+    routing: Routing,
+}
+
+impl<'a> Expansion<'a> {
+    pub(crate) fn new(rules: &'a Rules, tables: &'a mut dyn Tables, want: Want) -> Self {
+        Self {
+            rules,
+            tables,
+            want,
+            open: Vec::new(),
+            seen: HashSet::new(),
+            looked_at: 0,
+            looped: false,
+            found: false,
+            asked_root: false,
+            routing: Routing::default(),
+        }
+    }
+
+    pub(crate) fn run(mut self, address: &Address) -> Routing {
+        self.resolve(address, &Context::default());
+        while let Some(open) = self.open.last_mut() {
+            if self.found && self.want == Want::First {
+                break;
+            }
+            let Some(value) = open.values.get(open.next).cloned() else {
+                self.open.pop();
+                continue;
+            };
+            open.next += 1;
+            let context = open.context.clone();
+            self.looked_at += 1;
+            if self.looked_at > MAX_ADDRESSES {
+                self.routing.outcomes.clear();
+                let verdict = Verdict::refused(2, 4, format!("Expands to more than {MAX_ADDRESSES} addresses"));
+                self.settle(address.as_str(), verdict, &Context::default());
+                break;
+            }
+            self.value(&value, &context);
+        }
+        if self.routing.outcomes.is_empty() {
+            let text = if self.looped { "Alias loop: the alias leads only to itself" } else { "The alias has no members" };
+            let (subject, detail) = if self.looped { (4, 6) } else { (2, 4) };
+            self.settle(address.as_str(), Verdict::refused(subject, detail, text), &Context::default());
+        }
+        self.routing
+    }
+
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
+        if self.want == Want::Explanation && self.routing.steps.len() < 1000 {
+            self.routing.steps.push(text());
+        }
+    }
+
+    /// The end of one address's way.
+    pub(crate) fn settle(&mut self, address: &str, verdict: Verdict, context: &Context) {
+        self.note(|| match &verdict {
+            Verdict::Deliver(quad) => format!("{address}: -> ({}, {}, {}, {})", quad.channel, quad.host, quad.user, quad.attributes),
+            Verdict::Refused { status, text } => format!("{address}: refused: {status} {text}"),
+            Verdict::Temporary(reason) => format!("{address}: temporary failure: {reason}"),
+        });
+        self.found |= matches!(verdict, Verdict::Deliver(_));
+        self.routing.outcomes.push(Routed { verdict, address: address.to_owned(), owner: context.owner.clone() });
+    }
+
+    fn trouble(&mut self, address: &str, error: TableError, context: &Context) {
+        let verdict = match error {
+            TableError::Temporary(reason) => Verdict::Temporary(reason),
+            TableError::Permanent(reason) => Verdict::refused(3, 5, reason),
+        };
+        self.settle(address, verdict, context);
+    }
+
+    fn value(&mut self, value: &Value, context: &Context) {
+        match value {
+            Value::Address(text) => match Address::parse(text) {
+                Ok(address) => self.resolve(&address, context),
+                Err(fault) => self.settle(text, Verdict::refused(1, 3, format!("{text} is no address: {fault}")), context),
+            },
+            Value::Mailbox(name) => {
+                let domain = context.domain.clone().unwrap_or_else(|| self.rules.hostname.clone());
+                self.user(&name.to_lowercase(), &domain, context);
+            }
+            Value::Include(path) => self.include(path, context),
+            Value::File(path) if path == "/dev/null" => self.settle(path, Verdict::quad("discard", "-", path.as_str()), context),
+            Value::File(path) => self.settle(path, Verdict::refused(3, 3, "Delivery to files is not available"), context),
+            Value::Program(program) => {
+                self.settle(program, Verdict::refused(3, 3, "Delivery to programs is not available"), context);
+            }
+        }
+    }
+
+    fn include(&mut self, path: &str, context: &Context) {
+        if !self.seen.insert(format!(":include:{path}")) {
+            self.looped = true;
+            return self.note(|| format!(":include:{path}: already expanded"));
+        }
+        match self.tables.list(path) {
+            Ok(values) => {
+                self.note(|| format!(":include:{path}: {} addresses", values.len()));
+                self.push(path, values, context.clone());
+            }
+            Err(error) => self.trouble(path, error, context),
+        }
+    }
+
+    fn push(&mut self, name: &str, values: Rc<[Value]>, mut context: Context) {
+        context.depth += 1;
+        self.routing.expanded = true;
+        if context.depth > MAX_DEPTH {
+            return self.settle(name, Verdict::refused(4, 6, format!("Aliases more than {MAX_DEPTH} deep")), &context);
+        }
+        self.open.push(Open { values, next: 0, context });
+    }
+
+    /// A name at a local domain: aliases by full address, then by name; the same without detail; then users.
+    pub(crate) fn local(&mut self, address: &Address, domain: &str, context: &Context) {
+        let name = unquoted(address.local()).to_lowercase();
+        let bare = self.rules.without_detail(&name).map(str::to_owned);
+        for candidate in std::iter::once(&name).chain(bare.as_ref()) {
+            for key in [format!("{candidate}@{domain}"), candidate.clone()] {
+                if self.seen.contains(&key) {
+                    return self.again(&key, &name, domain, context);
+                }
+                match self.tables.alias(&key) {
+                    Ok(None) => {}
+                    Ok(Some(entry)) => return self.alias(key, entry, domain, context),
+                    Err(error) => return self.trouble(address.as_str(), error, context),
+                }
+            }
+        }
+        self.user(&name, domain, context);
+    }
+
+    fn alias(&mut self, key: String, entry: AliasEntry, domain: &str, context: &Context) {
+        self.note(|| format!("{key}: alias at {}:{}", entry.file, entry.line));
+        let owner = self.owner(&key, domain).or_else(|| context.owner.clone());
+        self.seen.insert(key.clone());
+        let parent = Some((key.clone(), entry.values.len()));
+        let domain = Some(domain.to_owned());
+        let context = Context { depth: context.depth, domain, parent, owner, for_postmaster: context.for_postmaster };
+        self.push(&key, entry.values, context);
+    }
+
+    /// `owner-NAME` where there is such an alias: failures of the list's members go there (Sendmail's rule).
+    fn owner(&mut self, name: &str, domain: &str) -> Option<Path> {
+        let (local, at) = name.split_once('@').unwrap_or((name, domain));
+        if local.starts_with("owner-") {
+            return None;
+        }
+        let owner = if name.contains('@') { format!("owner-{local}@{at}") } else { format!("owner-{local}") };
+        self.tables.alias(&owner).ok().flatten()?;
+        self.note(|| format!("{name}: failures go to {owner}"));
+        Address::parse(&format!("owner-{local}@{at}")).ok().map(Path::Mailbox)
+    }
+
+    /// A name that has been expanded already. Named directly by its own alias it means the mailbox (Sendmail's
+    /// meaning of `joe: joe, archive`); any other way round is a loop and is cut.
+    fn again(&mut self, key: &str, name: &str, domain: &str, context: &Context) {
+        let siblings = context.parent.as_ref().filter(|(parent, _)| parent == key).map_or(0, |(_, values)| *values);
+        // With users = "any" a lone `joe: joe` has no account to end at: it says nothing but the loop.
+        let mailbox = if self.rules.any_user { siblings > 1 } else { siblings > 0 && self.exists(name) };
+        if mailbox {
+            self.note(|| format!("{name}: named by its own alias: the mailbox"));
+            return self.user(name, domain, context);
+        }
+        self.looped = true;
+        self.note(|| format!("{name}: {key} is already expanded"));
+    }
+
+    fn exists(&mut self, name: &str) -> bool {
+        !matches!(self.find_user(name), Ok(None))
+    }
+
+    fn find_user(&mut self, name: &str) -> Result<Option<LocalUser>, TableError> {
+        let bare = self.rules.without_detail(name).map(str::to_owned);
+        if let (true, Some(bare)) = (self.rules.any_user, &bare) {
+            return self.tables.user(bare);
+        }
+        match (self.tables.user(name)?, bare) {
+            (None, Some(bare)) => self.tables.user(&bare),
+            (found, _) => Ok(found),
+        }
+    }
+
+    fn user(&mut self, name: &str, domain: &str, context: &Context) {
+        let address = mailbox_text(name, domain);
+        match self.find_user(name) {
+            Err(error) => self.trouble(&address, error, context),
+            Ok(Some(user)) => {
+                self.note(|| format!("{address}: user {} ({})", user.name, user.place));
+                let verdict = self.delivery(&address, &user, domain);
+                self.settle(&address, verdict, context);
+            }
+            Ok(None) if name == "postmaster" || context.for_postmaster => self.postmaster(&address, context),
+            Ok(None) => self.settle(&address, Verdict::refused(1, 1, "User unknown"), context),
+        }
+    }
+
+    fn delivery(&self, address: &str, user: &LocalUser, domain: &str) -> Verdict {
+        if let Some(host) = &self.rules.lmtp {
+            return Verdict::quad("lmtp", host, address);
+        }
+        let mut verdict = Verdict::quad("local", "-", mailbox_text(&user.name, domain));
+        if let Verdict::Deliver(quad) = &mut verdict {
+            quad.attributes.clone_from(&user.attributes);
+        }
+        verdict
+    }
+
+    /// A postmaster must exist (RFC 5321 section 4.5.1): the configured one, else root, else the mailbox anyway.
+    fn postmaster(&mut self, address: &str, context: &Context) {
+        let mut context = context.clone();
+        if !context.for_postmaster {
+            context.for_postmaster = true;
+            if let Some(postmaster) = self.rules.postmaster.clone() {
+                self.note(|| format!("{address}: no such user; [identity] postmaster = {postmaster}"));
+                return self.resolve(&postmaster, &context);
+            }
+        }
+        let hostname = self.rules.hostname.clone();
+        if !self.asked_root {
+            self.asked_root = true;
+            if let Ok(root) = Address::parse("root") {
+                self.note(|| format!("{address}: no such user; root"));
+                return self.local(&root, &hostname, &context);
+            }
+        }
+        let user = LocalUser { name: "postmaster".to_owned(), attributes: "-".to_owned(), place: String::new() };
+        let verdict = self.delivery(&mailbox_text("postmaster", &hostname), &user, &hostname);
+        self.settle(address, verdict, &context);
+    }
+}
+
+/// The meaning of a local part: quotes and backslashes removed.
+fn unquoted(local: &str) -> String {
+    let Some(inside) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) else { return local.to_owned() };
+    let mut out = String::with_capacity(inside.len());
+    let mut chars = inside.chars();
+    while let Some(c) = chars.next() {
+        out.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    out
+}
+
+/// `name@domain`, the name quoted where it must be.
+fn mailbox_text(name: &str, domain: &str) -> String {
+    let atom = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c) || !c.is_ascii();
+    let plain = !name.is_empty() && name.chars().all(atom) && !name.starts_with('.') && !name.ends_with('.') && !name.contains("..");
+    if plain {
+        return format!("{name}@{domain}");
+    }
+    format!("\"{}\"@{domain}", name.replace('\\', "\\\\").replace('"', "\\\""))
+}

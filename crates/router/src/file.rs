@@ -1,0 +1,194 @@
+//! One file of `router/` on its way to `queue/` (S2 to S3), or aside to `deferred/`.
+
+use crate::head::{Head, HeadFault, HeadReader};
+use crate::recipients::{Recipients, refuse_all, route_all};
+use crate::rules::Rules;
+use crate::tables::SystemTables;
+use crate::trust::{SenderFault, Trusted, sender};
+use crate::verdict::Verdict;
+use address::Path;
+use daemon::{Counters, clock, event};
+use envelope::{Control, IdSource, MessageId, write_control};
+use settings::Settings;
+use spool::{InputFault, InputFile, Notifier, Spool};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Everything that routing files needs.
+#[derive(Debug)]
+pub struct FileRouter {
+    pub(crate) rules: Rules,
+    pub(crate) tables: SystemTables,
+    trusted: Trusted,
+    max_hops: u32,
+    spool: Spool,
+    notifier: Notifier,
+    counters: Counters,
+    ids: IdSource,
+    heads: HeadReader,
+    /// Kept between messages: the control file being written.
+    control: Vec<u8>,
+    /// Addresses routed in this process's life.
+    pub(crate) addresses: u64,
+}
+
+/// Why a file is not in `queue/` after all.
+#[derive(Debug)]
+enum Fault {
+    /// Not there any more.
+    Gone,
+    /// To `deferred/`, with this reason.
+    Aside(String),
+    /// Stays in `router/`: the next scan brings it again.
+    Later(String),
+}
+
+impl FileRouter {
+    pub fn new(settings: &Arc<Settings>, counters: Counters) -> io::Result<Self> {
+        Ok(Self {
+            rules: Rules::new(settings),
+            tables: SystemTables::new(settings),
+            trusted: Trusted::new(settings),
+            max_hops: settings.server.max_hops,
+            spool: Spool::open(&settings.paths.postoffice)?,
+            notifier: Notifier::new(&settings.paths.run, "scheduler")?,
+            counters,
+            ids: IdSource::new((RandomState::new().hash_one(std::process::id()) & 0xffff_ffff) as u32),
+            heads: HeadReader::default(),
+            control: Vec::new(),
+            addresses: 0,
+        })
+    }
+
+    /// Takes new rules and tables into use.
+    pub fn reload(&mut self, settings: &Arc<Settings>) {
+        self.rules = Rules::new(settings);
+        self.tables = SystemTables::new(settings);
+        self.trusted = Trusted::new(settings);
+        self.max_hops = settings.server.max_hops;
+    }
+
+    #[cfg(test)]
+    pub fn trust(&mut self, trusted: Trusted) {
+        self.trusted = trusted;
+    }
+
+    /// Routes one file. Whatever is wrong with it is dealt with here and never stops the next one.
+    pub fn route_file(&mut self, name: &str) {
+        self.tables.at(Instant::now());
+        self.counters.add("files", 1);
+        match self.queue(name) {
+            Ok(()) | Err(Fault::Gone) => {}
+            Err(Fault::Aside(reason)) => self.set_aside(name, &reason),
+            Err(Fault::Later(reason)) => event!(Warning, "routing_delayed", name = name, reason = reason),
+        }
+    }
+
+    fn queue(&mut self, name: &str) -> Result<(), Fault> {
+        let input = self.spool.open_input(name).map_err(|fault| match fault {
+            InputFault::Gone => Fault::Gone,
+            InputFault::Unacceptable(reason) => Fault::Aside(reason),
+            InputFault::Io(e) => Fault::Later(e.to_string()),
+        })?;
+        let head = self.heads.read(&input).map_err(|fault| match fault {
+            HeadFault::Malformed(reason) => Fault::Aside(reason),
+            HeadFault::Io(e) => Fault::Later(e.to_string()),
+        })?;
+        if head.envelope.length.is_some_and(|length| length != input.size) {
+            return Err(Fault::Aside(format!("incomplete: the length line and the size of {} bytes differ", input.size)));
+        }
+        let trusted = self.trusted.contains(input.owner);
+        let sender = sender(&head.envelope, trusted, input.owner, &self.rules.hostname, &mut self.tables).map_err(|fault| match fault {
+            SenderFault::Unknown(reason) => Fault::Aside(reason),
+            SenderFault::Temporary(reason) => Fault::Later(reason),
+        })?;
+        let recipients = self.recipients(&head, &sender);
+        if recipients.list.is_empty() {
+            return Err(Fault::Aside("no recipient is left after routing".to_owned()));
+        }
+        self.enqueue(&input, head, sender, recipients, trusted)
+    }
+
+    fn recipients(&mut self, head: &Head, sender: &Path) -> Recipients {
+        let wanted = &head.envelope.recipients;
+        let recipients = if head.headers.hops >= self.max_hops {
+            let text = format!("Too many hops: received {} times; a mail loop is likely", head.headers.hops);
+            refuse_all(wanted, &Verdict::refused(4, 6, text))
+        } else {
+            route_all(wanted, sender, &self.rules, &mut self.tables)
+        };
+        let routed = recipients.list.len() as u64;
+        self.addresses += routed;
+        self.counters.add("addresses", routed);
+        self.counters.add("errors", recipients.errors);
+        self.counters.add("expanded", recipients.expanded);
+        recipients
+    }
+
+    fn enqueue(&mut self, input: &InputFile, head: Head, sender: Path, recipients: Recipients, trusted: bool) -> Result<(), Fault> {
+        let now = clock::unix_micros();
+        // A name that is an id is believed only of our own files: it fixes the time that expiry counts from.
+        let named = MessageId::parse(&input.name).ok().filter(|_| trusted);
+        let arrived = head.envelope.arrived.filter(|_| trusted).or(named.map(|id| id.unix_micros() / 1000)).unwrap_or(now / 1000);
+        let offset = head.offset as u64;
+        let envelope = head.envelope;
+        let mut control = Control {
+            id: named.unwrap_or_else(|| self.ids.next(now)),
+            body_offset: offset,
+            size: input.size.saturating_sub(offset),
+            arrived,
+            sender,
+            error_address: recipients.error_address,
+            bodytype: envelope.bodytype,
+            smtputf8: envelope.smtputf8,
+            envid: envelope.envid,
+            ret: envelope.ret,
+            message_id: head.headers.message_id,
+            recipients: recipients.list,
+        };
+        while let Err(e) = self.write(&input.name, &control) {
+            match e.kind() {
+                // An id that is in the queue already: this is another message, or the same one dropped again.
+                io::ErrorKind::AlreadyExists => control.id = self.ids.next(clock::unix_micros()),
+                io::ErrorKind::NotFound => return Err(Fault::Gone),
+                _ => return Err(Fault::Later(e.to_string())),
+            }
+        }
+        self.notifier.notice(control.id.as_str());
+        log(&control, &input.name);
+        Ok(())
+    }
+
+    fn write(&mut self, name: &str, control: &Control) -> io::Result<()> {
+        self.control.clear();
+        self.control.shrink_to(256 * 1024);
+        write_control(control, &mut self.control);
+        self.spool.enqueue(name, control.id, &self.control)
+    }
+
+    fn set_aside(&mut self, name: &str, reason: &str) {
+        match self.spool.set_aside(name, reason) {
+            Ok(()) => {
+                self.counters.add("deferred_files", 1);
+                event!(Warning, "deferred_file", id = name, reason = reason);
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => event!(Error, "routing_delayed", name = name, reason = reason, error = e),
+        }
+    }
+}
+
+fn log(control: &Control, name: &str) {
+    let from = match &control.sender {
+        Path::Null => "",
+        Path::Mailbox(address) => address.as_str(),
+    };
+    let (nrcpt, message_id) = (control.recipients.len(), control.message_id.as_deref().unwrap_or(""));
+    if name == control.id.as_str() {
+        event!(Info, "routed", id = control.id, from = from, nrcpt = nrcpt, size = control.size, message_id = message_id);
+    } else {
+        event!(Info, "routed", id = control.id, from = from, nrcpt = nrcpt, size = control.size, message_id = message_id, dropped = name);
+    }
+}

@@ -1,0 +1,144 @@
+//! Files of a real spool in a scratch folder.
+
+use crate::file::FileRouter;
+use crate::trust::Trusted;
+use address::Path;
+use daemon::Counters;
+use envelope::{Control, MessageId, parse_control};
+use spool::{Owners, Spool};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    router: FileRouter,
+}
+
+impl Bench {
+    fn new(local: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Spool::create(folder.path(), &Owners::default()).unwrap();
+        let text = format!(
+            "[paths]\npostoffice = \"{}\"\n[identity]\nhostname = \"mta.example\"\n[[listener]]\nkind = \"smtp\"\nbind = \"127.0.0.1:2525\"\n\
+             [local]\ndomains = [\"local.example\"]\ndelivery = \"maildir\"\nusers = \"any\"\n{local}",
+            folder.path().display()
+        );
+        let settings = Arc::new(settings::parse(&text, "test").unwrap());
+        let router = FileRouter::new(&settings, Counters::detached("router").unwrap()).unwrap();
+        Self { folder, router }
+    }
+    fn path(&self, place: &str) -> PathBuf {
+        self.folder.path().join(place)
+    }
+    fn route(&mut self, name: &str, text: &str) {
+        std::fs::write(self.path("router").join(name), text).unwrap();
+        self.router.route_file(name);
+        assert!(!self.path("router").join(name).exists());
+    }
+    /// The control files of the spool.
+    fn queued(&self) -> Vec<Control> {
+        let mut all = Vec::new();
+        for hash in std::fs::read_dir(self.path("transport")).unwrap() {
+            for file in std::fs::read_dir(hash.unwrap().path()).unwrap() {
+                let file = file.unwrap().path();
+                let control = parse_control(&std::fs::read(&file).unwrap()).unwrap().control;
+                let message = format!("queue/{:02x}/{}", control.id.hash(), control.id);
+                assert!(self.path(&message).exists());
+                all.push(control);
+            }
+        }
+        all
+    }
+    fn reason(&self, name: &str) -> String {
+        assert!(self.path("deferred").join(name).exists());
+        std::fs::read_to_string(self.path("deferred").join(format!("{name}.reason"))).unwrap()
+    }
+}
+
+#[test]
+fn a_dropped_file_is_queued_under_a_new_id() {
+    let mut bench = Bench::new("");
+    let text = "from <a@sink.example>\ntodsn NOTIFY=SUCCESS ORCPT=rfc822;b@local.example\nto <B+x@local.example>\nto c@far.example\nto <c@far.example>\nenv-end\nMessage-ID: <1@x>\n\nbody\n";
+    bench.route("drop.1", text);
+    let queued = bench.queued();
+    let control = &queued[0];
+    assert_eq!(control.recipients.len(), 2);
+    assert_eq!(control.recipients[0].quad.user, "b@local.example");
+    assert_eq!(control.recipients[0].original.as_deref(), Some("B+x@local.example"));
+    assert!(control.recipients[0].dsn.notify.unwrap().success);
+    assert_eq!(control.recipients[1].original, None);
+    assert_eq!(&text[usize::try_from(control.body_offset).unwrap()..][..11], "Message-ID:");
+    assert_eq!((control.size, control.message_id.as_deref()), (24, Some("<1@x>")));
+}
+
+#[test]
+fn an_id_of_ours_is_kept_and_a_taken_one_is_not() {
+    let mut bench = Bench::new("");
+    let id = envelope::IdSource::new(7).next(1_700_000_000_000_000);
+    let text = "from <>\nto b@local.example\nenv-end\n\nbody\n";
+    bench.route(id.as_str(), text);
+    assert_eq!((bench.queued()[0].id, bench.queued()[0].arrived), (id, 1_700_000_000_000));
+    bench.route(id.as_str(), text);
+    let ids: Vec<MessageId> = bench.queued().iter().map(|c| c.id).collect();
+    assert_eq!((ids.len(), ids.iter().filter(|i| **i == id).count()), (2, 1));
+}
+
+#[test]
+fn malformed_files_are_set_aside_with_their_reason() {
+    let mut bench = Bench::new("");
+    bench.route("m1", "nonsense\nenv-end\n\n");
+    assert!(bench.reason("m1").contains("line 1"));
+    bench.route("m2", "from <a@b.example>\nenv-end\nSubject: x\n\n");
+    assert!(bench.reason("m2").contains("no recipient"));
+    bench.route("m3", "length 00000000000000000009\nfrom <a@b.example>\nto c@d.example\nenv-end\n\n");
+    assert!(bench.reason("m3").contains("incomplete"));
+    std::os::unix::fs::symlink("/etc/passwd", bench.path("router/m4")).unwrap();
+    bench.router.route_file("m4");
+    assert!(bench.reason("m4").contains("link") || bench.path("deferred/m4").is_symlink());
+    bench.router.route_file("never-there");
+    assert!(bench.queued().is_empty());
+}
+
+#[test]
+fn loops_end_by_the_count_of_hops() {
+    let mut bench = Bench::new("");
+    let received = "Received: from x\n by y\n".repeat(50);
+    bench.route("hops", &format!("from <a@b.example>\nto c@local.example\nenv-end\n{received}\n"));
+    let quad = bench.queued()[0].recipients[0].quad.clone();
+    assert_eq!((quad.channel.as_str(), quad.user.as_str()), ("error", "c@local.example"));
+    assert!(quad.host.starts_with("5.4.6:"));
+}
+
+#[test]
+fn an_owner_who_is_not_trusted_is_the_sender() {
+    let mut bench = Bench::new("");
+    bench.router.trust(Trusted::nobody());
+    let me = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    let id = envelope::IdSource::new(7).next(1);
+    bench.route(id.as_str(), "from <forged@b.example>\narrived 5\nto c@local.example\nenv-end\n\n");
+    let control = bench.queued().remove(0);
+    assert!(matches!(&control.sender, Path::Mailbox(a) if a.as_str() == format!("{me}@mta.example")));
+    assert!(control.id != id && control.arrived > 1_700_000_000_000);
+}
+
+#[test]
+fn an_unreadable_alias_file_holds_the_recipient() {
+    let mut bench = Bench::new("aliases = [\"/nonexistent/aliases\"]\n");
+    bench.route("t", "from <a@b.example>\nto c@local.example\nto d@far.example\nenv-end\n\n");
+    let control = bench.queued().remove(0);
+    let quads: Vec<&str> = control.recipients.iter().map(|r| r.quad.channel.as_str()).collect();
+    assert_eq!(quads, ["hold", "smtp"]);
+    assert!(control.recipients[0].quad.host.starts_with("retry:/nonexistent/aliases"));
+}
+
+#[test]
+fn a_hundred_thousand_recipients_are_one_message() {
+    let mut bench = Bench::new("");
+    let mut text = "from <a@b.example>\n".to_owned();
+    for n in 0..100_000 {
+        text.push_str(&format!("to <user{n}@far{}.example>\n", n % 100));
+    }
+    text.push_str("env-end\nSubject: many\n\nbody\n");
+    bench.route("many", &text);
+    assert_eq!(bench.queued()[0].recipients.len(), 100_000);
+}

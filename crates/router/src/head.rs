@@ -1,0 +1,86 @@
+//! The first part of a message file: envelope and headers, in one read for nearly every message.
+
+use crate::headers::{self, Headers};
+use envelope::{Envelope, parse_envelope};
+use spool::InputFile;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Bytes read at first.
+const FIRST: usize = 64 * 1024;
+/// Bytes of an envelope at most: some hundred thousand recipients.
+const MAX_ENVELOPE: usize = 16 * 1024 * 1024;
+/// Bytes of headers looked at.
+const MAX_HEADERS: usize = 1024 * 1024;
+
+/// What the file says before its body.
+#[derive(Debug)]
+pub struct Head {
+    pub envelope: Envelope,
+    /// Where the headers begin.
+    pub offset: usize,
+    pub headers: Headers,
+}
+
+#[derive(Debug)]
+pub enum HeadFault {
+    /// The text for the reason file.
+    Malformed(String),
+    Io(io::Error),
+}
+
+/// Reads files into one buffer that is kept between them.
+#[derive(Debug, Default)]
+pub struct HeadReader(Vec<u8>);
+
+impl HeadReader {
+    pub fn read(&mut self, input: &InputFile) -> Result<Head, HeadFault> {
+        self.0.clear();
+        self.0.shrink_to(FIRST);
+        let (envelope, offset) = self.envelope(input)?;
+        self.headers(input, offset)?;
+        let headers = headers::scan(self.0.get(offset..).unwrap_or_default());
+        Ok(Head { envelope, offset, headers })
+    }
+
+    fn envelope(&mut self, input: &InputFile) -> Result<(Envelope, usize), HeadFault> {
+        let mut wanted = FIRST;
+        loop {
+            let more = self.fill(input, wanted)?;
+            match parse_envelope(&self.0) {
+                Ok(parsed) => return Ok(parsed),
+                Err(fault) if fault.is_incomplete() && more && wanted < MAX_ENVELOPE => wanted *= 4,
+                Err(fault) if fault.is_incomplete() && more => {
+                    return Err(HeadFault::Malformed(format!("the envelope is larger than {MAX_ENVELOPE} bytes")));
+                }
+                Err(fault) => return Err(HeadFault::Malformed(fault.to_string())),
+            }
+        }
+    }
+
+    fn headers(&mut self, input: &InputFile, offset: usize) -> Result<(), HeadFault> {
+        let mut more = (self.0.len() as u64) < input.size;
+        let limit = offset.saturating_add(MAX_HEADERS);
+        while more && self.0.len() < limit && !headers::is_complete(self.0.get(offset..).unwrap_or_default()) {
+            more = self.fill(input, self.0.len().saturating_add(FIRST * 4))?;
+        }
+        Ok(())
+    }
+
+    /// Reads until the buffer holds `wanted` bytes or the whole file; true when the file holds more.
+    fn fill(&mut self, input: &InputFile, wanted: usize) -> Result<bool, HeadFault> {
+        let end = usize::try_from(input.size).unwrap_or(usize::MAX).min(wanted);
+        let mut have = self.0.len();
+        self.0.resize(end.max(have), 0);
+        while have < end {
+            let space = self.0.get_mut(have..end).unwrap_or_default();
+            match input.file.read_at(space, have as u64) {
+                Ok(0) => return Err(HeadFault::Malformed("the file became shorter".to_owned())),
+                Ok(read) => have += read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(HeadFault::Io(e)),
+            }
+        }
+        Ok((end as u64) < input.size)
+    }
+}

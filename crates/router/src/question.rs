@@ -1,0 +1,67 @@
+//! Questions of sessions and commands, answered by the same decision that messages get.
+
+use crate::decision::{Routing, Want, route};
+use crate::rules::Rules;
+use crate::tables::Tables;
+use crate::verdict::Verdict;
+use address::{Address, Path};
+use envelope::Quad;
+use ipc::routing::{Answer, Question};
+use status::{Enhanced, Reply};
+
+/// Quads and steps in one answer: a frame holds 128 KiB.
+const MAX_QUADS: usize = 100;
+const MAX_STEPS: usize = 200;
+const MAX_STEP_BYTES: usize = 300;
+const MAX_QUAD_BYTES: usize = 60 * 1024;
+
+/// Answers a question.
+pub fn answer(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> Answer {
+    let (address, sender, want) = match question {
+        Question::Verify { address, sender } => (address, sender, Want::First),
+        Question::Explain { address, sender } => (address, sender, Want::Explanation),
+    };
+    let address = match Address::parse(address) {
+        Ok(address) => address,
+        Err(fault) => {
+            let reply = Reply::new(553, Enhanced::permanent(1, 3), format!("No valid address: {fault}"));
+            return Answer::Refused { reply, steps: Vec::new() };
+        }
+    };
+    let sender = Address::parse(sender).map_or(Path::Null, Path::Mailbox);
+    answer_from(route(&address, &sender, want, rules, tables))
+}
+
+/// Taken when there is one place to deliver to; else 4xx when a table failed, else the first refusal.
+fn answer_from(routing: Routing) -> Answer {
+    let steps: Vec<String> = routing.steps.into_iter().take(MAX_STEPS).map(shortened).collect();
+    let (mut quads, mut bytes) = (Vec::<Quad>::new(), 0);
+    let (mut refused, mut temporary) = (None, None);
+    for outcome in routing.outcomes {
+        match outcome.verdict {
+            Verdict::Deliver(quad) => {
+                bytes += quad.channel.len() + quad.host.len() + quad.user.len() + quad.attributes.len() + 16;
+                if quads.len() < MAX_QUADS && bytes < MAX_QUAD_BYTES {
+                    quads.push(quad);
+                }
+            }
+            Verdict::Refused { status, text } => refused = refused.or(Some(Reply::new(550, status, shortened(text)))),
+            Verdict::Temporary(_) => {
+                temporary = Some(Reply::new(451, Enhanced::transient(3, 0), "Temporary failure of a lookup table; try again later"));
+            }
+        }
+    }
+    match temporary.or(refused) {
+        Some(reply) if quads.is_empty() => Answer::Refused { reply, steps },
+        _ => Answer::Routed { quads, steps },
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_STEP_BYTES {
+        let end = (0..=MAX_STEP_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}

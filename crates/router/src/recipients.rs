@@ -1,0 +1,96 @@
+//! From the envelope's recipients to those of the control file: routed, without repeats, DSN data carried on.
+
+use crate::decision::{Want, route};
+use crate::rules::Rules;
+use crate::tables::Tables;
+use crate::verdict::{Routed, Verdict};
+use address::Path;
+use envelope::{ControlRecipient, EnvelopeRecipient, Notify, Quad, RecipientDsn, RecipientState};
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+/// All recipients of one message.
+#[derive(Debug, Default)]
+pub struct Recipients {
+    pub list: Vec<ControlRecipient>,
+    /// The list owner, when all recipients come from lists of the same one.
+    pub error_address: Option<Path>,
+    pub expanded: u64,
+    pub errors: u64,
+}
+
+/// Routes the recipients of an envelope.
+pub fn route_all(recipients: &[EnvelopeRecipient], sender: &Path, rules: &Rules, tables: &mut dyn Tables) -> Recipients {
+    let mut all = Recipients::default();
+    let mut repeats = Repeats::default();
+    let mut owner: Option<Option<Path>> = None;
+    for recipient in recipients {
+        let routing = route(&recipient.address, sender, Want::Recipients, rules, tables);
+        all.expanded += u64::from(routing.expanded);
+        let several = routing.outcomes.len() > 1;
+        for outcome in routing.outcomes {
+            let dsn = carried(&recipient.dsn, several, outcome.owner.is_some());
+            match &owner {
+                None => owner = Some(outcome.owner.clone()),
+                Some(known) if *known != outcome.owner => owner = Some(None),
+                Some(_) => {}
+            }
+            all.add(outcome, recipient, dsn, &mut repeats);
+        }
+    }
+    all.error_address = owner.flatten();
+    all
+}
+
+/// Every recipient fails with the same reason.
+pub fn refuse_all(recipients: &[EnvelopeRecipient], verdict: &Verdict) -> Recipients {
+    let mut all = Recipients::default();
+    let mut repeats = Repeats::default();
+    for recipient in recipients {
+        let outcome = Routed { verdict: verdict.clone(), address: recipient.address.to_string(), owner: None };
+        all.add(outcome, recipient, recipient.dsn.clone(), &mut repeats);
+    }
+    all
+}
+
+impl Recipients {
+    fn add(&mut self, outcome: Routed, recipient: &EnvelopeRecipient, dsn: RecipientDsn, repeats: &mut Repeats) {
+        let refused = matches!(outcome.verdict, Verdict::Refused { .. });
+        let quad = outcome.into_quad();
+        if repeats.is_new(&quad) {
+            self.errors += u64::from(refused);
+            let original = (quad.user != recipient.address.as_str()).then(|| recipient.address.to_string());
+            self.list.push(ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original, dsn });
+        }
+    }
+}
+
+/// DSN data through an alias (RFC 3461 section 5.2.7). A list with its own owner replaces the reverse path, so the
+/// sender's wishes end there; several members must not each report success.
+fn carried(dsn: &RecipientDsn, several: bool, owned: bool) -> RecipientDsn {
+    if owned {
+        return RecipientDsn::default();
+    }
+    let mut dsn = dsn.clone();
+    if let (true, Some(notify)) = (several, &mut dsn.notify) {
+        notify.success = false;
+        if !(notify.failure || notify.delay) {
+            *notify = Notify { never: true, success: false, failure: false, delay: false };
+        }
+    }
+    dsn
+}
+
+/// Quads seen so far, as 128 bits of two keyed hashes each: a message may have a million.
+#[derive(Default)]
+struct Repeats {
+    keys: (RandomState, RandomState),
+    seen: HashSet<(u64, u64)>,
+}
+
+impl Repeats {
+    fn is_new(&mut self, quad: &Quad) -> bool {
+        let quad = (&quad.channel, &quad.host, &quad.user);
+        self.seen.insert((self.keys.0.hash_one(quad), self.keys.1.hash_one(quad)))
+    }
+}

@@ -1,0 +1,86 @@
+//! The rules of the configuration, arranged for look-up.
+
+use address::{Address, normalise};
+use settings::{DeliveryKind, Route, Settings, UserSource};
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+/// What decides where an address goes, apart from the tables.
+#[derive(Debug)]
+pub struct Rules {
+    /// Normalised.
+    pub hostname: String,
+    pub postmaster: Option<Address>,
+    pub local_domains: HashSet<String>,
+    /// Addresses that are this machine: mail to `user@[address]` is local.
+    pub own_addresses: HashSet<IpAddr>,
+    /// Next hop of local mail when an LMTP server takes it.
+    pub lmtp: Option<String>,
+    /// Every name is a user.
+    pub any_user: bool,
+    /// Characters that begin the detail of `user+detail`.
+    pub detail: Vec<char>,
+    routes: Vec<Route>,
+    /// Domain or `.suffix` to the first route that names it; `*` under "*".
+    by_domain: HashMap<String, usize>,
+}
+
+impl Rules {
+    pub fn new(settings: &Settings) -> Self {
+        let hostname = normalised(&settings.identity.hostname);
+        let mut by_domain = HashMap::new();
+        for (index, route) in settings.routes.iter().enumerate() {
+            by_domain.entry(route.domain.to_lowercase()).or_insert(index);
+        }
+        let local = &settings.local;
+        Self {
+            postmaster: Address::parse(&settings.identity.postmaster).ok(),
+            local_domains: local.domains.iter().map(|domain| normalised(domain)).collect(),
+            own_addresses: own_addresses(settings),
+            lmtp: (local.delivery == DeliveryKind::Lmtp).then(|| local.lmtp.clone()),
+            any_user: local.users == UserSource::Any,
+            detail: local.detail.chars().collect(),
+            routes: settings.routes.clone(),
+            hostname,
+            by_domain,
+        }
+    }
+
+    /// The first `[[route]]` that matches a normalised domain: by its name, by a suffix of it, or `*`.
+    pub fn route(&self, domain: &str) -> Option<&Route> {
+        let dots = domain.match_indices('.').filter_map(|(at, _)| domain.get(at..));
+        let keys = std::iter::once(domain).chain(dots).chain(std::iter::once("*"));
+        let first = keys.filter_map(|key| self.by_domain.get(key)).min()?;
+        self.routes.get(*first)
+    }
+
+    /// `user` of `user+detail`; `None` when there is no detail.
+    pub fn without_detail<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let at = name.find(|c| self.detail.contains(&c)).filter(|at| *at > 0)?;
+        name.get(..at)
+    }
+}
+
+fn normalised(domain: &str) -> String {
+    normalise(domain).unwrap_or_else(|_| domain.to_lowercase())
+}
+
+/// The listeners' addresses and those of the interfaces.
+fn own_addresses(settings: &Settings) -> HashSet<IpAddr> {
+    let mut own: HashSet<IpAddr> = settings
+        .listeners
+        .iter()
+        .filter_map(|listener| match &listener.bind {
+            settings::Bind::Tcp(address) => Some(address.ip()),
+            settings::Bind::Unix(_) => None,
+        })
+        .filter(|address| !address.is_unspecified())
+        .collect();
+    for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+        if let Some(address) = interface.address {
+            own.extend(address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip())));
+            own.extend(address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())));
+        }
+    }
+    own
+}

@@ -1,0 +1,207 @@
+//! The event loop of a router: questions at once, files a few at a time between them.
+
+use crate::file::FileRouter;
+use crate::question::answer;
+use daemon::{EX_ORPHANED, Signal, Started, event, log};
+use ipc::master::{ToChild, ToMaster};
+use ipc::routing::{FromRouter, ToRouter, Told};
+use ipc::{Channel, RecvError};
+use mio::{Events, Interest, Poll, Token};
+use std::collections::VecDeque;
+use std::io;
+use std::process::ExitCode;
+use std::time::Instant;
+
+const MASTER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const JOBS: Token = Token(2);
+
+/// Files routed before the socket is looked at for questions again.
+const FILES_A_TURN: usize = 4;
+/// Frames taken before a file gets its turn.
+const FRAMES_A_TURN: usize = 64;
+
+/// Why the process ends.
+enum End {
+    /// Drained, or the routermux has closed the conversation.
+    Done,
+    Orphaned,
+    Failed(String),
+}
+
+/// Some files of one frame; reported together.
+struct Batch {
+    waiting: VecDeque<String>,
+    done: Vec<String>,
+}
+
+struct Service {
+    started: Started,
+    jobs: Channel<FromRouter, ToRouter>,
+    router: FileRouter,
+    batches: VecDeque<Batch>,
+    draining: bool,
+}
+
+/// Runs until drained, orphaned or closed by the routermux.
+pub fn serve(mut started: Started) -> ExitCode {
+    let service = match prepare(&mut started) {
+        Ok((jobs, router)) => Service { started, jobs, router, batches: VecDeque::new(), draining: false },
+        Err(reason) => return fail(&mut started, &reason),
+    };
+    service.run()
+}
+
+fn prepare(started: &mut Started) -> Result<(Channel<FromRouter, ToRouter>, FileRouter), String> {
+    let jobs = started.contacts.take("jobs").ok_or("the master sent no job conversation")?;
+    let jobs = Channel::new(jobs).map_err(|e| format!("job conversation: {e}"))?;
+    let mut router = FileRouter::new(&started.settings, started.counters.clone())
+        .map_err(|e| format!("postoffice {}: {e}", started.settings.paths.postoffice.display()))?;
+    report_faults(&mut router);
+    Ok((jobs, router))
+}
+
+fn report_faults(router: &mut FileRouter) {
+    for fault in router.tables.at(Instant::now()).faults() {
+        event!(Warning, "alias_fault", reason = fault);
+    }
+}
+
+fn fail(started: &mut Started, reason: &str) -> ExitCode {
+    event!(Error, "failing", reason = reason);
+    let _ = started.master.send(&ToMaster::Failing(reason.to_owned()));
+    log::flush();
+    ExitCode::FAILURE
+}
+
+impl Service {
+    fn run(mut self) -> ExitCode {
+        let end = self.turns().err().unwrap_or(End::Done);
+        log::flush();
+        match end {
+            End::Done => ExitCode::SUCCESS,
+            End::Orphaned => ExitCode::from(u8::try_from(EX_ORPHANED).unwrap_or(1)),
+            End::Failed(reason) => fail(&mut self.started, &reason),
+        }
+    }
+
+    fn turns(&mut self) -> Result<(), End> {
+        let mut poll = Poll::new()?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut self.started.master, MASTER, both)?;
+        poll.registry().register(&mut self.started.signals, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut self.jobs, JOBS, both)?;
+        self.started.master.send(&ToMaster::Ready)?;
+        let mut events = Events::with_capacity(16);
+        loop {
+            self.signals();
+            self.master()?;
+            self.work()?;
+            if self.draining && self.jobs.pending() == 0 {
+                return Ok(());
+            }
+            log::flush();
+            match poll.poll(&mut events, None) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            self.started.master.flush()?;
+        }
+    }
+
+    fn signals(&mut self) {
+        while let Some(signal) = self.started.signals.next() {
+            self.draining |= signal == Signal::Drain;
+        }
+    }
+
+    fn master(&mut self) -> Result<(), End> {
+        loop {
+            match self.started.master.recv() {
+                Ok(None) => return Ok(()),
+                Ok(Some((ToChild::Drain, _))) => self.draining = true,
+                Ok(Some((ToChild::Reload(start), descriptors))) => match self.started.reload(&start, descriptors) {
+                    Ok(_) => {
+                        let settings = self.started.settings.clone();
+                        self.router.reload(&settings);
+                        report_faults(&mut self.router);
+                    }
+                    Err(reason) => event!(Error, "reload_failed", reason = reason),
+                },
+                Ok(Some(_)) => {}
+                Err(RecvError::Closed) => return Err(End::Orphaned),
+                Err(e) => return Err(End::Failed(format!("master: {e}"))),
+            }
+        }
+    }
+
+    /// Until nothing is left to do. A drain is done with what has been sent to us: the routermux gives anything
+    /// that came later to another router.
+    fn work(&mut self) -> Result<(), End> {
+        self.jobs.flush().map_err(closed)?;
+        loop {
+            let emptied = self.frames()?;
+            if self.batches.is_empty() && emptied {
+                return Ok(());
+            }
+            self.files()?;
+        }
+    }
+
+    /// Takes frames; true when the socket holds no more.
+    fn frames(&mut self) -> Result<bool, End> {
+        for _ in 0..FRAMES_A_TURN {
+            match self.jobs.recv() {
+                Ok(None) => return Ok(true),
+                Ok(Some((ToRouter::Files(names), _))) => {
+                    let done = Vec::with_capacity(names.len());
+                    self.batches.push_back(Batch { waiting: names.into(), done });
+                }
+                Ok(Some((ToRouter::Ask(ask), _))) => {
+                    self.started.counters.add("questions", 1);
+                    let answer = answer(&ask.question, &self.router.rules, self.router.tables.at(Instant::now()));
+                    self.router.addresses += 1;
+                    self.jobs.send(&FromRouter::Told(Told { number: ask.number, answer })).map_err(closed)?;
+                }
+                Err(RecvError::Closed) => return Err(End::Done),
+                Err(e) => return Err(End::Failed(format!("routermux: {e}"))),
+            }
+        }
+        Ok(false)
+    }
+
+    fn files(&mut self) -> Result<(), End> {
+        for _ in 0..FILES_A_TURN {
+            let Some(batch) = self.batches.front_mut() else { return Ok(()) };
+            if let Some(name) = batch.waiting.pop_front() {
+                self.router.route_file(&name);
+                batch.done.push(name);
+            }
+            if batch.waiting.is_empty() {
+                let files = std::mem::take(&mut batch.done);
+                self.batches.pop_front();
+                // The log first: once the routermux knows, a reader of the log may look for the lines.
+                log::flush();
+                self.jobs.send(&FromRouter::Done { files, addresses: self.router.addresses }).map_err(closed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A broken conversation is the end of the work, not a fault of ours.
+fn closed(error: io::Error) -> End {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => End::Done,
+        _ => End::Failed(format!("routermux: {error}")),
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Orphaned,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The seam between decisions and data: what a decision may ask, and the tables of this machine that answer.
+
+use lookup::{Account, Accounts, AliasEntry, AliasFiles, List, Lists, TableError, TableUser, UserTable};
+use settings::{Settings, UserSource};
+use std::fmt::Write as _;
+use std::time::Instant;
+
+/// A local user that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalUser {
+    /// The name as the table writes it.
+    pub name: String,
+    /// For the quad: `uid=1000,home=/home/joe`, `-` when none.
+    pub attributes: String,
+    /// Where the user was found, for explanations.
+    pub place: String,
+}
+
+/// Everything a decision asks of the world. `Ok(None)` is "not there"; an error never means that.
+pub trait Tables {
+    /// `key` as [`lookup::key`] makes it.
+    fn alias(&mut self, key: &str) -> Result<Option<AliasEntry>, TableError>;
+    /// The entries of an `:include:` file.
+    fn list(&mut self, path: &str) -> Result<List, TableError>;
+    /// `name` in lower case, without detail.
+    fn user(&mut self, name: &str) -> Result<Option<LocalUser>, TableError>;
+}
+
+/// The tables that the configuration names.
+#[derive(Debug)]
+pub struct SystemTables {
+    aliases: AliasFiles,
+    lists: Lists,
+    users: Users,
+    accounts: Accounts,
+    /// Taken once for each piece of work: a table is looked at again when it is a second old.
+    now: Instant,
+}
+
+#[derive(Debug)]
+enum Users {
+    Passwd,
+    Any,
+    Table(UserTable),
+}
+
+impl SystemTables {
+    pub fn new(settings: &Settings) -> Self {
+        let users = match &settings.local.users {
+            UserSource::Passwd => Users::Passwd,
+            UserSource::Any => Users::Any,
+            UserSource::Table(path) => Users::Table(UserTable::new(path)),
+        };
+        let aliases = AliasFiles::new(&settings.local.aliases);
+        Self { aliases, lists: Lists::default(), users, accounts: Accounts::default(), now: Instant::now() }
+    }
+
+    /// The moment that the next look-ups happen at.
+    pub fn at(&mut self, now: Instant) -> &mut Self {
+        self.now = now;
+        self
+    }
+
+    /// The account of a file's owner.
+    pub fn owner(&mut self, uid: u32) -> Result<Option<Account>, TableError> {
+        self.accounts.by_uid(self.now, uid)
+    }
+
+    /// What is wrong in the alias files, for the log.
+    pub fn faults(&mut self) -> Vec<String> {
+        self.aliases.faults(self.now)
+    }
+}
+
+impl Tables for SystemTables {
+    fn alias(&mut self, key: &str) -> Result<Option<AliasEntry>, TableError> {
+        self.aliases.find(self.now, key)
+    }
+
+    fn list(&mut self, path: &str) -> Result<List, TableError> {
+        self.lists.read(self.now, path)
+    }
+
+    fn user(&mut self, name: &str) -> Result<Option<LocalUser>, TableError> {
+        match &mut self.users {
+            Users::Passwd => Ok(self.accounts.by_name(self.now, name)?.map(of_account)),
+            Users::Any => Ok(is_safe(name).then(|| of_any(name))),
+            Users::Table(table) => {
+                let place = table.path().display().to_string();
+                Ok(table.find(self.now, name)?.map(|user| of_table(user, &place)))
+            }
+        }
+    }
+}
+
+fn of_account(account: Account) -> LocalUser {
+    let attributes = format!("uid={},home={}", account.uid, escaped(&account.home));
+    LocalUser { name: account.name, attributes, place: "system account".to_owned() }
+}
+
+fn of_any(name: &str) -> LocalUser {
+    LocalUser { name: name.to_owned(), attributes: "-".to_owned(), place: "[local] users = any".to_owned() }
+}
+
+fn of_table(user: TableUser, path: &str) -> LocalUser {
+    let attributes = user.home.map_or_else(|| "-".to_owned(), |home| format!("home={}", escaped(&home)));
+    LocalUser { name: user.name, attributes, place: format!("{path}:{}", user.line) }
+}
+
+/// With `users = "any"` the name becomes part of a path without being in any table: nothing that climbs or hides.
+fn is_safe(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 128 && !name.starts_with('.') && !name.contains('/') && !name.chars().any(char::is_control)
+}
+
+/// Attributes hold no blanks, and commas only between them: such bytes become `%XX`.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() && (!c.is_ascii_graphic() || matches!(c, ',' | '%')) {
+            let _ = write!(out, "%{:02X}", c as u32);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_climb_are_no_users() {
+        for name in ["", ".", "..", "../x", "a/b", "/etc", ".hidden", "a\nb"] {
+            assert!(!is_safe(name), "{name:?}");
+        }
+        assert!(is_safe("joe.x") && is_safe("a b"));
+    }
+
+    #[test]
+    fn attributes_never_hold_blanks() {
+        assert_eq!(escaped("/home/a b,c%"), "/home/a%20b%2Cc%25");
+    }
+}
