@@ -1,1 +1,28 @@
-//! The SMTP and LMTP transport agent.
+//! ta-smtp: the SMTP and LMTP transport agent.
+//!
+//! Takes jobs (some recipients of one message for one destination, with the message file's descriptor) from the
+//! scheduler, finds the servers through the resolver, and holds many sessions on one event loop. A session that is done
+//! with a job takes the next one for the same destination. Every recipient of a job gets exactly one result:
+//! delivered (the server has said 2xx after the final dot), deferred or failed.
+//!
+//! Trusts: the master, the scheduler (jobs), the resolver (answers are bounded there). Not: servers; each reply is
+//! bounded in size and time and escaped before it goes into a report.
+//! May touch: sockets, the read-only message descriptors passed to it. No file by name, no spool.
+//! When it dies: its jobs are counted as undecided by the scheduler and tried again; a message whose final dot was out may
+//! arrive twice.
+//! Standards: RFC 5321 (sections 4.2, 4.5.3.2, 5.1), 1870, 2033, 2034, 2920, 3461, 6152, 6531, 7504, 7505.
+
+mod candidates;
+mod content;
+mod destination;
+mod lookups;
+mod process;
+mod session;
+mod socket;
+mod work;
+mod worker;
+
+pub use process::run;
+
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,7 @@ pub struct Client {
     pub(super) needs_reset: bool,
     /// The server has answered MAIL of this transaction.
     pub(super) answered: bool,
+    replies: u64,
 }
 
 impl Client {
@@ -125,11 +126,17 @@ impl Client {
             mail_accepted: false,
             needs_reset: false,
             answered: false,
+            replies: 0,
         }
     }
 
     pub fn extensions(&self) -> &Extensions {
         &self.offered
+    }
+
+    /// Counts complete replies: each starts the deadline of the next one anew.
+    pub fn replies(&self) -> u64 {
+        self.replies
     }
 
     pub fn is_closed(&self) -> bool {
@@ -189,13 +196,21 @@ impl Client {
     /// Takes bytes from the server and appends the commands that follow. After an event the rest of the input has
     /// been looked at too: a reply nobody asked for closes the session.
     pub fn receive(&mut self, input: &[u8], out: &mut Vec<u8>) -> Option<Event> {
+        if self.state == State::Closed {
+            // Whatever the server says to QUIT, it has been heard.
+            self.expected.clear();
+            return None;
+        }
         // Commands appended during this call have not been sent: no byte of this input can be their reply.
         let mut answerable = self.expected.len();
         let mut rest = input;
         let mut event = None;
         while self.state != State::Closed {
             let reply = match self.reader.next(&mut rest) {
-                Ok(Some(reply)) => Ok(reply),
+                Ok(Some(reply)) => {
+                    self.replies += 1;
+                    Ok(reply)
+                }
                 Ok(None) => break,
                 Err(error) => Err(error),
             };

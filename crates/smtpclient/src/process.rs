@@ -1,0 +1,195 @@
+//! Start-up, and the turns of the event loop.
+
+use crate::candidates::Ourselves;
+use crate::content::Reader;
+use crate::lookups::Lookups;
+use crate::worker::Worker;
+use agent::{Incoming, Link};
+use daemon::{Counters, EX_ORPHANED, Signal, Signals};
+use ipc::master::{ToChild, ToMaster};
+use ipc::{Caller, Channel, RecvError};
+use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const MASTER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const LINK: Token = Token(2);
+const RESOLVER: Token = Token(3);
+const READER: Token = Token(4);
+const FIRST_SESSION: usize = 16;
+
+/// How long an answer of the resolver may stay out beyond the resolver's own deadline.
+const RESOLVER_GRACE: Duration = Duration::from_secs(5);
+/// Deadlines are looked at no more often than this.
+const SWEEP_EVERY: Duration = Duration::from_millis(50);
+
+/// The program ta-smtp.
+pub fn run() -> ExitCode {
+    let started = match daemon::start("ta-smtp") {
+        Ok(started) => started,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let settings = Arc::clone(&started.settings);
+    let mut contacts = started.contacts;
+    let Some(jobs) = contacts.take("jobs") else {
+        eprintln!("ta-smtp: the master sent no job conversation");
+        return ExitCode::FAILURE;
+    };
+    let parts = Channel::new(jobs).map(|jobs| Parts {
+        client: settings.client.clone(),
+        ourselves: Ourselves::new(&settings),
+        patience: settings.dns.deadline + RESOLVER_GRACE,
+        jobs: Link::new(jobs),
+        resolver: contacts.caller("resolver"),
+        master: started.master,
+        signals: started.signals,
+        counters: started.counters,
+    });
+    match parts.and_then(Parts::serve) {
+        Ok(code) => code,
+        Err(e) => {
+            daemon::event!(Error, "stopped", reason = e);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the process was given.
+pub(crate) struct Parts {
+    pub client: settings::Client,
+    pub ourselves: Ourselves,
+    pub patience: Duration,
+    pub jobs: Link,
+    pub resolver: Option<Caller>,
+    pub master: Channel<ToMaster, ToChild>,
+    pub signals: Signals,
+    pub counters: Counters,
+}
+
+impl Parts {
+    pub fn serve(mut self) -> io::Result<ExitCode> {
+        raise_descriptor_limit(u64::from(self.client.sessions));
+        let mut poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        registry.register(&mut self.master, MASTER, Interest::READABLE | Interest::WRITABLE)?;
+        registry.register(&mut self.signals, SIGNALS, Interest::READABLE)?;
+        registry.register(&mut self.jobs.channel, LINK, Interest::READABLE | Interest::WRITABLE)?;
+        let reader = Reader::start(Arc::new(Waker::new(&registry, READER)?));
+        let lookups = Lookups::new(self.resolver, self.patience);
+        let credits = self.client.sessions;
+        let tokens = (RESOLVER, FIRST_SESSION);
+        let mut worker = Worker::new(self.client, self.ourselves, self.jobs, lookups, self.counters, registry, reader, tokens);
+        self.master.send(&ToMaster::Ready)?;
+        worker.link.credit(credits)?;
+        turns(&mut poll, &mut worker, &mut self.master, &mut self.signals)
+    }
+}
+
+fn turns(
+    poll: &mut Poll,
+    worker: &mut Worker,
+    master: &mut Channel<ToMaster, ToChild>,
+    signals: &mut Signals,
+) -> io::Result<ExitCode> {
+    let mut events = Events::with_capacity(512);
+    let mut swept = Instant::now();
+    loop {
+        daemon::log::flush();
+        let wake = worker.next_sweep.map(|sweep| sweep.max(swept + SWEEP_EVERY));
+        // Rounded up: a wait of zero milliseconds just before a deadline would spin.
+        let wait = wake.map(|wake| wake.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        match poll.poll(&mut events, wait) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => other?,
+        }
+        worker.tick();
+        for event in &events {
+            match event.token() {
+                MASTER => {
+                    if let Some(code) = from_master(master, worker) {
+                        return Ok(code);
+                    }
+                }
+                SIGNALS => {
+                    while let Some(signal) = signals.next() {
+                        if signal == Signal::Drain {
+                            worker.drain();
+                        }
+                    }
+                }
+                LINK => {
+                    if let Some(code) = from_scheduler(worker) {
+                        return Ok(code);
+                    }
+                }
+                RESOLVER => worker.resolver_ready(),
+                READER => worker.supplies(),
+                _ => worker.session_ready(event),
+            }
+        }
+        if wake.is_some_and(|wake| wake <= Instant::now()) {
+            swept = Instant::now();
+            worker.sweep();
+        }
+        if let Err(e) = worker.flush() {
+            return Ok(link_lost(&RecvError::Io(e)));
+        }
+        if worker.is_done() {
+            daemon::log::flush();
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+fn from_master(master: &mut Channel<ToMaster, ToChild>, worker: &mut Worker) -> Option<ExitCode> {
+    let _ = master.flush();
+    loop {
+        match master.recv() {
+            Ok(Some((ToChild::Drain, _))) => worker.drain(),
+            Ok(Some(_)) => {}
+            Ok(None) => return None,
+            Err(_) => return Some(ExitCode::from(u8::try_from(EX_ORPHANED).unwrap_or(1))),
+        }
+    }
+}
+
+fn from_scheduler(worker: &mut Worker) -> Option<ExitCode> {
+    loop {
+        match worker.link.recv() {
+            Ok(Some(Incoming::Jobs(jobs))) => {
+                for (job, file) in jobs {
+                    worker.accept(job, file);
+                }
+            }
+            Ok(Some(Incoming::Drain)) => worker.drain(),
+            Ok(None) => return None,
+            Err(e) => return Some(link_lost(&e)),
+        }
+    }
+}
+
+/// Without a scheduler no result can be reported: what is in flight is undecided, whatever becomes of it here.
+fn link_lost(error: &RecvError) -> ExitCode {
+    if !matches!(error, RecvError::Closed) {
+        daemon::event!(Warning, "scheduler_lost", reason = error);
+    }
+    daemon::log::flush();
+    ExitCode::SUCCESS
+}
+
+/// Each session may hold a socket and a message file.
+fn raise_descriptor_limit(sessions: u64) {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let wanted = (sessions * 3 + 64).min(hard);
+        if wanted > soft {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
+        }
+    }
+}

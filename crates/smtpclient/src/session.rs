@@ -1,0 +1,247 @@
+//! One connection: socket, protocol machine, what is still to be written, and its deadline.
+
+use crate::candidates::Candidate;
+use crate::content::{Content, Progress, Reader};
+use crate::socket::Socket;
+use crate::work::Work;
+use smtp::client::{Awaiting, Client, Event, Flavour};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// A drained output buffer above this size is given back: idle sessions stay small.
+const KEPT_BUFFER: usize = 16 * 1024;
+/// How long the server may take to answer QUIT.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Slowest taking of content, in bytes a second over the whole message, on top of `reply_deadline`.
+const SLOWEST: u64 = 500;
+
+#[derive(Debug)]
+pub struct Session {
+    socket: Socket,
+    pub client: Client,
+    pub token: usize,
+    /// As `remote` of reports.
+    pub remote: String,
+    pub host: String,
+    pub flavour: Flavour,
+    pub work: Option<Work>,
+    pub content: Option<Content>,
+    /// Messages whose transaction came to an end.
+    pub served: u32,
+    /// The server has closed its side: no further job may come here.
+    pub ended: bool,
+    connected: bool,
+    out: Vec<u8>,
+    written: usize,
+    /// The reply count and stage when `since` was taken.
+    stage: (u64, Awaiting),
+    since: Instant,
+    activity: Instant,
+}
+
+/// What is to be done about a session.
+#[derive(Debug)]
+pub enum Turn {
+    /// Nothing but waiting.
+    Wait,
+    /// The connection could not be made.
+    Unconnected(io::Error),
+    Event(Event),
+    /// Nothing is left to do with it.
+    Over,
+}
+
+impl Session {
+    /// A session on a connection that is being made.
+    pub fn new(token: usize, socket: Socket, candidate: &Candidate, mut work: Work, hello: String, now: Instant) -> Self {
+        let mut client = Client::new(work.flavour, hello);
+        let mut out = Vec::new();
+        if let Some(transaction) = work.transaction.take() {
+            let _ = client.begin(transaction, &mut out);
+        }
+        Self {
+            socket,
+            client,
+            token,
+            remote: candidate.to_string(),
+            host: work.host.clone(),
+            flavour: work.flavour,
+            work: Some(work),
+            content: None,
+            served: 0,
+            ended: false,
+            connected: false,
+            out,
+            written: 0,
+            stage: (0, Awaiting::Greeting),
+            since: now,
+            activity: now,
+        }
+    }
+
+    pub fn register(&mut self, registry: &mio::Registry) -> io::Result<()> {
+        self.socket.register(registry, mio::Token(self.token))
+    }
+
+    /// Takes the next job over this idle session.
+    pub fn reuse(&mut self, mut work: Work, now: Instant) -> Turn {
+        let transaction = work.transaction.take();
+        self.work = Some(work);
+        self.since = now;
+        self.activity = now;
+        match transaction.and_then(|transaction| self.client.begin(transaction, &mut self.out)) {
+            Some(event) => Turn::Event(event),
+            None => self.write(now),
+        }
+    }
+
+    /// What epoll has said. `ended`: the server has closed its side, so read to the very end.
+    pub fn ready(&mut self, readable: bool, ended: bool, buffer: &mut [u8], now: Instant) -> Turn {
+        if !self.connected {
+            match self.socket.connected() {
+                Ok(Some(())) => {
+                    (self.connected, self.since, self.activity) = (true, now, now);
+                }
+                Ok(None) => return Turn::Wait,
+                Err(e) => return Turn::Unconnected(e),
+            }
+        }
+        self.ended |= ended;
+        if readable && let turn @ (Turn::Event(_) | Turn::Over) = self.read(buffer, now) {
+            return turn;
+        }
+        self.write(now)
+    }
+
+    fn read(&mut self, buffer: &mut [u8], now: Instant) -> Turn {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => return self.lost("the server closed the connection"),
+                Ok(length) => {
+                    self.activity = now;
+                    if let Some(event) = self.client.receive(buffer.get(..length).unwrap_or_default(), &mut self.out) {
+                        return Turn::Event(event);
+                    }
+                    // A short read has emptied the socket; the next byte is a new event.
+                    if length < buffer.len() && !self.ended {
+                        break;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return self.lost(&format!("the connection broke: {e}")),
+            }
+        }
+        if self.client.is_closed() && self.work.is_none() && self.client.awaiting() != Awaiting::Quit { Turn::Over } else { Turn::Wait }
+    }
+
+    /// The connection is gone or given up.
+    pub fn lost(&mut self, why: &str) -> Turn {
+        self.content = None;
+        self.client.lost(why).map_or(Turn::Over, Turn::Event)
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    pub fn write(&mut self, now: Instant) -> Turn {
+        while self.connected && self.written < self.out.len() {
+            match self.socket.write(self.out.get(self.written..).unwrap_or_default()) {
+                Ok(written) => {
+                    self.written += written;
+                    self.activity = now;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    return Turn::Wait;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return self.lost(&format!("the connection broke: {e}")),
+            }
+        }
+        if self.written == self.out.len() {
+            self.written = 0;
+            self.out.clear();
+            if self.out.capacity() > KEPT_BUFFER && self.content.is_none() {
+                self.out = Vec::new();
+            }
+        }
+        Turn::Wait
+    }
+
+    /// Sends content while the socket takes it and the page cache has it.
+    pub fn pump(&mut self, buffer: &mut [u8], reader: &Reader, now: Instant) -> Turn {
+        loop {
+            if let turn @ (Turn::Event(_) | Turn::Over) = self.write(now) {
+                return turn;
+            }
+            let Some(content) = &mut self.content else { return Turn::Wait };
+            if !self.out.is_empty() || content.reading {
+                return Turn::Wait;
+            }
+            let progress = match content.next(buffer, &mut self.out) {
+                Ok(Progress::Cold) => reader.ask(content.request(self.token)).map(|()| Progress::Cold),
+                other => other,
+            };
+            if let turn @ (Turn::Event(_) | Turn::Over) = self.progressed(progress) {
+                return turn;
+            }
+        }
+    }
+
+    /// Goes on with what the reader thread has read.
+    pub fn supplied(&mut self, piece: io::Result<Vec<u8>>) -> Turn {
+        let Some(content) = &mut self.content else { return Turn::Wait };
+        let progress = content.supplied(piece, &mut self.out);
+        self.progressed(progress)
+    }
+
+    fn progressed(&mut self, progress: io::Result<Progress>) -> Turn {
+        match progress {
+            Ok(Progress::More | Progress::Cold) => Turn::Wait,
+            Ok(Progress::Complete) => {
+                self.content = None;
+                self.client.content_sent();
+                Turn::Wait
+            }
+            // Before content_sent: the dot has not been written, so the server must drop what it has.
+            Err(e) => self.lost(&format!("the message cannot be read: {e}")),
+        }
+    }
+
+    /// Says goodbye; false when there is nobody to say it to.
+    pub fn quit(&mut self, now: Instant) -> bool {
+        if !self.client.is_idle() || !self.connected {
+            return false;
+        }
+        self.client.quit(&mut self.out);
+        self.since = now;
+        !matches!(self.write(now), Turn::Over)
+    }
+
+    /// When this session has waited too long, and for what. Call after every event: a new stage starts a new deadline.
+    pub fn deadline(&mut self, client: &settings::Client, now: Instant) -> (Instant, &'static str) {
+        if !self.connected {
+            return (self.since + client.connect_timeout, "the connection");
+        }
+        let stage = (self.client.replies(), self.client.awaiting());
+        if stage != self.stage {
+            self.stage = stage;
+            self.since = now;
+            self.activity = now;
+        }
+        let (patience, what) = match stage.1 {
+            Awaiting::Greeting => (client.greeting_timeout, "the greeting"),
+            Awaiting::Hello => (client.hello_timeout, "the reply to EHLO"),
+            Awaiting::Mail => (client.mail_timeout, "the reply to MAIL"),
+            Awaiting::Rcpt => (client.rcpt_timeout, "the reply to RCPT"),
+            Awaiting::Data => (client.data_timeout, "the reply to DATA"),
+            Awaiting::Content => (client.block_timeout, "the server to take the content"),
+            Awaiting::Final => (client.final_timeout, "the reply to the final dot"),
+            Awaiting::Quit => (QUIT_TIMEOUT, "the reply to QUIT"),
+            Awaiting::Nothing => (client.idle, "the next message"),
+        };
+        // Bytes that trickle move `activity`, never `since`.
+        let size = self.work.as_ref().map_or(0, |work| work.size);
+        let slow = if matches!(stage.1, Awaiting::Content | Awaiting::Final) { size / SLOWEST } else { 0 };
+        let overall = self.since + client.reply_deadline + Duration::from_secs(slow);
+        ((self.activity + patience).min(overall), what)
+    }
+}

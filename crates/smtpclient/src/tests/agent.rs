@@ -1,0 +1,169 @@
+//! The agent in a thread, and the scheduler's end of it.
+use crate::candidates::Ourselves;
+use crate::process::Parts;
+use ::agent::Link;
+use daemon::{Counters, Signals};
+use envelope::BodyType;
+use ipc::agents::{Job, JobRecipient, RecipientResult, ToAgent, ToScheduler};
+use ipc::channel::pair;
+use ipc::dns::{Answer, Ask, Question, Told, Trouble};
+use ipc::master::{ToChild, ToMaster};
+use ipc::{Caller, Channel, ContactPoint, RecvError};
+use std::collections::HashMap;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Agent {
+    pub scheduler: Channel<ToAgent, ToScheduler>,
+    pub master: Channel<ToChild, ToMaster>,
+    thread: std::thread::JoinHandle<ExitCode>,
+    results: HashMap<u64, Vec<RecipientResult>>,
+    pub credits: u32,
+}
+
+pub fn client() -> settings::Client {
+    let long = Duration::from_secs(60);
+    settings::Client {
+        port: 25,
+        connect_timeout: long,
+        greeting_timeout: long,
+        hello_timeout: long,
+        mail_timeout: long,
+        rcpt_timeout: long,
+        data_timeout: long,
+        block_timeout: long,
+        final_timeout: long,
+        reply_deadline: long,
+        idle: long,
+        messages_per_session: 100,
+        sessions: 20,
+        hosts: 5,
+        hello: "me.example".into(),
+    }
+}
+
+/// A resolver that knows what the test says.
+pub fn resolver(answer: impl Fn(&Question) -> Result<Answer, Trouble> + Send + 'static) -> Caller {
+    let (call, serve) = pair().unwrap();
+    std::thread::spawn(move || {
+        let point = ContactPoint::new(serve).unwrap();
+        let mut callers: Vec<Channel<Told, Ask>> = Vec::new();
+        loop {
+            let Ok(caller) = point.accept() else { return };
+            callers.extend(caller);
+            for caller in &mut callers {
+                if let Ok((ask, _)) = caller.recv_by(Instant::now() + Duration::from_millis(2)) {
+                    let _ = caller.send(&Told { number: ask.number, answer: answer(&ask.question) });
+                }
+            }
+            if callers.is_empty() {
+                std::thread::yield_now();
+            }
+        }
+    });
+    Caller::new(call).unwrap()
+}
+
+impl Agent {
+    pub fn start(client: settings::Client) -> Self {
+        Self::with(client, Ourselves::default(), None)
+    }
+
+    pub fn with(client: settings::Client, ourselves: Ourselves, resolver: Option<Caller>) -> Self {
+        let (jobs, scheduler) = pair().unwrap();
+        let (child, master) = pair().unwrap();
+        let thread = std::thread::spawn(move || {
+            let parts = Parts {
+                client,
+                ourselves,
+                patience: PATIENCE,
+                jobs: Link::new(Channel::new(jobs).unwrap()),
+                resolver,
+                master: Channel::<ToMaster, ToChild>::new(child).unwrap(),
+                signals: Signals::block().unwrap(),
+                counters: Counters::detached("ta-smtp").unwrap(),
+            };
+            parts.serve().unwrap()
+        });
+        let mut master = Channel::new(master).unwrap();
+        assert!(matches!(master.recv_by(Instant::now() + PATIENCE).unwrap().0, ToMaster::Ready));
+        Self { scheduler: Channel::new(scheduler).unwrap(), master, thread, results: HashMap::new(), credits: 0 }
+    }
+
+    /// Sends a job for `content` and its recipients; `number` is its number, recipient indexes are 0, 1...
+    pub fn send(&mut self, number: u64, channel: &str, host: &str, recipients: &[&str], content: &[u8]) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"env-end\n").unwrap();
+        file.write_all(content).unwrap();
+        let recipient = |(index, user): (usize, &&str)| JobRecipient {
+            index: u32::try_from(index).unwrap(),
+            user: (*user).into(),
+            attributes: "-".into(),
+            original: None,
+            dsn: Default::default(),
+            failure: None,
+        };
+        let job = Job {
+            number,
+            message: "0123456789abcdef".into(),
+            channel: channel.into(),
+            host: host.into(),
+            sender: "s@a.example".into(),
+            body_offset: 8,
+            size: content.len() as u64,
+            arrived: 0,
+            bodytype: BodyType::SevenBit,
+            smtputf8: false,
+            envid: None,
+            ret: None,
+            recipients: recipients.iter().enumerate().map(recipient).collect(),
+        };
+        self.scheduler.send_with(&ToAgent::Jobs(vec![job]), vec![file.into()]).unwrap();
+    }
+
+    fn turn(&mut self) -> Result<(), RecvError> {
+        match self.scheduler.recv_by(Instant::now() + PATIENCE)?.0 {
+            ToScheduler::Reports(reports) => {
+                for report in reports {
+                    self.results.entry(report.job).or_default().extend(report.results);
+                }
+            }
+            ToScheduler::Credit(n) => self.credits += n,
+            ToScheduler::Register { .. } => panic!("not asked to register"),
+        }
+        Ok(())
+    }
+
+    /// The results of a job once `count` recipients have one.
+    pub fn results(&mut self, job: u64, count: usize) -> Vec<RecipientResult> {
+        while self.results.get(&job).is_none_or(|results| results.len() < count) {
+            self.turn().unwrap();
+        }
+        let mut results = self.results.remove(&job).unwrap();
+        results.sort_by_key(|r| r.index);
+        assert_eq!(results.len(), count);
+        results
+    }
+
+    /// One recipient's result as `Outcome status`, and its text.
+    pub fn result(&mut self, job: u64) -> (String, String) {
+        let result = self.results(job, 1).remove(0);
+        (format!("{:?} {}", result.outcome, result.status), result.text)
+    }
+
+    /// Drains the agent and waits for its end.
+    pub fn drain(mut self) -> ExitCode {
+        self.scheduler.send(&ToAgent::Drain).unwrap();
+        while self.turn().is_ok() {}
+        self.thread.join().unwrap()
+    }
+
+    /// The scheduler dies.
+    pub fn orphan(self) -> ExitCode {
+        drop(self.scheduler);
+        self.thread.join().unwrap()
+    }
+}

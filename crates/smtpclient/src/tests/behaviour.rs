@@ -1,0 +1,173 @@
+//! Destinations, several addresses, reuse, size, drain.
+use super::agent::{Agent, client, resolver};
+use super::server::{play, serve};
+use crate::candidates::Ourselves;
+use ipc::dns::{Answer, MailHost, Question, Trouble};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const OPEN: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\\r\\n250 PIPELINING\n";
+const MESSAGE: &str = "C: MAIL\nC: RCPT\nC: DATA\nS: 250 a\\r\\n250 b\\r\\n354 c\ncontent\nS: 250 2.0.0 taken\n";
+
+fn port(host: &str) -> u16 {
+    host.rsplit(':').next().unwrap().parse().unwrap()
+}
+
+fn mx(preference: u16, name: &str, ips: &[&str]) -> MailHost {
+    MailHost { preference, name: name.into(), addresses: ips.iter().map(|ip| ip.parse().unwrap()).collect() }
+}
+
+#[test]
+fn two_messages_over_one_session_and_quit_at_drain() {
+    let (host, server) = serve(vec![format!("{OPEN}{MESSAGE}{MESSAGE}C: QUIT\nS: 221 bye")]);
+    let mut agent = Agent::start(client());
+    for (job, content) in [(1, "one\n"), (2, "two\n")] {
+        agent.send(job, "smtp", &host, &["a@x"], content.as_bytes());
+        assert_eq!(agent.result(job), ("Delivered 2.0.0".into(), "250 2.0.0 taken".into()));
+    }
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    assert!(server.join().unwrap()[0].ends_with("two\r\n.\r\nQUIT\r\n"));
+}
+
+#[test]
+fn credits_come_back() {
+    let (host, _server) = serve(vec![format!("{OPEN}{}", MESSAGE.repeat(20))]);
+    let mut agent = Agent::start(client());
+    for job in 0..20 {
+        agent.send(job, "smtp", &host, &["a@x"], b"x\n");
+        agent.result(job);
+    }
+    // All but an eighth, which waits for company.
+    assert!(agent.credits >= 38, "{}", agent.credits);
+}
+
+#[test]
+fn a_session_that_died_idle_is_replaced_without_a_deferral() {
+    let (host, server) = serve(vec![format!("{OPEN}{MESSAGE}S: 421 idle\nclose"), format!("{OPEN}{MESSAGE}"), format!("{OPEN}C: MAIL\nclose")]);
+    let mut agent = Agent::start(client());
+    for job in [1, 2] {
+        agent.send(job, "smtp", &host, &["a@x"], b"x\n");
+        assert_eq!(agent.result(job).0, "Delivered 2.0.0");
+    }
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    drop(server);
+}
+
+#[test]
+fn messages_per_session_is_kept() {
+    let script = format!("{OPEN}{MESSAGE}C: QUIT\nS: 221 bye");
+    let (host, server) = serve(vec![script.clone(), script]);
+    let mut agent = Agent::start(settings::Client { messages_per_session: 1, ..client() });
+    for job in [1, 2] {
+        agent.send(job, "smtp", &host, &["a@x"], b"x\n");
+        assert_eq!(agent.result(job).0, "Delivered 2.0.0");
+    }
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    assert_eq!(server.join().unwrap().len(), 2);
+}
+
+#[test]
+fn exchangers_are_tried_in_order_and_refusals_pass_over() {
+    let (refusing, first) = serve(vec!["S: 421 busy".into()]);
+    let target = port(&refusing);
+    let listener = TcpListener::bind(("127.0.0.2", target)).unwrap();
+    let second = std::thread::spawn(move || play(&format!("{OPEN}{MESSAGE}"), listener.accept().unwrap().0));
+    // 127.0.0.3 has no listener, 127.0.0.1 greets with 421, 127.0.0.2 takes it.
+    let answer = move |_: &Question| Ok(Answer::MailHosts(vec![mx(5, "no", &["127.0.0.3", "127.0.0.1"]), mx(10, "yes", &["127.0.0.2"])]));
+    let mut agent = Agent::with(client(), Ourselves::default(), Some(resolver(answer)));
+    agent.send(1, "smtp", &format!("x.example:{target}"), &["a@x"], b"x\n");
+    let result = agent.results(1, 1).remove(0);
+    assert_eq!((result.text.as_str(), result.remote), ("250 2.0.0 taken", format!("yes [127.0.0.2]:{target}")));
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    first.join().unwrap();
+    second.join().unwrap();
+}
+
+#[test]
+fn lookups_that_end_badly() {
+    let (host, _server) = serve(vec![]);
+    let own = host.parse().unwrap();
+    let ourselves = Ourselves { names: vec!["me.example".into()], listeners: vec![own], addresses: vec![] };
+    let answer = move |question: &Question| match question {
+        Question::MailHosts { domain } if domain == "null.example" => Err(Trouble::NullMx),
+        Question::MailHosts { domain } if domain == "no.example" => Err(Trouble::NoSuchName),
+        Question::MailHosts { domain } if domain == "slow.example" => Err(Trouble::Temporary("SERVFAIL".into())),
+        Question::MailHosts { domain } if domain == "loop.example" => {
+            Ok(Answer::MailHosts(vec![mx(10, "other", &["::ffff:127.0.0.1"]), mx(10, "b", &["127.0.0.2"])]))
+        }
+        _ => Ok(Answer::MailHosts(vec![mx(10, "me.example", &["127.0.0.2"])])),
+    };
+    let mut agent = Agent::with(settings::Client { port: own.port(), ..client() }, ourselves, Some(resolver(answer)));
+    for (job, host, expected) in [
+        (1, "null.example", "Failed 5.1.10"),
+        (2, "no.example", "Failed 5.1.2"),
+        (3, "slow.example", "Deferred 4.4.3"),
+        (4, "loop.example", "Failed 5.4.6"),
+        (5, "named.example", "Failed 5.4.6"),
+        (6, &host, "Failed 5.4.6"),
+        (7, "a b", "Failed 5.1.2"),
+        (8, "127.0.0.9", "Deferred 4.4.1"),
+    ] {
+        agent.send(job, "smtp", host, &["a@x"], b"x\n");
+        assert_eq!(agent.result(job).0, expected, "{host}");
+    }
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+}
+
+#[test]
+fn without_resolver_a_domain_is_deferred() {
+    let mut agent = Agent::start(client());
+    agent.send(1, "smtp", "x.example", &["a@x"], b"x\n");
+    assert_eq!(agent.result(1).0, "Deferred 4.4.3");
+}
+
+#[test]
+fn lmtp_over_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lmtp");
+    let listener = UnixListener::bind(&path).unwrap();
+    let script = "S: 220 mx\nC: LHLO me.example\nS: 250-mx\\r\\n250 PIPELINING\nC: MAIL\nC: RCPT\nC: RCPT\nC: DATA
+        S: 250 a\\r\\n250 b\\r\\n250 b\\r\\n354 c\ncontent\nS: 250 2.1.5 one\\r\\n452 4.2.2 two";
+    let server = std::thread::spawn(move || play(script, listener.accept().unwrap().0));
+    let mut agent = Agent::start(client());
+    agent.send(1, "lmtp", &format!("unix:{}", path.display()), &["a@x", "b@x"], b"x\n");
+    let results = agent.results(1, 2);
+    assert_eq!(results.iter().map(|r| r.status.to_string()).collect::<Vec<_>>(), ["2.1.5", "4.2.2"]);
+    assert_eq!(results[0].remote, path.display().to_string());
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_large_message_arrives_whole() {
+    let content = ".line of the message\n".repeat(100_000);
+    let (host, server) = serve(vec![format!("{OPEN}{MESSAGE}")]);
+    let mut agent = Agent::start(client());
+    agent.send(1, "smtp", &host, &["a@x"], content.as_bytes());
+    assert_eq!(agent.result(1).0, "Delivered 2.0.0");
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    let heard = server.join().unwrap().remove(0);
+    let wire = format!("DATA\r\n{}.\r\nQUIT\r\n", content.replace("\n", "\r\n").replace(".line", "..line"));
+    assert!(heard.ends_with(&wire));
+}
+
+#[test]
+fn a_trickling_server_meets_the_overall_deadline() {
+    let (host, server) = serve(vec!["flood 1000000 2\nstall".into(), format!("{OPEN}C: MAIL\nstall")]);
+    let short = Duration::from_millis(100);
+    let mut agent = Agent::start(settings::Client { reply_deadline: short, ..client() });
+    agent.send(1, "smtp", &host, &["a@x"], b"x\n");
+    assert_eq!(agent.result(1).0, "Deferred 4.4.2");
+    agent.send(2, "smtp", &host, &["a@x"], b"x\n");
+    let (status, text) = agent.result(2);
+    assert!(status == "Deferred 4.4.2" && text.contains("timed out"), "{text}");
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    server.join().unwrap();
+}
+
+#[test]
+fn an_agent_without_scheduler_ends() {
+    assert_eq!(Agent::start(client()).orphan(), ExitCode::SUCCESS);
+}

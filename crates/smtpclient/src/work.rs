@@ -1,0 +1,121 @@
+//! A job in hand: what is to be sent, where it may still go, and its report.
+
+use crate::candidates::Candidate;
+use ipc::agents::{Job, RecipientResult, Report};
+use smtp::client::{Flavour, Recipient, Transaction, Verdict};
+use status::{Outcome, Phase};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::Arc;
+
+/// Results in one report: a report of a job with very many recipients is sent in parts that fit a frame.
+const RESULTS_PER_REPORT: usize = 64;
+
+#[derive(Debug)]
+pub struct Work {
+    pub number: u64,
+    pub message: String,
+    pub host: String,
+    pub flavour: Flavour,
+    pub file: Arc<File>,
+    pub body_offset: u64,
+    pub size: u64,
+    indexes: Vec<u32>,
+    /// `None` while a session has it.
+    pub transaction: Option<Transaction>,
+    pub candidates: VecDeque<Candidate>,
+    /// Addresses that may still be tried.
+    pub tries: u32,
+    /// A reused session broke before the transaction began; it happens once only.
+    pub redialled: bool,
+    trouble: Option<Trouble>,
+}
+
+/// Why the last address tried did not do.
+#[derive(Debug)]
+struct Trouble {
+    phase: Phase,
+    verdict: Verdict,
+    remote: String,
+}
+
+impl Work {
+    pub fn new(job: Job, file: File, tries: u32) -> Self {
+        let flavour = if job.channel == "lmtp" || job.host.starts_with("unix:") { Flavour::Lmtp } else { Flavour::Smtp };
+        let indexes = job.recipients.iter().map(|recipient| recipient.index).collect();
+        let recipients = job.recipients.into_iter().map(|r| Recipient { address: r.user, dsn: r.dsn }).collect();
+        let transaction = Transaction {
+            sender: job.sender,
+            size: job.size,
+            bodytype: job.bodytype,
+            smtputf8: job.smtputf8,
+            envid: job.envid,
+            ret: job.ret,
+            recipients,
+        };
+        Self {
+            number: job.number,
+            message: job.message,
+            host: job.host,
+            flavour,
+            file: Arc::new(file),
+            body_offset: job.body_offset,
+            size: job.size,
+            indexes,
+            transaction: Some(transaction),
+            candidates: VecDeque::new(),
+            tries,
+            redialled: false,
+            trouble: None,
+        }
+    }
+
+    /// Keeps why an address did not do. One that may do later outweighs one that never will.
+    pub fn trouble(&mut self, phase: Phase, verdict: Verdict, remote: String) {
+        let keeps = self.trouble.as_ref().is_some_and(|t| t.verdict.outcome == Outcome::Deferred);
+        if !keeps || verdict.outcome == Outcome::Deferred {
+            self.trouble = Some(Trouble { phase, verdict, remote });
+        }
+    }
+
+    /// The reports of a job for which every address has failed.
+    pub fn unreached(mut self) -> Vec<Report> {
+        let trouble = self.trouble.take().unwrap_or_else(|| Trouble {
+            phase: Phase::Connect,
+            verdict: Verdict::deferred(status::Enhanced::transient(4, 1), "no address could be tried"),
+            remote: "-".to_owned(),
+        });
+        let verdicts = vec![trouble.verdict; self.indexes.len()];
+        self.reports(trouble.phase, verdicts, &trouble.remote)
+    }
+
+    /// The reports of a job with these verdicts, in the order of its recipients.
+    pub fn reports(&self, phase: Phase, verdicts: Vec<Verdict>, remote: &str) -> Vec<Report> {
+        let mut results = self.indexes.iter().zip(verdicts).map(|(index, verdict)| RecipientResult {
+            index: *index,
+            outcome: verdict.outcome,
+            status: verdict.status,
+            remote: clean(remote),
+            text: clean(&verdict.text),
+        });
+        let mut reports = Vec::new();
+        loop {
+            let part: Vec<RecipientResult> = results.by_ref().take(RESULTS_PER_REPORT).collect();
+            if part.is_empty() {
+                return reports;
+            }
+            reports.push(Report { job: self.number, phase, results: part });
+        }
+    }
+}
+
+/// No control byte leaves in a report; host names of a job may hold what nobody has checked.
+fn clean(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    smtp::reply_reader::escape(text.as_bytes(), &mut out);
+    out.truncate(out.floor_char_boundary(smtp::client::MAX_VERDICT_TEXT));
+    out
+}
