@@ -1,1 +1,55 @@
-//! The hold transport agent.
+//! ta-hold: the transport agent of channel `hold`, which keeps recipients until a condition holds.
+//!
+//! **What it does.** The host of a job is its condition:
+//! - `-` or `admin`: until the administrator releases or reroutes it (Deferred at every attempt);
+//! - `until:<Unix seconds>`: until then Deferred; afterwards as `retry`;
+//! - `retry` or `retry:<reason>`: goes back to the routers at the next attempt, as a new message with the same sender, these
+//!   recipients, their DSN parameters, the same content and the same moment of arrival (so it expires when it would have).
+//!
+//! A message is not resubmitted before it has been in the queue for half of `[queue] retry_first`: the routers may well send
+//! it here again, and without that wait the two would spin. (Half: so that the second attempt, whose wait has jitter, is it.)
+//!
+//! **What it trusts.** The master and the scheduler. Not the message: it is copied as bytes.
+//!
+//! **May touch.** Its two conversations, the message descriptors it is passed, `public/` and `router/` of the postoffice
+//! (create and rename), the router's notification socket. No network.
+//!
+//! **If it dies.** Its jobs are counted as undecided and done again: what was resubmitted and not yet reported is
+//! resubmitted twice; nothing is lost.
+
+mod condition;
+mod resubmit;
+
+use daemon::Started;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub use condition::{Condition, ConditionError};
+pub use resubmit::Hold;
+
+/// Jobs taken at once.
+const CREDIT: u32 = 20;
+
+/// The whole process.
+pub fn run() -> ExitCode {
+    let started = match daemon::start("ta-hold") {
+        Ok(started) => started,
+        Err(reason) => {
+            eprintln!("{reason}");
+            return ExitCode::from(78);
+        }
+    };
+    match open(&started) {
+        Ok(mut hold) => agent::serve(started, CREDIT, &mut hold),
+        Err(e) => {
+            daemon::event!(Error, "start_failed", reason = format!("the postoffice cannot be opened: {e}"));
+            ExitCode::from(71)
+        }
+    }
+}
+
+fn open(started: &Started) -> std::io::Result<Hold> {
+    let spool = Arc::new(spool::Spool::open(&started.settings.paths.postoffice)?);
+    let notifier = spool::Notifier::new(&started.settings.paths.run, "router")?;
+    Ok(Hold::new(started.settings.queue.retry_first / 2, started.counters.clone(), spool, notifier))
+}

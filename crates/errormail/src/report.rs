@@ -1,0 +1,223 @@
+//! From a job to a report in the spool.
+
+use address::{Address, Path};
+use agent::Deliver;
+use daemon::Counters;
+use dsn::{Action, Notification, Original, Returned};
+use envelope::{BodyType, Envelope, EnvelopeRecipient, MessageId, RecipientDsn, Ret};
+use ipc::agents::{Job, JobRecipient, RecipientResult, Report};
+use settings::Settings;
+use spool::{Notifier, Spool, Submitter};
+use status::{Enhanced, Outcome, Phase};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// Sends reports.
+#[derive(Debug)]
+pub struct Errormail {
+    settings: Arc<Settings>,
+    counters: Counters,
+    submitter: Submitter,
+    notifier: Notifier,
+}
+/// One read of the original.
+const PIECE: usize = 32 * 1024;
+/// The original's header is looked at this far for its Message-ID.
+const HEADER_LOOK: usize = 64 * 1024;
+
+/// Who gets the report, or why nobody does.
+enum Addressee {
+    Sender(Address),
+    Postmaster(Address),
+    Nobody(&'static str),
+}
+/// The headers and body of the message of a job.
+struct Content<'a> {
+    file: &'a File,
+    offset: u64,
+    size: u64,
+}
+
+impl Deliver for Errormail {
+    fn deliver(&mut self, job: &Job, message: &File) -> Report {
+        self.counters.add("jobs", 1);
+        let content = Content { file: message, offset: job.body_offset, size: job.size };
+        let due: Vec<&JobRecipient> = job.recipients.iter().filter(|r| wants_failure(&r.dsn)).collect();
+        let sent = match self.addressee(job, &content) {
+            _ if due.is_empty() => Ok(self.suppress(job, "NOTIFY does not ask for it")),
+            Ok(Addressee::Nobody(reason)) => Ok(self.suppress(job, reason)),
+            Ok(Addressee::Sender(to)) => self.send(job, &content, &due, to, false),
+            Ok(Addressee::Postmaster(to)) => self.send(job, &content, &due, to, true),
+            Err(e) => Err(e),
+        };
+        self.result(job, sent)
+    }
+}
+
+impl Errormail {
+    pub fn new(settings: Arc<Settings>, counters: Counters, spool: Arc<Spool>, notifier: Notifier) -> Self {
+        Self { settings, counters, submitter: Submitter::new(spool), notifier }
+    }
+
+    fn addressee(&self, job: &Job, content: &Content<'_>) -> io::Result<Addressee> {
+        if !job.sender.is_empty() {
+            return Ok(Address::parse(&job.sender).map_or(Addressee::Nobody("the sender is no address"), Addressee::Sender));
+        }
+        if !self.settings.bounce.double_to_postmaster {
+            return Ok(Addressee::Nobody("the sender is <>"));
+        }
+        let header = content.header()?;
+        if message::fields(&header).any(|field| field.is(Notification::DOUBLE_BOUNCE)) {
+            return Ok(Addressee::Nobody("a report about a report failed"));
+        }
+        Ok(Address::parse(&self.settings.identity.postmaster).map_or(Addressee::Nobody("no postmaster"), Addressee::Postmaster))
+    }
+
+    /// Composes and submits; the text for the recipients' results.
+    fn send(&mut self, job: &Job, content: &Content<'_>, due: &[&JobRecipient], to: Address, double: bool) -> io::Result<String> {
+        let id = self.submitter.next_id();
+        let hostname = self.settings.identity.hostname.clone();
+        let recipients: Vec<dsn::Recipient> = due.iter().map(|recipient| described(recipient, &hostname)).collect();
+        let message_id = content.message_id()?;
+        let notification = Notification {
+            hostname: &hostname,
+            id: id.as_str(),
+            original_id: &job.message,
+            to: to.as_str(),
+            date: daemon::clock::unix_seconds(),
+            arrived: job.arrived / 1000,
+            envid: job.envid.as_deref(),
+            message_id: message_id.as_deref(),
+            smtputf8: job.smtputf8,
+            returned: self.returned(job),
+            double_bounce: double,
+            recipients: &recipients,
+        };
+        self.submit(id, &notification, content)?;
+        self.counters.add("bounces", 1);
+        self.notifier.notice(id.as_str());
+        daemon::event!(Info, "bounced", id = job.message, new = id, to = to, recipients = due.len());
+        Ok(format!("report sent as {id}"))
+    }
+
+    fn submit(&mut self, id: MessageId, notification: &Notification<'_>, content: &Content<'_>) -> io::Result<()> {
+        let prepared = dsn::prepare(notification, content)?;
+        let to = Address::parse(notification.to).map_err(io::Error::other)?;
+        let envelope = Envelope {
+            channel: Some("error".to_owned()),
+            errormsg: true,
+            from: Some(Path::Null),
+            bodytype: if prepared.eight_bit() { BodyType::EightBit } else { BodyType::SevenBit },
+            smtputf8: prepared.smtputf8(),
+            recipients: vec![EnvelopeRecipient { address: to, dsn: RecipientDsn::default() }],
+            ..Envelope::default()
+        };
+        let mut draft = self.submitter.draft(id, &envelope)?;
+        prepared.write(&mut |bytes| draft.write(bytes))?;
+        draft.commit().map(|_| ())
+    }
+
+    /// RET of the sender, as far as `[bounce] max_returned` lets it.
+    fn returned(&self, job: &Job) -> Returned {
+        let limit = self.settings.bounce.max_returned;
+        match job.ret {
+            Some(Ret::Headers) => Returned::Headers { limit },
+            _ if job.size > limit => Returned::Headers { limit },
+            _ => Returned::Full,
+        }
+    }
+
+    fn suppress(&self, job: &Job, reason: &str) -> String {
+        self.counters.add("suppressed", 1);
+        daemon::event!(Info, "bounce_suppressed", id = job.message, reason = reason);
+        format!("no report: {reason}")
+    }
+
+    /// All recipients share what became of the report.
+    fn result(&self, job: &Job, sent: io::Result<String>) -> Report {
+        let (outcome, status, text) = match sent {
+            Ok(text) => (Outcome::Delivered, Enhanced::success(0, 0), text),
+            Err(e) => {
+                self.counters.add("deferred", 1);
+                daemon::event!(Warning, "bounce_failed", id = job.message, reason = e);
+                (Outcome::Deferred, Enhanced::transient(3, 0), format!("the report could not be submitted: {e}"))
+            }
+        };
+        let result = |r: &JobRecipient| RecipientResult { index: r.index, outcome, status, remote: "-".to_owned(), text: text.clone() };
+        Report { job: job.number, phase: Phase::Transaction, results: job.recipients.iter().map(result).collect() }
+    }
+}
+
+/// NOTIFY=NEVER, or a list without FAILURE: no report. Nothing said: a report.
+fn wants_failure(dsn: &RecipientDsn) -> bool {
+    dsn.notify.is_none_or(|notify| notify.failure && !notify.never)
+}
+
+fn described(recipient: &JobRecipient, hostname: &str) -> dsn::Recipient {
+    let failure = recipient.failure.as_ref();
+    let address = match (&recipient.original, recipient.user.contains('@')) {
+        (_, true) => recipient.user.clone(),
+        (Some(original), false) => original.clone(),
+        // A user name without domain: local here.
+        (None, false) => format!("{}@{hostname}", recipient.user),
+    };
+    dsn::Recipient {
+        address,
+        original: recipient.original.clone(),
+        orcpt: recipient.dsn.orcpt.clone(),
+        action: Action::Failed,
+        status: failure.map_or(Enhanced::permanent(0, 0), |f| f.status),
+        remote: failure.map_or_else(|| "-".to_owned(), |f| f.remote.clone()),
+        text: failure.map_or_else(|| "no reason was given".to_owned(), |f| f.text.clone()),
+        last_attempt: failure.map_or(0, |f| f.time),
+    }
+}
+
+impl Content<'_> {
+    /// Bytes from `at` on; fewer at the end of the file. The file's own offset is not touched: others share it.
+    fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
+        let Some(part) = buffer.get_mut(..left) else { return Ok(0) };
+        let mut filled = 0;
+        while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let position = self.offset.saturating_add(at).saturating_add(filled as u64);
+            match self.file.read_at(rest, position) {
+                Ok(0) => break,
+                Ok(n) => filled = filled.saturating_add(n),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(filled)
+    }
+    /// The beginning of the message, where its header is.
+    fn header(&self) -> io::Result<Vec<u8>> {
+        let mut header = vec![0; HEADER_LOOK.min(usize::try_from(self.size).unwrap_or(HEADER_LOOK))];
+        let length = self.read(0, &mut header)?;
+        header.truncate(length);
+        Ok(header)
+    }
+    fn message_id(&self) -> io::Result<Option<String>> {
+        let header = self.header()?;
+        Ok(message::fields(&header).find(|field| field.is("Message-ID")).map(|field| field.text()))
+    }
+}
+impl Original for Content<'_> {
+    fn pass(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let (mut piece, mut at) = (vec![0; PIECE], 0u64);
+        loop {
+            let length = self.read(at, &mut piece)?;
+            if length == 0 {
+                return Ok(());
+            }
+            sink(piece.get(..length).unwrap_or_default())?;
+            at = at.saturating_add(length as u64);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -1,0 +1,132 @@
+//! A job: still held, or back to the routers.
+
+use crate::Condition;
+use address::{Address, Path};
+use agent::Deliver;
+use daemon::Counters;
+use envelope::{Envelope, EnvelopeRecipient, MessageId};
+use ipc::agents::{Job, JobRecipient, RecipientResult, Report};
+use spool::{Notifier, Spool, Submitter};
+use status::{Enhanced, Outcome, Phase};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Holds and resubmits.
+#[derive(Debug)]
+pub struct Hold {
+    /// How long a message is in the queue before it is resubmitted.
+    shortest_stay: Duration,
+    counters: Counters,
+    submitter: Submitter,
+    notifier: Notifier,
+}
+/// One read of the message.
+const PIECE: usize = 64 * 1024;
+/// The trouble, if it is one, is here and not at the destination (RFC 3463 section 3.4).
+const HELD: Enhanced = Enhanced::transient(3, 0);
+
+impl Deliver for Hold {
+    fn deliver(&mut self, job: &Job, message: &File) -> Report {
+        self.counters.add("jobs", 1);
+        let now = daemon::clock::unix_micros();
+        let (outcome, status, text) = match self.decide(job, now) {
+            Err(waits) => {
+                self.counters.add("waiting", 1);
+                (Outcome::Deferred, HELD, waits)
+            }
+            Ok(()) => match self.resubmit(job, message) {
+                Ok(id) => (Outcome::Delivered, Enhanced::success(0, 0), format!("routed again as {id}")),
+                Err(e) => {
+                    daemon::event!(Warning, "resubmission_failed", id = job.message, reason = e);
+                    (Outcome::Deferred, HELD, format!("could not be routed again: {e}"))
+                }
+            },
+        };
+        let result = |r: &JobRecipient| RecipientResult { index: r.index, outcome, status, remote: "-".to_owned(), text: text.clone() };
+        Report { job: job.number, phase: Phase::Transaction, results: job.recipients.iter().map(result).collect() }
+    }
+}
+
+impl Hold {
+    pub fn new(shortest_stay: Duration, counters: Counters, spool: Arc<Spool>, notifier: Notifier) -> Self {
+        Self { shortest_stay, counters, submitter: Submitter::new(spool), notifier }
+    }
+
+    /// `Ok`: route it again. `Err`: what it waits for.
+    fn decide(&self, job: &Job, now_micros: u64) -> Result<(), String> {
+        let reason = match Condition::parse(&job.host) {
+            Err(e) => return Err(e.to_string()),
+            Ok(Condition::Admin) => return Err("held for the administrator".to_owned()),
+            Ok(Condition::Until(moment)) if now_micros / 1_000_000 < moment => {
+                return Err(format!("held until {}", message::date(moment)));
+            }
+            Ok(Condition::Until(_)) => "its time has come".to_owned(),
+            Ok(Condition::Retry(reason)) => reason.unwrap_or_else(|| "no reason given".to_owned()),
+        };
+        // The id tells when this copy came into the spool; `arrived` is older after a resubmission.
+        let since = MessageId::parse(&job.message).map_or(0, |id| id.unix_micros());
+        if u128::from(now_micros.saturating_sub(since)) < self.shortest_stay.as_micros() {
+            let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+            return Err(format!("held until the next attempt: {reason}"));
+        }
+        Ok(())
+    }
+
+    fn resubmit(&mut self, job: &Job, message: &File) -> io::Result<MessageId> {
+        let envelope = envelope_of(job)?;
+        let id = self.submitter.next_id();
+        let mut draft = self.submitter.draft(id, &envelope)?;
+        copy(message, job.body_offset, job.size, &mut |bytes| draft.write(bytes))?;
+        draft.commit()?;
+        self.counters.add("resubmitted", 1);
+        self.notifier.notice(id.as_str());
+        daemon::event!(Info, "resubmitted", id = job.message, new = id, recipients = job.recipients.len());
+        Ok(id)
+    }
+}
+
+fn envelope_of(job: &Job) -> io::Result<Envelope> {
+    let address = |text: &str| Address::parse(text).map_err(|e| io::Error::other(format!("{e}: {text}")));
+    let from = if job.sender.is_empty() { Path::Null } else { Path::Mailbox(address(&job.sender)?) };
+    let recipient = |r: &JobRecipient| {
+        let address = address(r.original.as_ref().unwrap_or(&r.user))?;
+        Ok(EnvelopeRecipient { address, dsn: r.dsn.clone() })
+    };
+    Ok(Envelope {
+        bodytype: job.bodytype,
+        smtputf8: job.smtputf8,
+        envid: job.envid.clone(),
+        ret: job.ret,
+        arrived: Some(job.arrived),
+        from: Some(from),
+        recipients: job.recipients.iter().map(recipient).collect::<io::Result<_>>()?,
+        ..Envelope::default()
+    })
+}
+
+/// By position: the file's own offset is shared with whoever else has the descriptor. A file shorter than the control
+/// file says is an error: half a message must not go out.
+fn copy(message: &File, offset: u64, size: u64, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let (mut piece, mut copied) = (vec![0; PIECE], 0u64);
+    while copied < size {
+        let wanted = usize::try_from(size.saturating_sub(copied)).unwrap_or(PIECE).min(PIECE);
+        let part = piece.get_mut(..wanted).unwrap_or_default();
+        let length = match message.read_at(part, offset.saturating_add(copied)) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if length == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        sink(part.get(..length).unwrap_or_default())?;
+        copied = copied.saturating_add(length as u64);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "resubmit_tests.rs"]
+mod tests;

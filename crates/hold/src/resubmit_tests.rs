@@ -1,0 +1,120 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+use super::*;
+use envelope::{BodyType, Notify, RecipientDsn, Ret, parse_envelope};
+use spool::{Owners, Place};
+use std::io::{Read, Write};
+
+const CONTENT: &str = "Subject: hello\n\nbody\n";
+
+struct Office {
+    _root: tempfile::TempDir,
+    spool: Arc<Spool>,
+    hold: Hold,
+}
+fn office() -> Office {
+    let root = tempfile::tempdir().unwrap();
+    Spool::create(root.path(), &Owners::default()).unwrap();
+    let spool = Arc::new(Spool::open(root.path()).unwrap());
+    let notifier = Notifier::new(root.path(), "router").unwrap();
+    let counters = Counters::detached("ta-hold").unwrap();
+    let hold = Hold::new(Duration::from_secs(300), counters, Arc::clone(&spool), notifier);
+    Office { _root: root, spool, hold }
+}
+/// An id as if made so many seconds ago.
+fn id_of_age(seconds: u64) -> String {
+    let mut source = envelope::IdSource::new(1);
+    source.next(daemon::clock::unix_micros() - seconds * 1_000_000).to_string()
+}
+fn job(host: &str, age: u64) -> Job {
+    let notify = Some(Notify { never: false, success: true, failure: true, delay: false });
+    let recipient = |index, user: &str, original: Option<&str>| JobRecipient {
+        index,
+        user: user.into(),
+        attributes: "-".into(),
+        original: original.map(str::to_owned),
+        dsn: RecipientDsn { notify, orcpt: Some("rfc822;x@example.org".into()) },
+        failure: None,
+    };
+    Job {
+        number: 9,
+        message: id_of_age(age),
+        channel: "hold".into(),
+        host: host.into(),
+        sender: "sender@example.org".into(),
+        body_offset: 9,
+        size: CONTENT.len() as u64,
+        arrived: 1_700_000_000_123,
+        bodytype: BodyType::EightBit,
+        smtputf8: false,
+        envid: Some("QQ7".into()),
+        ret: Some(Ret::Headers),
+        recipients: vec![recipient(1, "a@example.org", None), recipient(2, "b", Some("b@local.example"))],
+    }
+}
+fn message(content: &str) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    write!(file, "env-end \n{content}").unwrap();
+    file
+}
+
+#[test]
+fn waits_for_the_administrator_the_moment_and_the_next_attempt() {
+    let mut office = office();
+    let later = format!("until:{}", daemon::clock::unix_seconds() + 1000);
+    for (host, age, text) in [
+        ("-", 1000, "administrator"),
+        ("admin", 1000, "administrator"),
+        (later.as_str(), 1000, "held until "),
+        ("until:1700000000", 1, "its time has come"),
+        ("retry:home is missing", 1, "home is missing"),
+        ("tomorrow", 1000, "until:SECONDS"),
+    ] {
+        let report = office.hold.deliver(&job(host, age), &message(CONTENT));
+        assert_eq!(report.job, 9);
+        for (result, index) in report.results.iter().zip([1, 2]) {
+            assert_eq!((result.outcome, result.index), (Outcome::Deferred, index));
+            assert!(result.text.contains(text), "{}", result.text);
+        }
+    }
+    assert!(office.spool.read_names(Place::Router).unwrap().is_empty());
+}
+
+#[test]
+fn routes_again_with_everything_the_envelope_said() {
+    for host in ["retry", "retry:x", "until:1700000000"] {
+        let mut office = office();
+        let report = office.hold.deliver(&job(host, 301), &message(CONTENT));
+        assert!(report.results.len() == 2 && report.results.iter().all(|r| r.outcome == Outcome::Delivered));
+        let names = office.spool.read_names(Place::Router).unwrap();
+        let mut text = String::new();
+        office.spool.read_message(Place::Router, &names[0]).unwrap().read_to_string(&mut text).unwrap();
+        let (envelope, at) = parse_envelope(text.as_bytes()).unwrap();
+        assert_eq!(&text[at..], CONTENT);
+        assert_eq!(envelope.from.unwrap().as_str(), "sender@example.org");
+        assert_eq!((envelope.arrived, envelope.envid.as_deref(), envelope.ret), (Some(1_700_000_000_123), Some("QQ7"), Some(Ret::Headers)));
+        assert_eq!(envelope.bodytype, BodyType::EightBit);
+        let users: Vec<&str> = envelope.recipients.iter().map(|r| r.address.as_str()).collect();
+        assert_eq!(users, ["a@example.org", "b@local.example"]);
+        assert_eq!(envelope.recipients[0].dsn, job(host, 0).recipients[0].dsn);
+    }
+}
+
+#[test]
+fn the_null_sender_stays_null() {
+    let mut office = office();
+    let mut job = job("retry", 301);
+    job.sender = String::new();
+    office.hold.deliver(&job, &message(CONTENT));
+    let names = office.spool.read_names(Place::Router).unwrap();
+    let mut bytes = Vec::new();
+    office.spool.read_message(Place::Router, &names[0]).unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(parse_envelope(&bytes).unwrap().0.from, Some(Path::Null));
+}
+
+#[test]
+fn half_a_message_is_not_sent_on() {
+    let mut office = office();
+    let report = office.hold.deliver(&job("retry", 301), &message("Subject: hel"));
+    assert!(report.results.iter().all(|r| r.outcome == Outcome::Deferred));
+    assert!(office.spool.read_names(Place::Router).unwrap().is_empty());
+}
