@@ -24,7 +24,7 @@ pub struct Session {
     pub remote: String,
     pub host: String,
     pub flavour: Flavour,
-    pub work: Option<Work>,
+    pub work: Option<Box<Work>>,
     pub content: Option<Content>,
     /// Messages whose transaction came to an end.
     pub served: u32,
@@ -53,7 +53,7 @@ pub enum Turn {
 
 impl Session {
     /// A session on a connection that is being made.
-    pub fn new(token: usize, socket: Socket, candidate: &Candidate, mut work: Work, hello: String, now: Instant) -> Self {
+    pub fn new(token: usize, socket: Socket, candidate: &Candidate, mut work: Box<Work>, hello: String, now: Instant) -> Self {
         let mut client = Client::new(work.flavour, hello);
         let mut out = Vec::new();
         if let Some(transaction) = work.transaction.take() {
@@ -84,7 +84,7 @@ impl Session {
     }
 
     /// Takes the next job over this idle session.
-    pub fn reuse(&mut self, mut work: Work, now: Instant) -> Turn {
+    pub fn reuse(&mut self, mut work: Box<Work>, now: Instant) -> Turn {
         let transaction = work.transaction.take();
         self.work = Some(work);
         self.since = now;

@@ -40,7 +40,7 @@ struct Trouble {
 }
 
 impl Work {
-    pub fn new(job: Job, file: File, tries: u32) -> Self {
+    pub fn new(job: Job, file: File, tries: u32) -> Box<Self> {
         let flavour = if job.channel == "lmtp" || job.host.starts_with("unix:") { Flavour::Lmtp } else { Flavour::Smtp };
         let indexes = job.recipients.iter().map(|recipient| recipient.index).collect();
         let recipients = job.recipients.into_iter().map(|r| Recipient { address: r.user, dsn: r.dsn }).collect();
@@ -53,7 +53,7 @@ impl Work {
             ret: job.ret,
             recipients,
         };
-        Self {
+        Box::new(Self {
             number: job.number,
             message: job.message,
             host: job.host,
@@ -67,7 +67,7 @@ impl Work {
             tries,
             redialled: false,
             trouble: None,
-        }
+        })
     }
 
     /// Keeps why an address did not do. One that may do later outweighs one that never will.

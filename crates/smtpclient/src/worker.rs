@@ -96,7 +96,7 @@ impl Worker {
     }
 
     /// Over an idle session where there is one, else by a new connection.
-    fn dispatch(&mut self, work: Work) {
+    fn dispatch(&mut self, work: Box<Work>) {
         let key = (work.flavour, work.host.clone());
         let Some(token) = self.idle.get_mut(&key).and_then(Vec::pop) else { return self.locate(work) };
         match self.sessions.remove(&token) {
@@ -109,7 +109,7 @@ impl Worker {
         }
     }
 
-    fn locate(&mut self, mut work: Work) {
+    fn locate(&mut self, mut work: Box<Work>) {
         let (question, port) = match Destination::parse(&work.host, work.flavour, self.client.port) {
             Err(why) => {
                 let verdict = Verdict::failed(Enhanced::permanent(1, 2), format!("{}: {why}", work.host));
@@ -161,7 +161,7 @@ impl Worker {
         }
     }
 
-    fn found(&mut self, mut work: Work, found: Result<VecDeque<Candidate>, Dead>) {
+    fn found(&mut self, mut work: Box<Work>, found: Result<VecDeque<Candidate>, Dead>) {
         let verdict = match found {
             Ok(candidates) => {
                 work.candidates = candidates;
@@ -174,7 +174,7 @@ impl Worker {
     }
 
     /// Connects to the next address that lets itself be tried.
-    fn connect(&mut self, mut work: Work) {
+    fn connect(&mut self, mut work: Box<Work>) {
         while work.tries > 0
             && let Some(candidate) = work.candidates.pop_front()
         {
@@ -191,7 +191,7 @@ impl Worker {
         self.finish(work.unreached());
     }
 
-    fn open(&mut self, candidate: &Candidate, mut work: Work) -> Result<(), (Work, io::Error)> {
+    fn open(&mut self, candidate: &Candidate, mut work: Box<Work>) -> Result<(), (Box<Work>, io::Error)> {
         let socket = match Socket::connect(candidate) {
             Ok(socket) => socket,
             Err(e) => return Err((work, e)),
@@ -261,7 +261,7 @@ impl Worker {
                 Turn::Unconnected(error) => return self.next_address(session, Err(error)),
                 Turn::Event(Event::Refused(verdict)) => return self.next_address(session, Ok(verdict)),
                 Turn::Event(Event::SendContent) => {
-                    session.content = session.work.as_ref().map(Content::new);
+                    session.content = session.work.as_deref().map(Content::new);
                     Turn::Wait
                 }
                 Turn::Event(Event::Finished | Event::Ready) => return self.finished(session),
@@ -321,7 +321,7 @@ impl Worker {
         }
     }
 
-    fn dead(&mut self, mut work: Work, phase: Phase, verdict: Verdict) {
+    fn dead(&mut self, mut work: Box<Work>, phase: Phase, verdict: Verdict) {
         work.trouble(phase, verdict, "-".to_owned());
         self.finish(work.unreached());
     }

@@ -18,7 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Agent {
     pub scheduler: Channel<ToAgent, ToScheduler>,
-    pub master: Channel<ToChild, ToMaster>,
+    _master: Channel<ToChild, ToMaster>,
     thread: std::thread::JoinHandle<ExitCode>,
     results: HashMap<u64, Vec<RecipientResult>>,
     pub credits: u32,
@@ -90,7 +90,7 @@ impl Agent {
         });
         let mut master = Channel::new(master).unwrap();
         assert!(matches!(master.recv_by(Instant::now() + PATIENCE).unwrap().0, ToMaster::Ready));
-        Self { scheduler: Channel::new(scheduler).unwrap(), master, thread, results: HashMap::new(), credits: 0 }
+        Self { scheduler: Channel::new(scheduler).unwrap(), _master: master, thread, results: HashMap::new(), credits: 0 }
     }
 
     /// Sends a job for `content` and its recipients; `number` is its number, recipient indexes are 0, 1...
