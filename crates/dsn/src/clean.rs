@@ -3,13 +3,13 @@
 /// Longest text of one field, in characters; with the field name it stays under the 998 bytes of RFC 5322 section 2.1.1
 /// even when each takes several bytes.
 const TEXT_LIMIT: usize = 512;
-/// Bytes of a line after which it is folded.
-const FOLD: usize = 900;
+/// Bytes that a text may have on a line at most.
+const LINE_LIMIT: usize = 900;
 
 /// One line without control characters; other than ASCII only where `utf8` allows it.
 pub(crate) fn clean(text: &str, utf8: bool) -> String {
     let mut line: String = text.trim().chars().take(TEXT_LIMIT).map(|c| harmless(c, utf8)).collect();
-    while line.len() > FOLD {
+    while line.len() > LINE_LIMIT {
         line.pop();
     }
     line
@@ -57,6 +57,9 @@ pub(crate) fn typed_address(address: &str, utf8: bool) -> String {
     }
     let mut text = String::from("utf-8; ");
     for c in address.chars() {
+        if text.len() > LINE_LIMIT {
+            break;
+        }
         if c.is_ascii() && !matches!(c, '\\' | '+' | '=') {
             text.push(c);
         } else {

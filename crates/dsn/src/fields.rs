@@ -36,7 +36,7 @@ pub(crate) fn text(notification: &Notification<'_>, utf8: bool) -> String {
 fn describe(recipient: &Recipient, utf8: bool, out: &mut String) {
     let _ = write!(out, "\n<{}>", clean(recipient.original.as_ref().unwrap_or(&recipient.address), utf8));
     if recipient.original.as_ref().is_some_and(|original| *original != recipient.address) {
-        let _ = write!(out, " (forwarded to <{}>)", clean(&recipient.address, utf8));
+        let _ = write!(out, "\n    forwarded to <{}>", clean(&recipient.address, utf8));
     }
     out.push('\n');
     if let Some(host) = remote_host(recipient) {
@@ -78,7 +78,7 @@ fn recipient_fields(recipient: &Recipient, utf8: bool, out: &mut String) {
         let address = decode_xtext(address);
         let value = match kind.to_ascii_lowercase().as_str() {
             "rfc822" | "utf-8" => typed_address(&address, utf8),
-            other => format!("{}; {}", clean(other, false), clean(&address, utf8)),
+            other => format!("{:.40}; {}", clean(other, false), clean(&address, utf8)),
         };
         field(out, "Original-Recipient", &value);
     }

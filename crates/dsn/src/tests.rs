@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::ptr_arg)]
 use super::*;
 use proptest::prelude::*;
 use status::Enhanced;
@@ -200,7 +200,12 @@ fn an_original_that_holds_the_boundary_gets_another_even_across_pieces() {
         let mut head = Vec::new();
         let pieces = Pieces(size);
         let what = notification(&list);
-        prepare(&what, &pieces).unwrap().write(&mut |b| Ok(head.extend_from_slice(b))).unwrap();
+        prepare(&what, &pieces).unwrap()
+            .write(&mut |bytes| {
+                head.extend_from_slice(bytes);
+                Ok(())
+            })
+            .unwrap();
         let report = String::from_utf8(head).unwrap();
         assert!(report.contains("boundary=\"=_zpost_0123456789abcdef_2\""), "{size}");
         assert_eq!(taken_apart(&report).1.len(), 3);

@@ -168,7 +168,7 @@ impl Draft {
         fault::point()
     }
     /// All bytes are in the file, and the length line says how many.
-    fn complete(&mut self) -> io::Result<()> {
+    pub fn complete(&mut self) -> io::Result<()> {
         if self.length_known {
             return Ok(());
         }

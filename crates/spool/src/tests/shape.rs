@@ -58,3 +58,44 @@ fn a_message_is_found_wherever_it_is() {
     assert_eq!(office.spool.find(accepted).unwrap(), Some(Place::Router));
     assert!(office.spool.read_message(Place::Router, "../router/x").is_err());
 }
+
+/// As another user and group; only root can become them. True when the command succeeded.
+fn as_user(uid: u32, gid: u32, folder: &std::path::Path, command: &str) -> bool {
+    use std::os::unix::process::CommandExt;
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.arg("-c").arg(command).current_dir(folder).uid(uid).gid(gid);
+    shell.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+fn submitters_can_drop_files_and_nothing_else() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can try other users' rights");
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(root.path(), PermissionsExt::from_mode(0o711)).unwrap();
+    let path = root.path().join("postoffice");
+    let (owner, group, submit) = (61_001, 61_002, 61_003);
+    Spool::create(&path, &Owners { uid: Some(owner), gid: Some(group), submit_gid: Some(submit) }).unwrap();
+    let submitter = |command| as_user(61_010, submit, &path, command);
+    assert!(submitter("echo hello >public/a && mv public/a router/a"));
+    assert!(!submitter("ls public") && !submitter("ls router") && !submitter("ls queue"));
+    assert!(!submitter("mv router/a queue/00/a"));
+    assert!(!as_user(61_011, submit, &path, "rm -f router/a"), "sticky");
+    assert!(!as_user(61_012, 61_012, &path, "echo >public/b"));
+    // The routers' user owns router/ and may take the file; another user of the spool's group may mark and remove it.
+    assert!(as_user(owner, group, &path, "mv router/a queue/00/a && echo >transport/00/a && chmod 660 transport/00/a"));
+    assert!(as_user(61_020, group, &path, "echo x >>transport/00/a && rm -f queue/00/a transport/00/a && ls queue/00"));
+}
+
+#[test]
+fn a_control_file_of_any_length_is_read_whole() {
+    let mut office = office();
+    let id = office.queued(1);
+    for length in [0, 1, 4095, 4096, 4097, 16_384, 70_000] {
+        let bytes = vec![b'x'; length];
+        std::fs::write(office.queue_path("transport", id), &bytes).unwrap();
+        assert_eq!(office.spool.read_control(id).unwrap(), bytes);
+    }
+}
