@@ -51,6 +51,8 @@ pub enum FromRouter {
     /// These files are done (moved to `queue/`, `deferred/`, or gone), with the addresses routed so far in this life.
     Done { files: Vec<String>, addresses: u64 },
     Told(Told),
+    /// It was asked to drain: give it nothing more, and close the conversation once it has nothing in hand.
+    Leaving,
 }
 
 impl Frame for Ask {

@@ -37,6 +37,9 @@ mod decision_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod file_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod service_tests;
 
 pub use decision::{Routing, Want, route};
 pub use question::answer;

@@ -9,8 +9,9 @@ use ipc::{Channel, RecvError};
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const MASTER: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -20,8 +21,11 @@ const JOBS: Token = Token(2);
 const FILES_A_TURN: usize = 4;
 /// Frames taken before a file gets its turn.
 const FRAMES_A_TURN: usize = 64;
+/// A drained router waits this long for the routermux to close their conversation.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// Why the process ends.
+#[derive(Debug)]
 enum End {
     /// Drained, or the routermux has closed the conversation.
     Done,
@@ -41,19 +45,27 @@ struct Service {
     router: FileRouter,
     batches: VecDeque<Batch>,
     draining: bool,
+    /// When the routermux was told.
+    leaving: Option<Instant>,
 }
 
 /// Runs until drained, orphaned or closed by the routermux.
 pub fn serve(mut started: Started) -> ExitCode {
-    let service = match prepare(&mut started) {
-        Ok((jobs, router)) => Service { started, jobs, router, batches: VecDeque::new(), draining: false },
+    let jobs = started.contacts.take("jobs");
+    serve_at(started, jobs)
+}
+
+/// `jobs`: our end of the conversation with the routermux.
+pub(crate) fn serve_at(mut started: Started, jobs: Option<OwnedFd>) -> ExitCode {
+    let service = match prepare(&started, jobs) {
+        Ok((jobs, router)) => Service { started, jobs, router, batches: VecDeque::new(), draining: false, leaving: None },
         Err(reason) => return fail(&mut started, &reason),
     };
     service.run()
 }
 
-fn prepare(started: &mut Started) -> Result<(Channel<FromRouter, ToRouter>, FileRouter), String> {
-    let jobs = started.contacts.take("jobs").ok_or("the master sent no job conversation")?;
+fn prepare(started: &Started, jobs: Option<OwnedFd>) -> Result<(Channel<FromRouter, ToRouter>, FileRouter), String> {
+    let jobs = jobs.ok_or("the master sent no job conversation")?;
     let jobs = Channel::new(jobs).map_err(|e| format!("job conversation: {e}"))?;
     let mut router = FileRouter::new(&started.settings, started.counters.clone())
         .map_err(|e| format!("postoffice {}: {e}", started.settings.paths.postoffice.display()))?;
@@ -97,16 +109,27 @@ impl Service {
             self.signals();
             self.master()?;
             self.work()?;
-            if self.draining && self.jobs.pending() == 0 {
+            let wait = if self.draining { Some(self.leave()?) } else { None };
+            if wait.is_some_and(|wait| wait.is_zero()) {
                 return Ok(());
             }
             log::flush();
-            match poll.poll(&mut events, None) {
+            match poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => other?,
             }
             self.started.master.flush()?;
         }
+    }
+
+    /// Says that we leave; the routermux closes the conversation once we have nothing in hand. How long to wait for
+    /// that: without a routermux nobody would close it.
+    fn leave(&mut self) -> Result<Duration, End> {
+        if self.leaving.is_none() {
+            self.leaving = Some(Instant::now());
+            self.jobs.send(&FromRouter::Leaving).map_err(closed)?;
+        }
+        Ok(self.leaving.map_or(Duration::ZERO, |since| LEAVE.saturating_sub(since.elapsed())))
     }
 
     fn signals(&mut self) {
@@ -135,8 +158,7 @@ impl Service {
         }
     }
 
-    /// Until nothing is left to do. A drain is done with what has been sent to us: the routermux gives anything
-    /// that came later to another router.
+    /// Until nothing is left to do.
     fn work(&mut self) -> Result<(), End> {
         self.jobs.flush().map_err(closed)?;
         loop {
@@ -154,6 +176,7 @@ impl Service {
             match self.jobs.recv() {
                 Ok(None) => return Ok(true),
                 Ok(Some((ToRouter::Files(names), _))) => {
+                    self.leaving = self.leaving.map(|_| Instant::now());
                     let done = Vec::with_capacity(names.len());
                     self.batches.push_back(Batch { waiting: names.into(), done });
                 }

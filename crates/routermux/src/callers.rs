@@ -1,0 +1,141 @@
+//! Those who ask: SMTP sessions through the contact point, `zpost route` through the master.
+
+use crate::questions::Asker;
+use crate::service::Mux;
+use ipc::control::{Reply as Answered, Request};
+use ipc::routing::{Answer, Ask, Question, Told};
+use ipc::{Channel, RecvError};
+use mio::{Interest, Token};
+use status::{Enhanced, Reply};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+/// Answers that a caller has not taken; beyond that it is cut off.
+const MAX_UNREAD: usize = 2000;
+/// Conversations at a time.
+const MAX_CALLERS: usize = 10_000;
+
+/// A conversation with somebody who asks.
+#[derive(Debug)]
+pub(crate) enum Caller {
+    Session(Channel<Told, Ask>),
+    /// One request, which the master has read already.
+    Command(Channel<Answered, Request>),
+}
+
+/// What a caller gets instead of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lack {
+    Deadline,
+    Routers,
+    TooMany,
+}
+
+impl Mux {
+    pub(crate) fn accept(&mut self) {
+        // An error is the end of the contact point, hence of the master: its own conversation tells.
+        while let Ok(Some(channel)) = self.serve.accept::<Told, Ask>() {
+            if let Some(token) = self.admit(Caller::Session(channel)) {
+                self.caller(token);
+            }
+        }
+    }
+
+    fn admit(&mut self, mut caller: Caller) -> Option<Token> {
+        if self.callers.len() >= MAX_CALLERS {
+            return None;
+        }
+        let token = self.token();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registered = match &mut caller {
+            Caller::Session(channel) => self.poll.registry().register(channel, token, both),
+            Caller::Command(channel) => self.poll.registry().register(channel, token, both),
+        };
+        registered.ok()?;
+        self.callers.insert(token, caller);
+        Some(token)
+    }
+
+    /// Something happened at a caller's conversation: take its questions, send what waits.
+    pub(crate) fn caller(&mut self, token: Token) {
+        loop {
+            let heard = match self.callers.get_mut(&token) {
+                None => return,
+                Some(Caller::Session(channel)) => match channel.flush() {
+                    Err(e) => Err(RecvError::Io(e)),
+                    Ok(()) if channel.pending() > MAX_UNREAD => Err(RecvError::Malformed("does not take its answers")),
+                    Ok(()) => channel.recv().map(|frame| frame.map(|(ask, _)| ask)),
+                },
+                Some(Caller::Command(channel)) => match channel.flush() {
+                    Err(e) => Err(RecvError::Io(e)),
+                    // Nothing more is expected: only the end is heard.
+                    Ok(()) => channel.recv().map(|_| None),
+                },
+            };
+            match heard {
+                Ok(Some(ask)) => self.question((token, ask.number), ask.question),
+                Ok(None) => return,
+                Err(_) => return self.dismiss(token),
+            }
+        }
+    }
+
+    fn question(&mut self, asker: Asker, question: Question) {
+        self.started.counters.add("questions", 1);
+        if !self.questions.ask(asker, question, Instant::now()) {
+            self.lack(asker, Lack::TooMany);
+        }
+    }
+
+    pub(crate) fn command(&mut self, request: Request, end: OwnedFd) {
+        let Ok(mut channel) = Channel::<Answered, Request>::new(end) else { return };
+        let Request::Route { address, sender } = request else {
+            let _ = channel.send(&Answered::Refused { code: 64, reason: "the routermux only answers route requests".to_owned() });
+            return;
+        };
+        if let Some(token) = self.admit(Caller::Command(channel)) {
+            self.question((token, 0), Question::Explain { address, sender });
+        }
+    }
+
+    pub(crate) fn dismiss(&mut self, token: Token) {
+        match self.callers.remove(&token) {
+            Some(Caller::Session(mut channel)) => drop(self.poll.registry().deregister(&mut channel)),
+            Some(Caller::Command(mut channel)) => drop(self.poll.registry().deregister(&mut channel)),
+            None => {}
+        }
+        self.questions.forget(token);
+    }
+
+    /// Gives a caller its answer. A command's conversation then ends with the last frame it took.
+    pub(crate) fn tell(&mut self, (token, number): Asker, answer: Answer) {
+        let sent: io::Result<bool> = match self.callers.get_mut(&token) {
+            None => return,
+            Some(Caller::Session(channel)) => channel.send(&Told { number, answer }).map(|()| true),
+            Some(Caller::Command(channel)) => {
+                channel.send(&Answered::Routed(answer)).and_then(|()| channel.send(&Answered::End)).map(|()| channel.pending() > 0)
+            }
+        };
+        if !sent.unwrap_or(false) {
+            self.dismiss(token);
+        }
+    }
+
+    /// Answers with 451 what cannot be answered.
+    pub(crate) fn lack(&mut self, asker: Asker, lack: Lack) {
+        let text = match lack {
+            Lack::Deadline => "Address check took too long; try again later",
+            Lack::Routers => "Address check failed; try again later",
+            Lack::TooMany => "Too many address checks at a time; try again later",
+        };
+        let reply = Reply::new(451, Enhanced::transient(3, 2), text);
+        self.tell(asker, Answer::Refused { reply, steps: Vec::new() });
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) {
+        for asker in self.questions.expired(now) {
+            self.lack(asker, Lack::Deadline);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The routers: who has what in hand, and who gets the next piece.
+
+use ipc::Channel;
+use ipc::routing::{FromRouter, ToRouter};
+use mio::Token;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Frames of files one router has in hand: one it works on, one that waits, so that it never idles between them.
+const WINDOW: usize = 2;
+/// Questions one router has in hand.
+const QUESTIONS: usize = 32;
+/// Files in one frame.
+pub const BATCH: usize = 16;
+
+/// One router process.
+#[derive(Debug)]
+pub struct Router {
+    pub channel: Channel<ToRouter, FromRouter>,
+    pub index: u64,
+    pub pid: u32,
+    pub batches: VecDeque<Vec<String>>,
+    pub questions: usize,
+    /// Has one suspect file and gets nothing else meanwhile: a death then tells whose fault it was.
+    pub exclusive: bool,
+    /// Gets no more work and is closed once it is idle.
+    pub retiring: bool,
+}
+
+impl Router {
+    pub fn new(channel: Channel<ToRouter, FromRouter>, index: u64, pid: u32) -> Self {
+        Self { channel, index, pid, batches: VecDeque::new(), questions: 0, exclusive: false, retiring: false }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.batches.is_empty() && self.questions == 0
+    }
+
+    fn files(&self) -> usize {
+        self.batches.iter().map(Vec::len).sum()
+    }
+
+    fn takes_work(&self) -> bool {
+        !self.exclusive && !self.retiring
+    }
+}
+
+/// All routers attached.
+#[derive(Debug, Default)]
+pub struct Farm(pub BTreeMap<Token, Router>);
+
+impl Farm {
+    /// The least loaded router with room for a question.
+    pub fn for_question(&self, suspects: bool) -> Option<Token> {
+        self.candidates(suspects).filter(|(_, r)| r.questions < QUESTIONS).min_by_key(|(_, r)| (r.questions, r.files())).map(|(t, _)| t)
+    }
+
+    /// The least loaded router with credit for files.
+    pub fn for_files(&self, suspects: bool) -> Option<Token> {
+        self.candidates(suspects).filter(|(_, r)| r.batches.len() < WINDOW).min_by_key(|(_, r)| r.files()).map(|(t, _)| t)
+    }
+
+    /// An idle router, for a suspect.
+    pub fn idle(&self) -> Option<Token> {
+        self.0.iter().find(|(_, r)| r.is_idle() && r.takes_work()).map(|(t, _)| *t)
+    }
+
+    /// While suspects wait and no router has one, the first router gets nothing new, so that it becomes idle for them.
+    fn candidates(&self, suspects: bool) -> impl Iterator<Item = (Token, &Router)> {
+        let kept = usize::from(suspects && !self.0.values().any(|r| r.exclusive));
+        self.0.iter().filter(|(_, r)| r.takes_work()).skip(kept).map(|(t, r)| (*t, r))
+    }
+
+    /// How many files of `waiting` one router gets now: shared out while there are few.
+    pub fn share(&self, waiting: usize) -> usize {
+        let routers = self.0.values().filter(|r| r.takes_work()).count().max(1);
+        waiting.div_ceil(routers).clamp(1, BATCH)
+    }
+
+    /// Takes a router out of service for its age, one at a time.
+    pub fn retire(&mut self, token: Token) {
+        if !self.0.values().any(|r| r.retiring) {
+            if let Some(router) = self.0.get_mut(&token) {
+                router.retiring = true;
+            }
+        }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.0.values().all(Router::is_idle)
+    }
+
+    pub fn with_index(&self, index: u64) -> Option<Token> {
+        self.0.iter().find(|(_, r)| r.index == index).map(|(t, _)| *t)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn farm(routers: u64) -> Farm {
+        let router = |index| Router::new(Channel::new(ipc::channel::pair().unwrap().0).unwrap(), index, 0);
+        Farm((0..routers).map(|n| (Token(usize::try_from(n).unwrap()), router(n))).collect())
+    }
+
+    #[test]
+    fn the_least_loaded_gets_the_next_piece_within_its_window() {
+        let mut farm = farm(2);
+        farm.0.get_mut(&Token(0)).unwrap().batches.push_back(vec!["a".into(), "b".into()]);
+        assert_eq!(farm.for_files(false), Some(Token(1)));
+        farm.0.get_mut(&Token(1)).unwrap().batches.extend([vec!["c".into()], vec![]]);
+        assert_eq!(farm.for_files(false), Some(Token(0)));
+        farm.0.get_mut(&Token(0)).unwrap().batches.push_back(vec![]);
+        assert_eq!(farm.for_files(false), None);
+        assert_eq!(farm.for_question(false), Some(Token(1)));
+    }
+
+    #[test]
+    fn a_suspect_gets_a_router_for_itself() {
+        let mut farm = farm(2);
+        farm.0.get_mut(&Token(0)).unwrap().questions = 1;
+        assert_eq!((farm.for_files(true), farm.idle()), (Some(Token(1)), Some(Token(1))));
+        farm.0.get_mut(&Token(1)).unwrap().exclusive = true;
+        assert_eq!((farm.for_files(true), farm.for_question(true), farm.idle()), (Some(Token(0)), Some(Token(0)), None));
+    }
+
+    #[test]
+    fn few_files_are_shared_and_only_one_router_retires_at_a_time() {
+        let mut farm = farm(4);
+        assert_eq!((farm.share(1), farm.share(10), farm.share(1000)), (1, 3, BATCH));
+        farm.retire(Token(1));
+        farm.retire(Token(2));
+        assert_eq!(farm.0.values().filter(|r| r.retiring).count(), 1);
+    }
+}

@@ -1,0 +1,179 @@
+//! Work to the routers and results from them; their coming and going.
+
+use crate::callers::Lack;
+use crate::farm::Router;
+use crate::keeper::Order;
+use crate::service::Mux;
+use daemon::event;
+use ipc::routing::{Ask, FromRouter, ToRouter};
+use ipc::{Channel, RecvError};
+use mio::{Interest, Token};
+use std::os::fd::OwnedFd;
+
+/// Questions sent before files get their turn.
+const QUESTIONS_A_TURN: usize = 32;
+
+impl Mux {
+    /// Hands out what there is to whoever has room: some questions, then a batch of files, and again.
+    pub(crate) fn feed(&mut self) {
+        loop {
+            let mut fed = false;
+            for _ in 0..QUESTIONS_A_TURN {
+                if !self.feed_question() {
+                    break;
+                }
+                fed = true;
+            }
+            fed |= !self.draining && (self.feed_suspect() || self.feed_files());
+            if !fed {
+                return;
+            }
+        }
+    }
+
+    fn feed_question(&mut self) -> bool {
+        if !self.questions.is_waiting() {
+            return false;
+        }
+        let Some(token) = self.farm.for_question(self.files.has_suspects()) else { return false };
+        let Some((number, question)) = self.questions.next(token) else { return false };
+        if let Some(router) = self.farm.0.get_mut(&token) {
+            router.questions += 1;
+        }
+        self.give(token, &ToRouter::Ask(Ask { number, question }));
+        true
+    }
+
+    fn feed_suspect(&mut self) -> bool {
+        if !self.files.has_suspects() {
+            return false;
+        }
+        let Some(token) = self.farm.idle() else { return false };
+        let Some(name) = self.files.suspect() else { return false };
+        if let Some(router) = self.farm.0.get_mut(&token) {
+            router.exclusive = true;
+        }
+        self.give_files(token, vec![name]);
+        true
+    }
+
+    fn feed_files(&mut self) -> bool {
+        let Some(token) = self.farm.for_files(self.files.has_suspects()) else { return false };
+        let share = self.farm.share(self.files.waiting());
+        let Some(batch) = self.files.batch(share) else { return false };
+        self.give_files(token, batch);
+        true
+    }
+
+    fn give_files(&mut self, token: Token, names: Vec<String>) {
+        self.started.counters.add("files", names.len() as u64);
+        let frame = ToRouter::Files(names);
+        if let (ToRouter::Files(names), Some(router)) = (&frame, self.farm.0.get_mut(&token)) {
+            router.batches.push_back(names.clone());
+        }
+        self.give(token, &frame);
+    }
+
+    fn give(&mut self, token: Token, frame: &ToRouter) {
+        let sent = self.farm.0.get_mut(&token).map(|router| router.channel.send(frame));
+        if let Some(Err(e)) = sent {
+            self.lose(token, &e.to_string());
+        }
+    }
+
+    /// A new router, or the successor of one whose end has not been seen yet.
+    pub(crate) fn attach(&mut self, index: u64, pid: u32, end: OwnedFd) {
+        if let Some(old) = self.farm.with_index(index) {
+            self.router(old);
+            self.lose(old, "replaced");
+        }
+        let token = self.token();
+        let attached = Channel::new(end).and_then(|mut channel| {
+            let both = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut channel, token, both).map(|()| channel)
+        });
+        match attached {
+            Ok(channel) => {
+                self.farm.0.insert(token, Router::new(channel, index, pid));
+                event!(Debug, "router_attached", index = index, router = pid);
+            }
+            Err(e) => event!(Error, "router_not_attached", index = index, error = e),
+        }
+    }
+
+    /// Something happened at a router's conversation.
+    pub(crate) fn router(&mut self, token: Token) {
+        loop {
+            let Some(router) = self.farm.0.get_mut(&token) else { return };
+            if let Err(e) = router.channel.flush() {
+                return self.lose(token, &e.to_string());
+            }
+            match router.channel.recv() {
+                Ok(None) => break,
+                Ok(Some((frame, _))) => {
+                    if !self.hear(token, frame) {
+                        return self.lose(token, "answered what it was not asked");
+                    }
+                }
+                Err(RecvError::Closed) => return self.lose(token, "closed"),
+                Err(e) => return self.lose(token, &e.to_string()),
+            }
+        }
+        self.close_if_retired(token);
+    }
+
+    /// False when a frame makes no sense.
+    fn hear(&mut self, token: Token, frame: FromRouter) -> bool {
+        let Some(router) = self.farm.0.get_mut(&token) else { return true };
+        match frame {
+            FromRouter::Begun(_) => {}
+            FromRouter::Leaving => router.retiring = true,
+            FromRouter::Done { files, addresses } => {
+                // Routers work in order, so only the oldest batch can be done.
+                if router.batches.pop_front().as_deref() != Some(files.as_slice()) {
+                    return false;
+                }
+                router.exclusive = false;
+                self.files.done(&files);
+                if addresses >= self.started.settings.processes.addresses_per_router {
+                    self.farm.retire(token);
+                }
+            }
+            FromRouter::Told(told) => {
+                router.questions = router.questions.saturating_sub(1);
+                if let Some(asker) = self.questions.settle(told.number) {
+                    self.tell(asker, told.answer);
+                }
+            }
+        }
+        true
+    }
+
+    /// Closing the conversation tells the router to go; the master starts another.
+    fn close_if_retired(&mut self, token: Token) {
+        if self.farm.0.get(&token).is_some_and(|router| router.retiring && router.is_idle()) {
+            self.started.counters.add("routers_replaced", 1);
+            self.lose(token, "retired");
+        }
+    }
+
+    /// A router is gone. Its questions wait again, its files are fed again one at a time, and a file that was alone in
+    /// the hands of two routers when they died is set aside.
+    fn lose(&mut self, token: Token, why: &str) {
+        let Some(mut router) = self.farm.0.remove(&token) else { return };
+        let _ = self.poll.registry().deregister(&mut router.channel);
+        for asker in self.questions.died(token) {
+            self.lack(asker, Lack::Routers);
+        }
+        if router.is_idle() {
+            return;
+        }
+        let (index, pid, questions) = (router.index, router.pid, router.questions);
+        let names: Vec<String> = router.batches.into_iter().flatten().collect();
+        event!(Warning, "router_lost", index = index, router = pid, files = names.len(), questions = questions, reason = why);
+        if let Some(name) = self.files.died(names, questions == 0) {
+            let reason = "two routers died while they routed this file".to_owned();
+            self.keeper.order(Order::SetAside { name, reason });
+        }
+    }
+}

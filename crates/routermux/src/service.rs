@@ -1,0 +1,308 @@
+//! The event loop: who is heard when, and what follows. The rules are in `files`, `questions` and `farm`.
+
+use crate::callers::Caller;
+use crate::farm::Farm;
+use crate::files::{Files, MAX_KNOWN};
+use crate::keeper::{Keeper, News, Order};
+use crate::questions::Questions;
+use daemon::{EX_ORPHANED, Signal, Started, event, log};
+use ipc::master::{ToChild, ToMaster};
+use ipc::{ContactPoint, RecvError};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+const MASTER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const NOTIFY: Token = Token(2);
+const SERVE: Token = Token(3);
+const KEEPER: Token = Token(4);
+/// Callers and routers, numbered as they come.
+const FIRST: usize = 16;
+
+/// Left-overs of `public/` are looked for this often.
+const RECOVERY: Duration = Duration::from_secs(3600);
+/// Datagrams read before others get their turn.
+const DATAGRAMS_A_TURN: usize = 2000;
+
+/// Why the process ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    Drained,
+    Orphaned,
+    Failed(String),
+}
+
+/// The process.
+#[derive(Debug)]
+pub(crate) struct Mux {
+    pub(crate) started: Started,
+    pub(crate) poll: Poll,
+    notify: UnixDatagram,
+    pub(crate) serve: ContactPoint,
+    pub(crate) keeper: Keeper,
+    pub(crate) callers: HashMap<Token, Caller>,
+    pub(crate) farm: Farm,
+    pub(crate) files: Files,
+    pub(crate) questions: Questions,
+    next_token: usize,
+    next_scan: Instant,
+    /// A scan is on its way: one at a time.
+    scanning: bool,
+    next_recovery: Instant,
+    pub(crate) draining: bool,
+    /// More datagrams wait than one turn reads.
+    more_datagrams: bool,
+}
+
+/// Runs until drained or orphaned.
+pub fn serve(mut started: Started) -> ExitCode {
+    let (notify, serve) = (started.contacts.take("notify"), started.contacts.serve());
+    serve_at(started, notify, serve)
+}
+
+pub(crate) fn serve_at(started: Started, notify: Option<OwnedFd>, serve: Option<ContactPoint>) -> ExitCode {
+    let mut mux = match Mux::new(started, notify, serve) {
+        Ok(mux) => mux,
+        Err(reason) => {
+            event!(Error, "failing", reason = reason);
+            eprintln!("routermux: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let end = mux.turns().err().unwrap_or(End::Drained);
+    log::flush();
+    match end {
+        End::Drained => ExitCode::SUCCESS,
+        End::Orphaned => ExitCode::from(u8::try_from(EX_ORPHANED).unwrap_or(1)),
+        End::Failed(reason) => {
+            event!(Error, "failing", reason = reason);
+            let _ = mux.started.master.send(&ToMaster::Failing(reason));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Mux {
+    fn new(mut started: Started, notify: Option<OwnedFd>, serve: Option<ContactPoint>) -> Result<Self, String> {
+        let notify = UnixDatagram::from(notify.ok_or("the master sent no notification socket")?);
+        let mut serve = serve.ok_or("the master sent no contact point")?;
+        let root = &started.settings.paths.postoffice;
+        let spool = spool::Spool::open(root).map_err(|e| format!("postoffice {}: {e}", root.display()))?;
+        let set_up = || -> io::Result<(Poll, Keeper)> {
+            notify.set_nonblocking(true)?;
+            let poll = Poll::new()?;
+            let both = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(&mut started.master, MASTER, both)?;
+            poll.registry().register(&mut started.signals, SIGNALS, Interest::READABLE)?;
+            poll.registry().register(&mut SourceFd(&notify.as_raw_fd()), NOTIFY, Interest::READABLE)?;
+            poll.registry().register(&mut serve, SERVE, Interest::READABLE)?;
+            let keeper = Keeper::start(spool, Waker::new(poll.registry(), KEEPER)?)?;
+            Ok((poll, keeper))
+        };
+        let (poll, keeper) = set_up().map_err(|e| e.to_string())?;
+        let now = Instant::now();
+        Ok(Self {
+            started,
+            poll,
+            notify,
+            serve,
+            keeper,
+            callers: HashMap::new(),
+            farm: Farm::default(),
+            files: Files::default(),
+            questions: Questions::default(),
+            next_token: FIRST,
+            next_scan: now,
+            scanning: false,
+            next_recovery: now,
+            draining: false,
+            more_datagrams: true,
+        })
+    }
+
+    fn turns(&mut self) -> Result<(), End> {
+        self.started.master.send(&ToMaster::Ready)?;
+        let mut events = Events::with_capacity(256);
+        loop {
+            let now = Instant::now();
+            self.periodic(now);
+            self.expire(now);
+            self.feed();
+            self.started.counters.set("waiting_now", self.files.waiting() as u64);
+            if self.draining && self.farm.is_idle() && (self.questions.is_empty() || self.farm.0.is_empty()) {
+                return Ok(());
+            }
+            log::flush();
+            match self.poll.poll(&mut events, Some(self.sleep(now))) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            for event in &events {
+                self.heard(event.token())?;
+            }
+            if self.more_datagrams {
+                self.datagrams();
+            }
+        }
+    }
+
+    fn sleep(&self, now: Instant) -> Duration {
+        if self.more_datagrams {
+            return Duration::ZERO;
+        }
+        let due = [Some(self.next_scan), Some(self.next_recovery), self.questions.due()];
+        due.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now) + Duration::from_millis(1))
+    }
+
+    fn heard(&mut self, token: Token) -> Result<(), End> {
+        match token {
+            MASTER => self.master()?,
+            SIGNALS => self.signals(),
+            NOTIFY => self.more_datagrams = true,
+            SERVE => self.accept(),
+            KEEPER => self.news(),
+            token if self.farm.0.contains_key(&token) => self.router(token),
+            token => self.caller(token),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+
+    fn signals(&mut self) {
+        while let Some(signal) = self.started.signals.next() {
+            self.draining |= signal == Signal::Drain;
+        }
+    }
+
+    fn master(&mut self) -> Result<(), End> {
+        self.started.master.flush()?;
+        loop {
+            let (frame, mut descriptors) = match self.started.master.recv() {
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => frame,
+                Err(RecvError::Closed) => return Err(End::Orphaned),
+                Err(e) => return Err(End::Failed(format!("master: {e}"))),
+            };
+            match (frame, descriptors.pop()) {
+                (ToChild::Drain, _) => self.draining = true,
+                (ToChild::Agent { ticket, channel, pid }, Some(end)) if channel == "router" => self.attach(ticket, pid, end),
+                (ToChild::Command { request, .. }, Some(end)) => self.command(request, end),
+                (ToChild::Reload(start), last) => {
+                    descriptors.extend(last);
+                    if let Err(reason) = self.started.reload(&start, descriptors) {
+                        event!(Error, "reload_failed", reason = reason);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Notices are hints: the worst that one can do is make a router look for a file that is not there.
+    fn datagrams(&mut self) {
+        let mut datagram = [0; 512];
+        self.more_datagrams = false;
+        for read in 0.. {
+            if read == DATAGRAMS_A_TURN {
+                self.more_datagrams = true;
+                return;
+            }
+            match self.notify.recv(&mut datagram) {
+                Ok(length) => self.notice(datagram.get(..length).unwrap_or_default()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn notice(&mut self, datagram: &[u8]) {
+        self.started.counters.add("datagrams", 1);
+        match spool::parse_notice(datagram) {
+            Ok(notice) if notice.directory.as_deref().is_none_or(|directory| directory == "router") => {
+                self.files.offer(&notice.name);
+            }
+            _ => self.started.counters.add("datagrams_malformed", 1),
+        }
+    }
+
+    fn periodic(&mut self, now: Instant) {
+        if self.draining {
+            (self.next_scan, self.next_recovery) = (now + RECOVERY, now + RECOVERY);
+            return;
+        }
+        // Recovery first: what it adopts, the scan after it finds.
+        if self.next_recovery <= now {
+            self.next_recovery = now + RECOVERY;
+            self.keeper.order(Order::Recover { age: self.started.settings.queue.public_age });
+        }
+        if (self.next_scan <= now || self.files.wants_scan()) && !self.scanning {
+            self.scanning = true;
+            self.next_scan = now + self.started.settings.queue.router_scan;
+            self.keeper.order(Order::Scan { limit: MAX_KNOWN });
+        } else if self.next_scan <= now {
+            self.next_scan = now + Duration::from_secs(1);
+        }
+    }
+
+    fn news(&mut self) {
+        while let Some(news) = self.keeper.news() {
+            match news {
+                News::Scanned(names) => self.scanned(names),
+                News::Recovered(Ok(recovered)) => {
+                    for name in recovered.adopted {
+                        event!(Info, "adopted", id = name);
+                        self.files.offer(&name);
+                    }
+                    for name in recovered.removed {
+                        event!(Info, "left_over_removed", name = name);
+                    }
+                }
+                News::Recovered(Err(e)) => event!(Error, "recovery_failed", error = e),
+                News::SetAside { name, reason, result } => self.was_set_aside(&name, &reason, result),
+            }
+        }
+    }
+
+    fn scanned(&mut self, names: io::Result<Vec<String>>) {
+        self.scanning = false;
+        self.started.counters.add("scans", 1);
+        match names {
+            Ok(names) => {
+                let found = names.iter().filter(|name| self.files.offer(name)).count();
+                self.started.counters.add("found_by_scan", found as u64);
+            }
+            Err(e) => event!(Error, "scan_failed", error = e),
+        }
+    }
+
+    fn was_set_aside(&mut self, name: &str, reason: &str, result: io::Result<()>) {
+        self.files.done(&[name.to_owned()]);
+        match result {
+            Ok(()) => {
+                self.started.counters.add("set_aside", 1);
+                event!(Error, "deferred_file", id = name, reason = reason);
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => event!(Error, "routing_delayed", name = name, reason = reason, error = e),
+        }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Orphaned,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
