@@ -36,7 +36,7 @@ pub struct Routing {
 /// Routes one address. `sender` is for rules that look at it; none of today's does.
 pub fn route(address: &Address, sender: &Path, want: Want, rules: &Rules, tables: &mut dyn Tables) -> Routing {
     let _ = sender;
-    Expansion::new(rules, tables, want).run(address)
+    Expansion::new(address, rules, tables, want).run()
 }
 
 impl Expansion<'_> {

@@ -46,12 +46,15 @@ pub(crate) struct Expansion<'a> {
     looped: bool,
     found: bool,
     asked_root: bool,
+    /// The address that is being routed.
+    original: &'a Address,
     routing: Routing,
 }
 
 impl<'a> Expansion<'a> {
-    pub(crate) fn new(rules: &'a Rules, tables: &'a mut dyn Tables, want: Want) -> Self {
+    pub(crate) fn new(address: &'a Address, rules: &'a Rules, tables: &'a mut dyn Tables, want: Want) -> Self {
         Self {
+            original: address,
             rules,
             tables,
             want,
@@ -65,8 +68,8 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    pub(crate) fn run(mut self, address: &Address) -> Routing {
-        self.resolve(address, &Context::default());
+    pub(crate) fn run(mut self) -> Routing {
+        self.resolve(self.original, &Context::default());
         while let Some(open) = self.open.last_mut() {
             if self.found && self.want == Want::First {
                 break;
@@ -79,19 +82,36 @@ impl<'a> Expansion<'a> {
             let context = open.context.clone();
             self.looked_at += 1;
             if self.looked_at > MAX_ADDRESSES {
-                self.routing.outcomes.clear();
-                let verdict = Verdict::refused(2, 4, format!("Expands to more than {MAX_ADDRESSES} addresses"));
-                self.settle(address.as_str(), verdict, &Context::default());
+                self.open.clear();
+                self.instead(Verdict::refused(2, 4, format!("Expands to more than {MAX_ADDRESSES} addresses")));
                 break;
             }
             self.value(&value, &context);
         }
+        self.finish();
+        self.routing
+    }
+
+    fn finish(&mut self) {
         if self.routing.outcomes.is_empty() {
             let text = if self.looped { "Alias loop: the alias leads only to itself" } else { "The alias has no members" };
             let (subject, detail) = if self.looped { (4, 6) } else { (2, 4) };
-            self.settle(address.as_str(), Verdict::refused(subject, detail, text), &Context::default());
+            return self.instead(Verdict::refused(subject, detail, text));
         }
-        self.routing
+        // What a table could not say now is asked again for the whole address: routing only the missing part later is
+        // not possible, and delivering the rest now would deliver it twice.
+        let temporary = self.routing.outcomes.iter().position(|o| matches!(o.verdict, Verdict::Temporary(_)));
+        if let (Some(at), true) = (temporary, self.want != Want::First && self.routing.expanded) {
+            let verdict = self.routing.outcomes.swap_remove(at).verdict;
+            self.instead(verdict);
+        }
+    }
+
+    /// One verdict for the whole address.
+    fn instead(&mut self, verdict: Verdict) {
+        self.routing.outcomes.clear();
+        let address = self.original.as_str();
+        self.settle(address, verdict, &Context::default());
     }
 
     pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
@@ -119,23 +139,23 @@ impl<'a> Expansion<'a> {
         self.settle(address, verdict, context);
     }
 
+    /// One value of an alias or list. A verdict about what is no address is about the address that led to it.
     fn value(&mut self, value: &Value, context: &Context) {
-        match value {
+        let verdict = match value {
             Value::Address(text) => match Address::parse(text) {
-                Ok(address) => self.resolve(&address, context),
-                Err(fault) => self.settle(text, Verdict::refused(1, 3, format!("{text} is no address: {fault}")), context),
+                Ok(address) => return self.resolve(&address, context),
+                Err(fault) => Verdict::refused(1, 3, format!("{text} is no address: {fault}")),
             },
             Value::Mailbox(name) => {
                 let domain = context.domain.clone().unwrap_or_else(|| self.rules.hostname.clone());
-                self.user(&name.to_lowercase(), &domain, context);
+                return self.user(&name.to_lowercase(), &domain, context);
             }
-            Value::Include(path) => self.include(path, context),
-            Value::File(path) if path == "/dev/null" => self.settle(path, Verdict::quad("discard", "-", path.as_str()), context),
-            Value::File(path) => self.settle(path, Verdict::refused(3, 3, "Delivery to files is not available"), context),
-            Value::Program(program) => {
-                self.settle(program, Verdict::refused(3, 3, "Delivery to programs is not available"), context);
-            }
-        }
+            Value::Include(path) => return self.include(path, context),
+            Value::File(path) if path == "/dev/null" => Verdict::quad("discard", "-", self.original.as_str()),
+            Value::File(path) => Verdict::refused(3, 3, format!("Delivery to files ({path}) is not available")),
+            Value::Program(_) => Verdict::refused(3, 3, "Delivery to programs is not available"),
+        };
+        self.settle(self.original.as_str(), verdict, context);
     }
 
     fn include(&mut self, path: &str, context: &Context) {
@@ -146,17 +166,18 @@ impl<'a> Expansion<'a> {
         match self.tables.list(path) {
             Ok(values) => {
                 self.note(|| format!(":include:{path}: {} addresses", values.len()));
-                self.push(path, values, context.clone());
+                self.push(values, context.clone());
             }
-            Err(error) => self.trouble(path, error, context),
+            Err(error) => self.trouble(self.original.as_str(), error, context),
         }
     }
 
-    fn push(&mut self, name: &str, values: Rc<[Value]>, mut context: Context) {
+    fn push(&mut self, values: Rc<[Value]>, mut context: Context) {
         context.depth += 1;
         self.routing.expanded = true;
         if context.depth > MAX_DEPTH {
-            return self.settle(name, Verdict::refused(4, 6, format!("Aliases more than {MAX_DEPTH} deep")), &context);
+            let verdict = Verdict::refused(4, 6, format!("Aliases more than {MAX_DEPTH} deep"));
+            return self.settle(self.original.as_str(), verdict, &context);
         }
         self.open.push(Open { values, next: 0, context });
     }
@@ -187,7 +208,7 @@ impl<'a> Expansion<'a> {
         let parent = Some((key.clone(), entry.values.len()));
         let domain = Some(domain.to_owned());
         let context = Context { depth: context.depth, domain, parent, owner, for_postmaster: context.for_postmaster };
-        self.push(&key, entry.values, context);
+        self.push(entry.values, context);
     }
 
     /// `owner-NAME` where there is such an alias: failures of the list's members go there (Sendmail's rule).

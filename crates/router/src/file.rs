@@ -113,8 +113,8 @@ impl FileRouter {
 
     fn recipients(&mut self, head: &Head, sender: &Path) -> Recipients {
         let wanted = &head.envelope.recipients;
-        let recipients = if head.headers.hops >= self.max_hops {
-            let text = format!("Too many hops: received {} times; a mail loop is likely", head.headers.hops);
+        let recipients = if u32::try_from(head.hops).unwrap_or(u32::MAX) >= self.max_hops {
+            let text = format!("Too many hops: received {} times; a mail loop is likely", head.hops);
             refuse_all(wanted, &Verdict::refused(4, 6, text))
         } else {
             route_all(wanted, sender, &self.rules, &mut self.tables)
@@ -145,7 +145,7 @@ impl FileRouter {
             smtputf8: envelope.smtputf8,
             envid: envelope.envid,
             ret: envelope.ret,
-            message_id: head.headers.message_id,
+            message_id: head.message_id,
             recipients: recipients.list,
         };
         while let Err(e) = self.write(&input.name, &control) {

@@ -1,7 +1,7 @@
 //! The first part of a message file: envelope and headers, in one read for nearly every message.
 
-use crate::headers::{self, Headers};
 use envelope::{Envelope, parse_envelope};
+use message::{HeaderScanner, Progress};
 use spool::InputFile;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 const FIRST: usize = 64 * 1024;
 /// Bytes of an envelope at most: some hundred thousand recipients.
 const MAX_ENVELOPE: usize = 16 * 1024 * 1024;
-/// Bytes of headers looked at.
+/// Bytes of headers at most: a loop must not hide its hops behind a megabyte of them.
 const MAX_HEADERS: usize = 1024 * 1024;
 
 /// What the file says before its body.
@@ -19,7 +19,8 @@ pub struct Head {
     pub envelope: Envelope,
     /// Where the headers begin.
     pub offset: usize,
-    pub headers: Headers,
+    pub hops: usize,
+    pub message_id: Option<String>,
 }
 
 #[derive(Debug)]
@@ -39,8 +40,10 @@ impl HeadReader {
         self.0.shrink_to(FIRST);
         let (envelope, offset) = self.envelope(input)?;
         self.headers(input, offset)?;
-        let headers = headers::scan(self.0.get(offset..).unwrap_or_default());
-        Ok(Head { envelope, offset, headers })
+        let content = self.0.get(offset..).unwrap_or_default();
+        let summary = message::scan(content, MAX_HEADERS).ok_or_else(headers_too_large)?;
+        let message_id = summary.message_id.and_then(|range| content.get(range)).and_then(message_id);
+        Ok(Head { envelope, offset, hops: summary.received, message_id })
     }
 
     fn envelope(&mut self, input: &InputFile) -> Result<(Envelope, usize), HeadFault> {
@@ -58,13 +61,17 @@ impl HeadReader {
         }
     }
 
+    /// Reads until the buffer holds all headers.
     fn headers(&mut self, input: &InputFile, offset: usize) -> Result<(), HeadFault> {
-        let mut more = (self.0.len() as u64) < input.size;
-        let limit = offset.saturating_add(MAX_HEADERS);
-        while more && self.0.len() < limit && !headers::is_complete(self.0.get(offset..).unwrap_or_default()) {
-            more = self.fill(input, self.0.len().saturating_add(FIRST * 4))?;
+        let mut scanner = HeaderScanner::new(MAX_HEADERS);
+        loop {
+            let last = self.0.len() as u64 >= input.size;
+            match scanner.feed(self.0.get(offset..).unwrap_or_default(), last) {
+                Progress::Complete(_) => return Ok(()),
+                Progress::TooLarge => return Err(headers_too_large()),
+                Progress::More => self.fill(input, self.0.len().saturating_add(FIRST * 4))?,
+            };
         }
-        Ok(())
     }
 
     /// Reads until the buffer holds `wanted` bytes or the whole file; true when the file holds more.
@@ -83,4 +90,14 @@ impl HeadReader {
         }
         Ok((end as u64) < input.size)
     }
+}
+
+fn headers_too_large() -> HeadFault {
+    HeadFault::Malformed(format!("the headers are larger than {MAX_HEADERS} bytes"))
+}
+
+/// Only for the log: what would not fit a word of it is left out.
+fn message_id(value: &[u8]) -> Option<String> {
+    let good = !value.is_empty() && value.len() <= 255 && value.iter().all(u8::is_ascii_graphic);
+    good.then(|| String::from_utf8_lossy(value).into_owned())
 }

@@ -22,7 +22,6 @@ mod decision;
 mod expansion;
 mod file;
 mod head;
-mod headers;
 mod question;
 mod recipients;
 mod rules;

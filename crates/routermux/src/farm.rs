@@ -78,10 +78,9 @@ impl Farm {
 
     /// Takes a router out of service for its age, one at a time.
     pub fn retire(&mut self, token: Token) {
-        if !self.0.values().any(|r| r.retiring) {
-            if let Some(router) = self.0.get_mut(&token) {
-                router.retiring = true;
-            }
+        let another = self.0.values().any(|r| r.retiring);
+        if let (false, Some(router)) = (another, self.0.get_mut(&token)) {
+            router.retiring = true;
         }
     }
 

@@ -37,10 +37,11 @@ impl Mux {
         }
         let Some(token) = self.farm.for_question(self.files.has_suspects()) else { return false };
         let Some((number, question)) = self.questions.next(token) else { return false };
-        if let Some(router) = self.farm.0.get_mut(&token) {
-            router.questions += 1;
+        let Some(router) = self.farm.0.get_mut(&token) else { return false };
+        router.questions += 1;
+        if let Err(e) = router.channel.send(&ToRouter::Ask(Ask { number, question })) {
+            self.lose(token, &e.to_string());
         }
-        self.give(token, &ToRouter::Ask(Ask { number, question }));
         true
     }
 
@@ -68,15 +69,12 @@ impl Mux {
     fn give_files(&mut self, token: Token, names: Vec<String>) {
         self.started.counters.add("files", names.len() as u64);
         let frame = ToRouter::Files(names);
-        if let (ToRouter::Files(names), Some(router)) = (&frame, self.farm.0.get_mut(&token)) {
-            router.batches.push_back(names.clone());
+        let Some(router) = self.farm.0.get_mut(&token) else { return };
+        let sent = router.channel.send(&frame);
+        if let ToRouter::Files(names) = frame {
+            router.batches.push_back(names);
         }
-        self.give(token, &frame);
-    }
-
-    fn give(&mut self, token: Token, frame: &ToRouter) {
-        let sent = self.farm.0.get_mut(&token).map(|router| router.channel.send(frame));
-        if let Some(Err(e)) = sent {
+        if let Err(e) = sent {
             self.lose(token, &e.to_string());
         }
     }
