@@ -1,1 +1,54 @@
-//! The SMTP server worker.
+//! smtpserver: a worker that speaks SMTP, LMTP and submission with the clients the master hands to it.
+//!
+//! **Does.** Many sessions on one event loop; the dialogue itself is the machine in `smtp::server`. Asks routermux
+//! whether local recipients exist, tells or asks ratetracker, and has contentfilter judge messages where one is
+//! configured. Threads write each message into `public/`, sync it, and rename it into `router/`; only then does the
+//! client get its 250 (one sync a message; threads that wait together share a journal commit).
+//!
+//! **Trusts** the master's frames, the configuration, and the verdicts of its helpers; nothing a client sends.
+//! Peers of a Unix socket are users of this machine by their credentials: they may relay like a client in
+//! `relay.networks`, their sender is taken as given, and the envelope says which uid it was (`rcvdfrom`, `identinfo`).
+//!
+//! **May touch** the sockets passed to it, `public/`, `router/` (and `freezer/` for the filter), the notification socket
+//! of the router.
+//!
+//! **When it dies** its sessions drop; every acknowledged message is in the spool, and what it had not acknowledged the
+//! clients send again. A helper that dies is asked again once; without an answer within `server.helper_timeout` the
+//! client gets 451 (or what `rates.failure`, `filter.failure` say).
+//!
+//! **Standards.** RFC 5321, 5322 (trace fields), 1870, 2033, 2034, 2920, 3461, 3848, 6152, 6409, 6531.
+
+mod accept;
+mod answers;
+mod connection;
+mod context;
+mod drive;
+mod envelopes;
+mod helper;
+mod messages;
+mod rates;
+mod sync;
+mod worker;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+
+use std::process::ExitCode;
+
+/// The whole program.
+pub fn run() -> ExitCode {
+    let started = match daemon::start("smtpserver") {
+        Ok(started) => started,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::from(70);
+        }
+    };
+    let code = worker::Worker::new(started).and_then(worker::Worker::run).unwrap_or_else(|e| {
+        daemon::event!(Error, "stopped", reason = e);
+        70
+    });
+    daemon::log::flush();
+    ExitCode::from(u8::try_from(code).unwrap_or(70))
+}

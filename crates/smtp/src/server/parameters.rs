@@ -105,10 +105,7 @@ fn ret(value: &str) -> Result<Ret, ParameterError> {
 }
 
 fn envid(value: &str) -> Result<String, ParameterError> {
-    if value.is_empty() || value.len() > 100 || !is_xtext(value, false) {
-        return Err(ParameterError::Malformed("malformed ENVID"));
-    }
-    Ok(value.to_owned())
+    if envelope::is_envid(value) { Ok(value.to_owned()) } else { Err(ParameterError::Malformed("malformed ENVID")) }
 }
 
 fn notify(value: &str) -> Result<Notify, ParameterError> {
@@ -134,43 +131,10 @@ fn notify(value: &str) -> Result<Notify, ParameterError> {
 
 /// `address-type;xtext` (RFC 3461 section 4.2, RFC 6533 section 3).
 fn orcpt(value: &str, smtputf8: bool) -> Result<String, ParameterError> {
-    const BROKEN: ParameterError = ParameterError::Malformed("malformed ORCPT");
-    let (kind, address) = value.split_once(';').ok_or(BROKEN)?;
-    let kind_fits = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if value.len() > 500 || !kind_fits || address.is_empty() || !is_xtext(address, smtputf8) {
-        return Err(BROKEN);
+    if !envelope::is_orcpt(value) || !(smtputf8 || value.is_ascii()) {
+        return Err(ParameterError::Malformed("malformed ORCPT"));
     }
     Ok(value.to_owned())
-}
-
-/// RFC 3461 section 4, and nothing that decodes to a control byte (attacks.md 37).
-fn is_xtext(text: &str, utf8: bool) -> bool {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let fits = match byte {
-            b'+' => {
-                let (high, low) = (bytes.next().and_then(hex), bytes.next().and_then(hex));
-                high.zip(low).is_some_and(|(high, low)| (2..8).contains(&high) && (high, low) != (7, 15))
-            }
-            b'=' => false,
-            b'!'..=b'~' => true,
-            128.. => utf8,
-            _ => false,
-        };
-        if !fits {
-            return false;
-        }
-    }
-    true
-}
-
-/// Upper-case hexadecimal, as xtext demands.
-fn hex(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,126 @@
+//! How sessions come and go.
+
+use crate::connection::{Awaiting, Connection, Stream};
+use crate::context::Client;
+use crate::sync::Key;
+use crate::worker::{FIRST_SESSION, Worker};
+use ipc::master::Session;
+use ipc::rates::Kind;
+use mio::Token;
+use std::io;
+use std::os::fd::OwnedFd;
+
+impl Worker {
+    /// A client's socket from the master.
+    pub(crate) fn welcome(&mut self, arrival: &Session, end: OwnedFd) {
+        self.counters.add("sessions", 1);
+        if let Err(e) = self.open(arrival, end) {
+            daemon::event!(Warning, "no_session", reason = e);
+            self.ended.push(arrival.number);
+        }
+    }
+
+    fn open(&mut self, arrival: &Session, end: OwnedFd) -> io::Result<()> {
+        let client = Client::of(&arrival.peer);
+        let mut stream = Stream::new(end, client)?;
+        let refuse = match (&arrival.refuse, self.draining) {
+            (Some(text), _) => Some(text.as_str()),
+            (None, true) => Some("this server is shutting down, try again"),
+            (None, false) => None,
+        };
+        let machine = self.context.machine.clone();
+        let session = match refuse {
+            Some(text) => smtp::server::Session::refused(machine, text),
+            None => smtp::server::Session::new(machine, self.context.protocol(arrival.listener), self.context.may_relay(client)),
+        };
+        let slot = self.connections.vacant();
+        if let Err(e) = stream.register(self.poll.registry(), Token(FIRST_SESSION + slot)) {
+            self.connections.release(slot);
+            return Err(e);
+        }
+        let deadline = self.now + self.context.settings.server.command_timeout;
+        // The first event says that the socket is writable, and whether the client spoke before it was greeted.
+        self.connections.put(slot, Box::new(Connection::new(stream, arrival.number, client, session, deadline)));
+        Ok(())
+    }
+
+    /// The connection of a key, unless that session has ended.
+    pub(crate) fn take_connection(&mut self, key: Key) -> Option<Box<Connection>> {
+        let connection = self.connections.take(key.slot)?;
+        if connection.number == key.number {
+            return Some(connection);
+        }
+        self.connections.put(key.slot, connection);
+        None
+    }
+
+    /// Moves a session on and puts it back, or ends it.
+    pub(crate) fn settle(&mut self, key: Key, mut c: Box<Connection>) {
+        if !self.advance(&mut c, key) {
+            return self.end(key.slot, c);
+        }
+        if self.draining && c.is_idle() {
+            c.session.close(421, "4.3.2", "this server is shutting down");
+            if !self.advance(&mut c, key) {
+                return self.end(key.slot, c);
+            }
+        }
+        if !c.writable {
+            c.deadline = c.deadline.min(self.now + self.context.settings.server.write_timeout);
+        }
+        if c.timer.is_none_or(|at| at > c.deadline) {
+            c.timer = Some(c.deadline);
+            self.timers.set(c.deadline, key);
+        }
+        self.connections.put(key.slot, c);
+    }
+
+    fn end(&mut self, slot: usize, mut c: Box<Connection>) {
+        if !c.session.is_closed() && c.session.transaction().is_some() {
+            self.counters.add("aborts", 1);
+            self.tally.count(c.client, Kind::Abort, 1);
+            daemon::event!(Info, "lost_connection", peer = c.client, receiving = c.session.is_receiving());
+        }
+        self.drop_message(&mut c);
+        self.ended.push(c.number);
+        self.connections.release(slot);
+    }
+
+    /// A timer has come; the deadline may have moved meanwhile.
+    pub(crate) fn timer(&mut self, key: Key) {
+        let Some(mut c) = self.take_connection(key) else { return };
+        c.timer = None;
+        if self.now < c.deadline {
+            return self.settle(key, c);
+        }
+        // Helpers and disks have their own deadlines; the client has done nothing wrong.
+        if c.awaiting != Awaiting::Nothing {
+            c.deadline = self.now + self.context.settings.server.command_timeout;
+            return self.settle(key, c);
+        }
+        self.counters.add("timeouts", 1);
+        daemon::event!(Info, "timeout", peer = c.client, receiving = c.session.is_receiving());
+        if c.session.is_closed() || !c.writable {
+            return self.end(key.slot, c);
+        }
+        if c.session.transaction().is_some() {
+            self.tally.count(c.client, Kind::Abort, 1);
+        }
+        c.session.close(421, "4.4.2", "timeout, closing");
+        c.deadline = self.now + self.context.settings.server.write_timeout;
+        self.settle(key, c);
+    }
+
+    /// Takes no more: sessions between messages are told to come again, the others may finish theirs.
+    pub(crate) fn drain(&mut self) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        for slot in self.connections.occupied() {
+            if let Some(c) = self.connections.take(slot) {
+                let key = Key { slot, number: c.number };
+                self.settle(key, c);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the configuration means for sessions.
+
+use ipc::master::Peer;
+use settings::{BareNewline, ListenerKind, Settings};
+use smtp::server::{Config, Protocol, RelayPolicy};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The settings of this generation and the machine's view of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub settings: Arc<Settings>,
+    pub machine: Arc<Config>,
+}
+
+/// Who the client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Client {
+    Network(IpAddr),
+    Local(u32),
+}
+
+impl Context {
+    pub fn new(settings: Arc<Settings>) -> Self {
+        let server = &settings.server;
+        let machine = Config {
+            hostname: settings.identity.hostname.clone(),
+            banner: server.banner.clone(),
+            max_message_size: server.max_message_size,
+            max_recipients: server.max_recipients,
+            max_hops: server.max_hops,
+            max_errors: server.max_errors,
+            max_idle_commands: server.max_idle_commands,
+            max_header_bytes: server.max_header_bytes,
+            max_line: server.max_line,
+            blank_newlines: server.bare_newline == BareNewline::Blank,
+            relay: RelayPolicy { local: settings.local.domains.clone(), relay: settings.relay.domains.clone() },
+        };
+        Self { settings, machine: Arc::new(machine) }
+    }
+
+    /// The dialect of a listener; the local submission socket speaks SMTP.
+    pub fn protocol(&self, listener: u16) -> Protocol {
+        match self.settings.listeners.get(usize::from(listener)).map(|l| l.kind) {
+            Some(ListenerKind::Lmtp) => Protocol::Lmtp,
+            Some(ListenerKind::Submission | ListenerKind::Submissions) => Protocol::Submission,
+            Some(ListenerKind::Smtp) | None => Protocol::Smtp,
+        }
+    }
+
+    /// May this client send to any domain?
+    pub fn may_relay(&self, client: Client) -> bool {
+        match client {
+            Client::Network(address) => self.settings.relay.networks.iter().any(|network| network.contains(address)),
+            Client::Local(_) => true,
+        }
+    }
+
+    /// Is there a limit that needs the tracker's word before going on?
+    pub fn limits_connections(&self) -> bool {
+        let r = &self.settings.rates;
+        // Aborts and failed logins close the door at the next connection.
+        r.connections_per_address
+            .or(r.connections_per_network)
+            .or(r.failed_authentications_per_address)
+            .or(r.aborts_per_address)
+            .is_some()
+    }
+    pub fn limits_messages(&self) -> bool {
+        self.settings.rates.messages_per_address.or(self.settings.rates.messages_per_network).is_some()
+    }
+    pub fn limits_recipients(&self) -> bool {
+        self.settings.rates.recipients_per_address.or(self.settings.rates.recipients_per_network).is_some()
+    }
+}
+
+impl Client {
+    pub fn of(peer: &Peer) -> Self {
+        match peer {
+            Peer::Network(address) => Self::Network(address.ip().to_canonical()),
+            Peer::Local { uid, .. } => Self::Local(*uid),
+        }
+    }
+}
+
+impl std::fmt::Display for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network(address) => write!(f, "{address}"),
+            Self::Local(uid) => write!(f, "uid:{uid}"),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Moves one session on: reads what there is, feeds it to the machine, acts on its steps, writes what it says.
+
+use crate::context::Client;
+use crate::connection::{Awaiting, Connection, Flushed};
+use crate::answers::no_helper;
+use crate::envelopes::sender_text;
+use crate::sync::{Job, Key};
+use crate::worker::Worker;
+use ipc::rates::{Event, Kind, ToTracker};
+use ipc::routing::{Ask, Question};
+use smtp::server::{Rejection, Stage, Step};
+use status::{Enhanced, Reply};
+use std::io;
+use std::time::Duration;
+
+/// Reads of one session in one turn of the loop: then the others come first.
+const READS_PER_TURN: usize = 16;
+/// How old the knowledge of free space may be.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// What one read brought.
+enum Read {
+    Bytes(usize),
+    Nothing,
+    End,
+}
+
+impl Worker {
+    /// The session's socket had an event, or its question has its answer.
+    pub(crate) fn advance(&mut self, c: &mut Connection, key: Key) -> bool {
+        if !c.greeted && !self.greet(c, key) {
+            return !c.session.is_closed() || c.flush() == Flushed::Some;
+        }
+        let mut reads = 0;
+        loop {
+            if c.session.is_closed() {
+                return c.flush() == Flushed::Some;
+            }
+            if c.session.is_waiting() {
+                return true;
+            }
+            if !c.writable && c.flush() != Flushed::All {
+                return c.flush() != Flushed::Broken;
+            }
+            if !c.held.is_empty() {
+                let held = std::mem::take(&mut c.held);
+                self.feed(c, key, &held);
+                continue;
+            }
+            if !c.readable || c.message.as_ref().is_some_and(|message| message.is_full()) {
+                return c.flush() != Flushed::Broken;
+            }
+            if reads == READS_PER_TURN {
+                self.again.push(key);
+                return c.flush() != Flushed::Broken;
+            }
+            reads += 1;
+            if !self.read_once(c, key) {
+                return false;
+            }
+        }
+    }
+
+    fn read_once(&mut self, c: &mut Connection, key: Key) -> bool {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let go_on = match read(c, &mut buffer) {
+            Read::Bytes(count) => {
+                self.feed(c, key, buffer.get(..count).unwrap_or_default());
+                true
+            }
+            Read::Nothing => true,
+            Read::End => {
+                c.flush();
+                false
+            }
+        };
+        self.read_buffer = buffer;
+        go_on
+    }
+
+    /// The greeting, once the client has shown that it waits for it and the tracker has nothing against it.
+    /// False: not greeted.
+    fn greet(&mut self, c: &mut Connection, key: Key) -> bool {
+        if c.session.is_closed() || c.awaiting == Awaiting::ConnectionRate {
+            return false;
+        }
+        if c.readable {
+            let mut buffer = [0; 128];
+            match read(c, &mut buffer) {
+                Read::Bytes(count) => {
+                    c.session.output().clear();
+                    c.session.out_of_turn(buffer.get(..count).unwrap_or_default());
+                    self.note(c);
+                    return false;
+                }
+                Read::End => {
+                    c.session.output().clear();
+                    c.session.close(421, "4.4.2", "client is gone");
+                    return false;
+                }
+                Read::Nothing => {}
+            }
+        }
+        if self.asks_at_connection(c, key) {
+            return false;
+        }
+        c.greeted = true;
+        c.deadline = self.now + self.context.settings.server.command_timeout;
+        true
+    }
+
+    fn asks_at_connection(&mut self, c: &mut Connection, key: Key) -> bool {
+        if !self.context.limits_connections() {
+            self.tally.count(c.client, Kind::Connection, 1);
+            return false;
+        }
+        self.ask_rate(c, key, Kind::Connection, Awaiting::ConnectionRate)
+    }
+
+    /// Asks the tracker; false: there is nothing to ask for this client.
+    pub(crate) fn ask_rate(&mut self, c: &mut Connection, key: Key, kind: Kind, awaiting: Awaiting) -> bool {
+        let Client::Network(address) = c.client else { return false };
+        if !self.tracker.exists() {
+            return false;
+        }
+        c.awaiting = awaiting;
+        let event = Event { address, kind, count: 1 };
+        self.tracker.ask(|number| ToTracker::Ask { number, event }, key, self.poll.registry(), self.now);
+        true
+    }
+
+    /// Feeds input; what the session does not take while a question is open is held.
+    fn feed(&mut self, c: &mut Connection, key: Key, input: &[u8]) {
+        let mut rest = input;
+        loop {
+            let with = c.session.with();
+            let mut none = Vec::new();
+            let sink = c.message.as_mut().map_or(&mut none, |message| &mut message.content);
+            let (used, step) = c.session.step(rest, sink);
+            rest = rest.get(used..).unwrap_or_default();
+            match step {
+                Step::Read => break,
+                Step::Wait => {
+                    c.held = rest.to_vec();
+                    break;
+                }
+                Step::Close => break,
+                Step::Sender => self.sender(c, key),
+                Step::Recipient { verify } => self.recipient(c, key, verify),
+                Step::Begin => self.begin_message(c),
+                Step::End(transaction) => self.end_message(c, key, transaction, with),
+                Step::Refused => self.drop_message(c),
+            }
+        }
+        self.spill(c, key);
+        self.note(c);
+        let server = &self.context.settings.server;
+        c.deadline = self.now + if c.session.is_receiving() { server.data_timeout } else { server.command_timeout };
+    }
+
+    /// MAIL: is there room, and has the client sent too much?
+    fn sender(&mut self, c: &mut Connection, key: Key) {
+        if self.now.saturating_duration_since(self.measured) >= MEASURE_EVERY {
+            self.measured = self.now;
+            self.threads.put(Job::Measure);
+        }
+        let declared = c.session.transaction().map_or(0, |t| t.declared_size);
+        if self.free_bytes < self.context.settings.server.min_free_bytes.saturating_add(declared) {
+            let reply = Reply::new(452, Enhanced::transient(3, 1), "insufficient system storage");
+            return c.session.answer(Err(reply));
+        }
+        if self.context.limits_messages() && self.ask_rate(c, key, Kind::Message, Awaiting::SenderRate) {
+            return;
+        }
+        c.session.answer(Ok(()));
+    }
+
+    fn recipient(&mut self, c: &mut Connection, key: Key, verify: bool) {
+        if self.context.limits_recipients() && self.ask_rate(c, key, Kind::Recipient, Awaiting::RecipientRate { verify }) {
+            return;
+        }
+        self.verify(c, key, verify);
+    }
+
+    /// The last word on a recipient: the router's where the address is ours.
+    pub(crate) fn verify(&mut self, c: &mut Connection, key: Key, verify: bool) {
+        c.awaiting = Awaiting::Nothing;
+        if !verify {
+            return c.session.answer(Ok(()));
+        }
+        if !self.router.exists() {
+            return c.session.answer(Err(no_helper()));
+        }
+        let Some(address) = c.session.candidate().map(|a| a.as_str().to_owned()) else { return };
+        let sender = c.session.transaction().map(sender_text).unwrap_or_default();
+        c.awaiting = Awaiting::Verify;
+        let question = Question::Verify { address, sender };
+        self.router.ask(|number| Ask { number, question }, key, self.poll.registry(), self.now);
+    }
+
+    /// Refusals for log and counters.
+    pub(crate) fn note(&mut self, c: &mut Connection) {
+        for Rejection { stage, code, subject, text } in c.session.take_rejections() {
+            let counter = match stage {
+                Stage::Mail => "rejected_mail",
+                Stage::Recipient => "rejected_rcpt",
+                Stage::Data => "rejected_data",
+                Stage::Protocol => "protocol_errors",
+            };
+            self.counters.add(counter, 1);
+            if code < 500 {
+                self.counters.add("deferred", 1);
+            }
+            let from = c.session.transaction().map(sender_text).unwrap_or_default();
+            daemon::event!(
+                Info, "rejected", stage = stage.word(), peer = c.client, helo = c.session.hello().unwrap_or_default(), from = from, subject = subject,
+                code = code, text = text
+            );
+        }
+    }
+}
+
+/// One read. A short one has emptied the socket: no second call is needed to hear so.
+fn read(c: &mut Connection, buffer: &mut [u8]) -> Read {
+    loop {
+        match c.stream.read(buffer) {
+            Ok(0) => return Read::End,
+            Ok(count) => {
+                c.readable = count == buffer.len() || c.half_closed;
+                return Read::Bytes(count);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                c.readable = false;
+                return Read::Nothing;
+            }
+            Err(_) => return Read::End,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What the session knows, as the spool's envelope and as the Received field.
+
+use crate::connection::Connection;
+use crate::context::{Client, Context};
+use address::Path;
+use envelope::{Envelope, EnvelopeRecipient, MessageId};
+use message::{Received, received_line};
+use smtp::server::{Recipient, Transaction};
+
+/// Everything but the recipients.
+pub(crate) fn envelope(client: Client, hello: &str, with: &str, transaction: &Transaction) -> Envelope {
+    let (rcvdfrom, identinfo) = match client {
+        Client::Network(address) => (format!("{hello} ([{address}])"), None),
+        Client::Local(uid) => (format!("localhost (uid {uid})"), Some(format!("uid={uid}"))),
+    };
+    Envelope {
+        external: matches!(client, Client::Network(_)),
+        rcvdfrom: Some(rcvdfrom),
+        with: Some(with.to_owned()),
+        identinfo,
+        bodytype: transaction.bodytype,
+        smtputf8: transaction.smtputf8,
+        channel: matches!(transaction.sender, Path::Null).then(|| "error".to_owned()),
+        from: Some(transaction.sender.clone()),
+        envid: transaction.envid.clone(),
+        ret: transaction.ret,
+        ..Envelope::default()
+    }
+}
+
+pub(crate) fn recipient(recipient: Recipient) -> EnvelopeRecipient {
+    EnvelopeRecipient { address: recipient.address, dsn: recipient.dsn }
+}
+
+/// The first field of the content.
+pub(crate) fn received(connection: &Connection, context: &Context, id: MessageId, out: &mut Vec<u8>) {
+    let Some(transaction) = connection.session.transaction() else { return };
+    let client = match connection.client {
+        Client::Network(address) => {
+            message::Client::Network { helo: connection.session.hello().unwrap_or_default(), address, name: None }
+        }
+        Client::Local(uid) => message::Client::Local { uid },
+    };
+    let only = match transaction.recipients() {
+        [only] => Some(only.address.as_str()),
+        _ => None,
+    };
+    let received = Received {
+        client,
+        by: &context.machine.hostname,
+        protocol: connection.session.with(),
+        id: id.as_str(),
+        tls: None,
+        recipient: only,
+        unix_seconds: daemon::clock::unix_seconds(),
+    };
+    received_line(&received, out);
+}
+
+pub(crate) fn sender_text(transaction: &Transaction) -> String {
+    match &transaction.sender {
+        Path::Null => "<>".to_owned(),
+        Path::Mailbox(address) => address.as_str().to_owned(),
+    }
+}

@@ -1,0 +1,190 @@
+//! The threads that write and sync messages. They share nothing with the loop but two queues.
+
+use crate::context::Client;
+use envelope::{Envelope, MessageId};
+use mio::Waker;
+use spool::{Draft, Notifier, Spool, Submitter};
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// Which session something is for. The number makes a stale key harmless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub slot: usize,
+    pub number: u64,
+}
+
+/// What the log says of an accepted message, and whom to tell.
+#[derive(Debug)]
+pub(crate) struct Meta {
+    pub key: Key,
+    pub id: MessageId,
+    pub from: String,
+    pub client: Client,
+    pub size: u64,
+    pub nrcpt: usize,
+    pub proto: &'static str,
+}
+
+/// A draft, or what is needed to begin one.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    New(Box<Envelope>),
+    Open(Draft),
+}
+
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A small message, whole. `stage`: leave it complete and unsynced for the filter.
+    Submit { meta: Box<Meta>, envelope: Box<Envelope>, content: Vec<u8>, stage: bool },
+    /// A piece of a large one.
+    Append { key: Key, id: MessageId, opening: Opening, piece: Vec<u8> },
+    /// Its last piece.
+    Finish { meta: Box<Meta>, draft: Draft, piece: Vec<u8>, stage: bool },
+    Commit { meta: Box<Meta>, draft: Draft },
+    Freeze { meta: Box<Meta>, draft: Draft, reason: String },
+    Discard(Draft),
+    /// How much room has the disk?
+    Measure,
+}
+
+#[derive(Debug)]
+pub(crate) enum Done {
+    Committed { meta: Box<Meta>, result: io::Result<()>, frozen: bool, buffer: Vec<u8> },
+    Staged { meta: Box<Meta>, result: io::Result<Draft>, buffer: Vec<u8> },
+    Appended { key: Key, id: MessageId, result: io::Result<Draft>, buffer: Vec<u8> },
+    Measured(u64),
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    idle: usize,
+    threads: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    wanted: Condvar,
+    done: Mutex<Vec<Done>>,
+    waker: Arc<Waker>,
+    spool: Arc<Spool>,
+    run: PathBuf,
+}
+
+#[derive(Debug)]
+pub(crate) struct Threads {
+    shared: Arc<Shared>,
+    most: usize,
+    /// Jobs whose end has not been taken yet.
+    pub in_flight: usize,
+}
+
+impl Threads {
+    /// Threads are made when there is work for them, up to `most`.
+    pub fn new(spool: Arc<Spool>, run: PathBuf, most: u16, waker: Arc<Waker>) -> Self {
+        let shared = Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool, run };
+        Self { shared: Arc::new(shared), most: usize::from(most.max(1)), in_flight: 0 }
+    }
+
+    pub fn put(&mut self, job: Job) {
+        if !matches!(job, Job::Discard(_)) {
+            self.in_flight += 1;
+        }
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.jobs.push_back(job);
+        if queue.idle < queue.jobs.len() && queue.threads < self.most {
+            let shared = Arc::clone(&self.shared);
+            let made = std::thread::Builder::new().name("sync".into()).stack_size(256 * 1024).spawn(move || work(&shared));
+            match made {
+                Ok(_) => queue.threads += 1,
+                // The threads there are go on; without any, the sessions wait until their time is over.
+                Err(e) => daemon::event!(Error, "no_thread", reason = e),
+            }
+        }
+        drop(queue);
+        self.shared.wanted.notify_one();
+    }
+
+    /// Everything that has come to an end.
+    pub fn take(&mut self) -> Vec<Done> {
+        let done = std::mem::take(&mut *self.shared.done.lock().unwrap_or_else(PoisonError::into_inner));
+        self.in_flight = self.in_flight.saturating_sub(done.len());
+        done
+    }
+}
+
+fn work(shared: &Shared) {
+    let mut submitter = Submitter::new(Arc::clone(&shared.spool));
+    let mut notifier = Notifier::new(&shared.run, "router").ok();
+    loop {
+        let job = next(shared);
+        let Some(done) = perform(job, shared, &mut submitter) else { continue };
+        if let (Done::Committed { meta, result: Ok(()), frozen: false, .. }, Some(notifier)) = (&done, &mut notifier) {
+            notifier.notice(meta.id.as_str());
+        }
+        let mut finished = shared.done.lock().unwrap_or_else(PoisonError::into_inner);
+        finished.push(done);
+        // The loop takes all at once: only the first of a batch needs to wake it.
+        if finished.len() == 1 {
+            let _ = shared.waker.wake();
+        }
+    }
+}
+
+fn next(shared: &Shared) -> Job {
+    let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        if let Some(job) = queue.jobs.pop_front() {
+            return job;
+        }
+        queue.idle += 1;
+        queue = shared.wanted.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue.idle -= 1;
+    }
+}
+
+fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done> {
+    Some(match job {
+        Job::Submit { meta, envelope, content, stage: false } => {
+            let result = submitter.submit(meta.id, &envelope, &content);
+            Done::Committed { meta, result, frozen: false, buffer: content }
+        }
+        Job::Submit { meta, envelope, content, stage: true } => {
+            let result = submitter.stage(meta.id, &envelope, &content);
+            Done::Staged { meta, result, buffer: content }
+        }
+        Job::Append { key, id, opening, piece } => {
+            let draft = match opening {
+                Opening::New(envelope) => submitter.draft(id, &envelope),
+                Opening::Open(draft) => Ok(draft),
+            };
+            Done::Appended { key, id, result: draft.and_then(|draft| append(draft, &piece)), buffer: piece }
+        }
+        Job::Finish { meta, draft, piece, stage } => {
+            let whole = append(draft, &piece);
+            if stage {
+                let result = whole.and_then(|mut draft| draft.complete().map(|()| draft));
+                return Some(Done::Staged { meta, result, buffer: piece });
+            }
+            Done::Committed { meta, result: whole.and_then(Draft::commit).map(drop), frozen: false, buffer: piece }
+        }
+        Job::Commit { meta, draft } => Done::Committed { meta, result: draft.commit().map(drop), frozen: false, buffer: Vec::new() },
+        Job::Freeze { meta, draft, reason } => {
+            Done::Committed { meta, result: draft.freeze(&reason).map(drop), frozen: true, buffer: Vec::new() }
+        }
+        Job::Discard(draft) => {
+            drop(draft);
+            return None;
+        }
+        Job::Measure => Done::Measured(shared.spool.free().map_or(0, |(bytes, inodes)| if inodes == 0 { 0 } else { bytes })),
+    })
+}
+
+fn append(mut draft: Draft, piece: &[u8]) -> io::Result<Draft> {
+    draft.write(piece)?;
+    Ok(draft)
+}

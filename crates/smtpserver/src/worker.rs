@@ -1,0 +1,254 @@
+//! The event loop.
+
+use crate::answers::Judging;
+use crate::connection::Connections;
+use crate::context::Context;
+use crate::helper::Helper;
+use crate::rates::Tally;
+use crate::sync::{Key, Threads};
+use daemon::{Counters, Signal, Started, Timers};
+use envelope::IdSource;
+use ipc::filter::{Judge, Judged};
+use ipc::master::{ToChild, ToMaster};
+use ipc::rates::{ToTracker, Verdict};
+use ipc::routing::{Ask, Told};
+use ipc::{Caller, RecvError};
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token, Waker};
+use spool::Spool;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const MASTER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const THREADS: Token = Token(2);
+const ROUTER: Token = Token(3);
+const TRACKER: Token = Token(4);
+const FILTER: Token = Token(5);
+/// Tokens from here on are slots of sessions.
+pub(crate) const FIRST_SESSION: usize = 16;
+
+/// One read buffer for all sessions.
+const READ_BUFFER: usize = 64 * 1024;
+/// Added to the filter's own time-out: it should be the one to say that it is over.
+const FILTER_GRACE: Duration = Duration::from_secs(10);
+
+/// The calling ends of the subdaemons' contact points; `None`: the suite runs without that one.
+#[derive(Debug, Default)]
+pub(crate) struct Callers {
+    pub router: Option<Caller>,
+    pub tracker: Option<Caller>,
+    pub filter: Option<Caller>,
+}
+
+pub(crate) struct Worker {
+    pub context: Context,
+    pub counters: Counters,
+    pub poll: Poll,
+    pub connections: Connections,
+    pub threads: Threads,
+    pub spool: Arc<Spool>,
+    pub router: Helper<Ask, Told, Key>,
+    pub tracker: Helper<ToTracker, Verdict, Key>,
+    pub filter: Helper<Judge, Judged, Judging>,
+    pub timers: Timers<Key>,
+    pub tally: Tally,
+    pub ids: IdSource,
+    /// The moment this turn of the loop began.
+    pub now: Instant,
+    /// Sessions that have more to read than one turn takes.
+    pub again: Vec<Key>,
+    /// Sessions whose end the master does not know yet.
+    pub ended: Vec<u64>,
+    /// Buffers of finished messages.
+    pub buffers: Vec<Vec<u8>>,
+    pub read_buffer: Vec<u8>,
+    pub free_bytes: u64,
+    pub measured: Instant,
+    pub draining: bool,
+    started: Started,
+}
+
+impl Worker {
+    pub fn new(mut started: Started) -> io::Result<Self> {
+        let contacts = &mut started.contacts;
+        let callers = Callers {
+            router: contacts.caller("routermux"),
+            tracker: contacts.caller("ratetracker"),
+            filter: contacts.caller("contentfilter"),
+        };
+        Self::with(started, callers)
+    }
+
+    pub(crate) fn with(mut started: Started, callers: Callers) -> io::Result<Self> {
+        let settings = Arc::clone(&started.settings);
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), THREADS)?);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut started.master, MASTER, both)?;
+        poll.registry().register(&mut started.signals, SIGNALS, Interest::READABLE)?;
+        let spool = Arc::new(Spool::open(&settings.paths.postoffice)?);
+        let patience = settings.server.helper_timeout;
+        let now = Instant::now();
+        let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        let ids = IdSource::new((seed >> 32) as u32 ^ std::process::id());
+        Ok(Self {
+            counters: started.counters.clone(),
+            router: Helper::new(ROUTER, callers.router, patience),
+            tracker: Helper::new(TRACKER, callers.tracker, patience),
+            filter: Helper::new(FILTER, callers.filter, settings.filter.timeout + FILTER_GRACE),
+            threads: Threads::new(Arc::clone(&spool), settings.paths.run.clone(), settings.processes.sync_threads, waker),
+            free_bytes: spool.free()?.0,
+            spool,
+            poll,
+            connections: Connections::default(),
+            timers: Timers::default(),
+            tally: Tally::default(),
+            ids,
+            now,
+            again: Vec::new(),
+            ended: Vec::new(),
+            buffers: Vec::new(),
+            read_buffer: vec![0; READ_BUFFER],
+            measured: now,
+            draining: false,
+            context: Context::new(settings),
+            started,
+        })
+    }
+
+    /// Serves until drained or orphaned; the exit code.
+    pub fn run(mut self) -> io::Result<i32> {
+        self.started.master.send(&ToMaster::Ready)?;
+        let mut events = Events::with_capacity(1024);
+        loop {
+            match self.poll.poll(&mut events, self.sleep()) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            self.now = Instant::now();
+            for event in &events {
+                if let Some(code) = self.dispatch(event) {
+                    return Ok(code);
+                }
+            }
+            self.overdue();
+            self.report()?;
+            if self.is_drained() {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// How long nothing needs to be done.
+    fn sleep(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = Instant::now();
+        let helpers = [self.router.wake(), self.tracker.wake(), self.filter.wake()];
+        let helpers = helpers.into_iter().flatten().min().map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
+        self.timers.sleep(now).into_iter().chain(helpers).min()
+    }
+
+    fn dispatch(&mut self, event: &Event) -> Option<i32> {
+        match event.token() {
+            MASTER => return self.hear_master(),
+            SIGNALS => self.hear_signals(),
+            THREADS => self.hear_threads(),
+            ROUTER => self.hear_router(),
+            TRACKER => self.hear_tracker(),
+            FILTER => self.hear_filter(),
+            Token(token) => self.hear_client(token.saturating_sub(FIRST_SESSION), event),
+        }
+        None
+    }
+
+    fn hear_client(&mut self, slot: usize, event: &Event) {
+        let Some(mut c) = self.connections.take(slot) else { return };
+        c.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        c.half_closed |= event.is_read_closed() || event.is_error();
+        c.writable |= event.is_writable();
+        let key = Key { slot, number: c.number };
+        self.settle(key, c);
+    }
+
+    fn hear_threads(&mut self) {
+        for done in self.threads.take() {
+            self.done(done);
+        }
+    }
+
+    fn hear_signals(&mut self) {
+        while let Some(signal) = self.started.signals.next() {
+            // SIGHUP is the master's: a child learns of a reload by a frame.
+            if signal == Signal::Drain {
+                self.drain();
+            }
+        }
+    }
+
+    /// Frames of the master; `Some`: the exit code.
+    fn hear_master(&mut self) -> Option<i32> {
+        if self.started.master.pending() > 0 && self.started.master.flush().is_err() {
+            return Some(daemon::EX_ORPHANED);
+        }
+        loop {
+            match self.started.master.recv() {
+                Ok(Some((ToChild::Session(session), descriptors))) => match descriptors.into_iter().next() {
+                    Some(end) => self.welcome(&session, end),
+                    None => self.ended.push(session.number),
+                },
+                Ok(Some((ToChild::Drain, _))) => self.drain(),
+                Ok(Some((ToChild::Reload(start), descriptors))) => match self.started.reload(&start, descriptors) {
+                    // For new sessions; the others keep what they began with.
+                    Ok(_) => self.context = Context::new(Arc::clone(&self.started.settings)),
+                    Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),
+                },
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(RecvError::Closed) => return Some(daemon::EX_ORPHANED),
+                Err(error) => {
+                    daemon::event!(Error, "master_failed", reason = error);
+                    return Some(daemon::EX_ORPHANED);
+                }
+            }
+        }
+    }
+
+    /// Timers, deadlines, and sessions that had more than one turn's worth.
+    fn overdue(&mut self) {
+        for key in std::mem::take(&mut self.again) {
+            if let Some(c) = self.take_connection(key) {
+                self.settle(key, c);
+            }
+        }
+        while let Some(key) = self.timers.due(self.now) {
+            self.timer(key);
+        }
+        self.tend_helpers();
+    }
+
+    /// Once a turn: counts to the tracker, ends to the master, lines to the log.
+    fn report(&mut self) -> io::Result<()> {
+        for frame in self.tally.take() {
+            self.tracker.tell(&frame, self.poll.registry(), self.now);
+        }
+        if !self.ended.is_empty() {
+            for part in std::mem::take(&mut self.ended).chunks(4096) {
+                // A master that is gone shows itself at the next read.
+                let _ = self.started.master.send(&ToMaster::SessionsEnded(part.to_vec()));
+            }
+        }
+        self.counters.set("sessions_now", self.connections.count as u64);
+        daemon::log::flush();
+        Ok(())
+    }
+
+    /// Every client has gone, and every message is where it belongs.
+    fn is_drained(&self) -> bool {
+        self.draining && self.connections.count == 0 && self.threads.in_flight == 0 && self.filter.is_quiet() && self.started.master.pending() == 0
+    }
+}
