@@ -17,7 +17,9 @@ pub enum Incoming {
     Drain,
 }
 impl Link {
-    pub fn new(channel: Channel<ToScheduler, ToAgent>) -> Self { Self { channel, reports: Vec::new() } }
+    pub fn new(channel: Channel<ToScheduler, ToAgent>) -> Self {
+        Self { channel, reports: Vec::new() }
+    }
     /// The next frame; a count of descriptors that differs from the jobs' is `Malformed`.
     pub fn recv(&mut self) -> Result<Option<Incoming>, RecvError> {
         let Some((frame, descriptors)) = self.channel.recv()? else { return Ok(None) };
@@ -29,15 +31,88 @@ impl Link {
             ToAgent::Drain => Ok(Some(Incoming::Drain)),
         }
     }
-    pub fn credit(&mut self, jobs: u32) -> io::Result<()> { self.channel.send(&ToScheduler::Credit(jobs)) }
+    pub fn credit(&mut self, jobs: u32) -> io::Result<()> {
+        self.channel.send(&ToScheduler::Credit(jobs))
+    }
     /// Keeps a report until [`Link::flush`], so that one frame carries what one turn of the loop brought.
-    pub fn report(&mut self, report: Report) { self.reports.push(report); }
+    pub fn report(&mut self, report: Report) {
+        self.reports.push(report);
+    }
     /// Sends the kept reports and whatever still waits for the socket.
     pub fn flush(&mut self) -> io::Result<()> {
-        for chunk in self.reports.chunks(64) {
-            self.channel.send(&ToScheduler::Reports(chunk.to_vec()))?;
+        for frame in frames(std::mem::take(&mut self.reports)) {
+            self.channel.send(&ToScheduler::Reports(frame))?;
         }
-        self.reports.clear();
         self.channel.flush()
+    }
+}
+
+/// Bytes of results put into one frame, by a generous estimate: well under `ipc::channel::MAX_FRAME`, since a frame over
+/// that could never be sent and would cost the whole conversation.
+const FRAME_ESTIMATE: usize = 96 * 1024;
+
+/// Reports packed into frames. One with very many recipients is told in several parts, as `ipc::agents` allows.
+fn frames(reports: Vec<Report>) -> Vec<Vec<Report>> {
+    let (mut frames, mut frame, mut filled) = (Vec::new(), Vec::new(), 0usize);
+    for Report { job, phase, results } in reports {
+        let mut part = Report { job, phase, results: Vec::with_capacity(results.len()) };
+        filled = filled.saturating_add(32);
+        for result in results {
+            let size = result.remote.len().saturating_add(result.text.len()).saturating_add(32);
+            if filled.saturating_add(size) > FRAME_ESTIMATE {
+                if !part.results.is_empty() {
+                    frame.push(std::mem::replace(&mut part, Report { job, phase, results: Vec::new() }));
+                }
+                frames.push(std::mem::take(&mut frame));
+                filled = 64;
+            }
+            filled = filled.saturating_add(size);
+            part.results.push(result);
+        }
+        frame.push(part);
+    }
+    frames.push(frame);
+    frames.retain(|frame| !frame.is_empty());
+    frames
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use ipc::agents::RecipientResult;
+    use ipc::channel::pair;
+    use status::{Enhanced, Outcome, Phase};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn many_long_results_arrive_in_order_whatever_frames_they_need() {
+        let (ours, theirs) = pair().unwrap();
+        let mut link = Link::new(Channel::new(ours).unwrap());
+        let mut scheduler: Channel<ToAgent, ToScheduler> = Channel::new(theirs).unwrap();
+        let sizes = [0, 1, 100, 1000, 3, 200];
+        for (job, size) in (0u64..).zip(sizes) {
+            let result = |index| RecipientResult {
+                index,
+                outcome: Outcome::Deferred,
+                status: Enhanced::transient(0, 0),
+                remote: "mx.example.org [192.0.2.1]:25".into(),
+                text: "x".repeat(512),
+            };
+            link.report(Report { job, phase: Phase::Transaction, results: (0..size).map(result).collect() });
+        }
+        link.flush().unwrap();
+        let mut seen: Vec<Vec<u32>> = vec![Vec::new(); sizes.len()];
+        while seen.iter().map(Vec::len).sum::<usize>() < 1304 {
+            link.flush().unwrap();
+            let (frame, _) = scheduler.recv_by(Instant::now() + Duration::from_secs(20)).unwrap();
+            let ToScheduler::Reports(reports) = frame else { panic!() };
+            for report in reports {
+                seen[usize::try_from(report.job).unwrap()].extend(report.results.iter().map(|r| r.index));
+            }
+        }
+        for (indices, size) in seen.iter().zip(sizes) {
+            assert_eq!(*indices, (0..size).collect::<Vec<u32>>());
+        }
     }
 }

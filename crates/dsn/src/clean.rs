@@ -72,7 +72,8 @@ pub(crate) fn typed_address(address: &str, utf8: bool) -> String {
 /// A message id that can stand in References: `<` visible ASCII `>`, not longer than 250.
 pub(crate) fn is_message_id(id: &str) -> bool {
     id.len() <= 250
-        && id.strip_prefix('<').and_then(|id| id.strip_suffix('>')).is_some_and(|inside| {
-            !inside.is_empty() && inside.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b))
-        })
+        && id
+            .strip_prefix('<')
+            .and_then(|id| id.strip_suffix('>'))
+            .is_some_and(|inside| !inside.is_empty() && inside.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b)))
 }

@@ -3,7 +3,7 @@
 use crate::clean::{clean, is_message_id};
 use crate::fields::{overall, status, text};
 use crate::original::{Look, Original, Returned, pass_returned};
-use crate::{Action, Notification};
+use crate::{Action, Notification, Recipient};
 use message::date;
 use std::fmt::Write as _;
 use std::io;
@@ -26,10 +26,6 @@ const TRIES: u32 = 64;
 
 /// Looks through the original and composes everything else.
 pub fn prepare<'a>(notification: &Notification<'_>, original: &'a dyn Original) -> io::Result<Prepared<'a>> {
-    // RFC 6533: the internationalised types only where the original transaction or the address makes the next
-    // hop's SMTPUTF8 necessary anyway.
-    let utf8 = notification.smtputf8 || !notification.to.is_ascii();
-    let (text, status) = (text(notification, utf8), status(notification, utf8));
     for try_number in 0..TRIES {
         let boundary = format!("=_zpost_{}_{try_number}", clean(notification.id, false).replace(|c: char| !c.is_ascii_alphanumeric(), "x"));
         let mut look = Look::default();
@@ -37,6 +33,8 @@ pub fn prepare<'a>(notification: &Notification<'_>, original: &'a dyn Original) 
             look.see(bytes, boundary.as_bytes());
             Ok(())
         })?;
+        let utf8 = needs_utf8(notification, &look);
+        let (text, status) = (text(notification, utf8), status(notification, utf8));
         if look.has_boundary || text.contains(&boundary) || status.contains(&boundary) {
             continue;
         }
@@ -47,6 +45,14 @@ pub fn prepare<'a>(notification: &Notification<'_>, original: &'a dyn Original) 
         return Ok(Prepared { head, boundary, returned: notification.returned, original, eight_bit, smtputf8: utf8 });
     }
     Err(io::Error::other("the original message holds every boundary tried"))
+}
+
+/// The internationalised types of RFC 6533, and with them SMTPUTF8 at every further hop, only where there is something
+/// to say in UTF-8: to an address that needs it anyway, or to a sender whose own transaction used it.
+fn needs_utf8(notification: &Notification<'_>, look: &Look) -> bool {
+    let address = |r: &Recipient| r.address.is_ascii() && r.original.as_deref().is_none_or(str::is_ascii);
+    let all_ascii = !look.eight_bit && notification.recipients.iter().all(address);
+    !notification.to.is_ascii() || (notification.smtputf8 && !all_ascii)
 }
 
 fn headers(notification: &Notification<'_>, utf8: bool, boundary: &str, eight_bit: bool, out: &mut String) {
@@ -96,11 +102,7 @@ fn parts(returned: Returned, utf8: bool, boundary: &str, text: &str, status: &st
         (Returned::Headers { .. }, false) => ("text/rfc822-headers", "Undelivered message headers"),
         (Returned::Headers { .. }, true) => ("message/global-headers", "Undelivered message headers"),
     };
-    let _ = write!(
-        out,
-        "\n--{boundary}\nContent-Description: {description}\nContent-Type: {kind}\n{}\n",
-        encoding(original_8bit)
-    );
+    let _ = write!(out, "\n--{boundary}\nContent-Description: {description}\nContent-Type: {kind}\n{}\n", encoding(original_8bit));
 }
 
 impl Prepared<'_> {

@@ -22,7 +22,9 @@ impl Original for Vec<u8> {
 pub enum Returned {
     Full,
     /// The header fields, and of them at most this many bytes.
-    Headers { limit: u64 },
+    Headers {
+        limit: u64,
+    },
 }
 
 /// Lets through what is to be returned.

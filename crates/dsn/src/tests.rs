@@ -175,6 +175,12 @@ fn utf8_addresses_take_the_international_types_only_where_they_may() {
     assert!(report.contains("Final-Recipient: utf-8; grüße@example.org\n"));
     assert!(report.contains("Content-Type: message/global-delivery-status\n"));
     assert!(report.contains("Content-Type: message/global\n"));
+    let ascii = [recipient()];
+    let mut what = notification(&ascii);
+    what.smtputf8 = true;
+    assert!(!prepare(&what, &ORIGINAL.to_vec()).unwrap().smtputf8());
+    what.to = "grüße@example.net";
+    assert!(prepare(&what, &ORIGINAL.to_vec()).unwrap().smtputf8());
 }
 
 #[test]
@@ -200,7 +206,8 @@ fn an_original_that_holds_the_boundary_gets_another_even_across_pieces() {
         let mut head = Vec::new();
         let pieces = Pieces(size);
         let what = notification(&list);
-        prepare(&what, &pieces).unwrap()
+        prepare(&what, &pieces)
+            .unwrap()
             .write(&mut |bytes| {
                 head.extend_from_slice(bytes);
                 Ok(())

@@ -18,10 +18,8 @@ struct Office {
 fn office(more: &str) -> Office {
     let root = tempfile::tempdir().unwrap();
     let path = root.path();
-    let text = format!(
-        "[paths]\npostoffice = \"{0}\"\nrun = \"{0}/run\"\n[identity]\nhostname = \"mta.example.org\"\n{more}\n",
-        path.display()
-    );
+    let text =
+        format!("[paths]\npostoffice = \"{0}\"\nrun = \"{0}/run\"\n[identity]\nhostname = \"mta.example.org\"\n{more}\n", path.display());
     let settings = Arc::new(settings::parse(&text, "test").unwrap());
     Spool::create(path, &Owners::default()).unwrap();
     std::fs::create_dir_all(path.join("run/notify")).unwrap();

@@ -22,8 +22,7 @@ pub(crate) enum Folder {
     Freezer,
 }
 impl Folder {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Public, Self::Router, Self::Queue, Self::Transport, Self::Deferred, Self::Freezer];
+    pub(crate) const ALL: [Self; 6] = [Self::Public, Self::Router, Self::Queue, Self::Transport, Self::Deferred, Self::Freezer];
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Public => "public",

@@ -43,7 +43,11 @@ impl Spool {
         let mut unsafe_names = 0;
         self.names(Folder::Router, ".", |name| match std::str::from_utf8(name) {
             Ok(text) if is_safe_name(name) => {
-                if MessageId::parse(text).is_ok() { ids.offer(text) } else { others.offer(text) }
+                if MessageId::parse(text).is_ok() {
+                    ids.offer(text)
+                } else {
+                    others.offer(text)
+                }
             }
             _ => unsafe_names += 1,
         })?;

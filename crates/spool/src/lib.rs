@@ -27,8 +27,8 @@
 mod acceptance;
 mod fault;
 mod folder;
-mod inspect;
 mod input;
+mod inspect;
 mod layout;
 mod marking;
 mod notify;
@@ -39,8 +39,8 @@ mod tests;
 
 pub use acceptance::{Draft, Submitter};
 pub use folder::is_safe_name;
-pub use inspect::Place;
 pub use input::{InputFault, InputFile};
+pub use inspect::Place;
 pub use layout::{Layout, Owners, Spool};
 pub use notify::{Notice, Notifier, NotifyError, parse_notice};
 pub use recovery::Recovered;

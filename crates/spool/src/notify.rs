@@ -83,7 +83,20 @@ mod tests {
         assert_eq!(parse_notice(b"NEW abc"), plain("abc"));
         assert_eq!(parse_notice(b"NEW abc\n"), plain("abc"));
         assert_eq!(parse_notice(b"NEW A abc"), Ok(Notice { directory: Some("A".into()), name: "abc".into() }));
-        for bad in [&b""[..], b"NEW", b"NEW ", b"new a", b"NEW  a", b"NEW a ", b"NEW a b c", b"NEW ../x", b"NEW .x", b"NEW a/b", b"NEW a\0", b"NEW \xff"] {
+        for bad in [
+            &b""[..],
+            b"NEW",
+            b"NEW ",
+            b"new a",
+            b"NEW  a",
+            b"NEW a ",
+            b"NEW a b c",
+            b"NEW ../x",
+            b"NEW .x",
+            b"NEW a/b",
+            b"NEW a\0",
+            b"NEW \xff",
+        ] {
             assert_eq!(parse_notice(bad), Err(NotifyError), "{bad:?}");
         }
         assert_eq!(parse_notice(&[b"NEW ".as_slice(), &[b'a'; 129]].concat()), Err(NotifyError));
