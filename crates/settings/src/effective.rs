@@ -1,10 +1,10 @@
 //! The effective values with where each came from, for `zpost config show`.
 
-use crate::Fault;
 use crate::sheet::Entry;
 use crate::table::{SECTIONS, parameters};
 use crate::units::{print_duration, print_size};
 use crate::value::Value;
+use crate::{Fault, Settings};
 use std::fmt::Write as _;
 
 /// One effective value.
@@ -15,7 +15,7 @@ pub struct Effective {
     pub index: usize,
     pub repeated: bool,
     pub key: &'static str,
-    /// As it would be written in the file; empty text for "none" or "made from others".
+    /// As it would be written in the file; empty text for "none".
     pub value: String,
     /// `None`: the default.
     pub line: Option<usize>,
@@ -25,18 +25,43 @@ pub struct Effective {
 /// Every effective value in the order of the table. Faults as for [`crate::parse`].
 pub fn effective(text: &str) -> Result<Vec<Effective>, Vec<Fault>> {
     let sheet = crate::checked(text)?;
+    let settings = crate::build::build(&sheet);
     let mut all = Vec::new();
     for section in SECTIONS {
         for (index, group) in sheet.groups(section.name).iter().enumerate() {
             for parameter in parameters().filter(|p| p.section == section.name) {
                 let Some(Entry { value, line, .. }) = group.entry(parameter.key) else { continue };
                 let line = Some(*line).filter(|l| *l > 0);
+                let made = if line.is_none() { made_from_others(&settings, section.name, parameter.key) } else { None };
                 let (section, repeated, doc) = (section.name, section.repeated, parameter.doc);
-                all.push(Effective { section, index, repeated, key: parameter.key, value: print(value), line, doc });
+                all.push(Effective {
+                    section,
+                    index,
+                    repeated,
+                    key: parameter.key,
+                    value: print(made.as_ref().unwrap_or(value)),
+                    line,
+                    doc,
+                });
             }
         }
     }
     Ok(all)
+}
+
+/// Defaults that depend on other parameters or on the machine.
+fn made_from_others(settings: &Settings, section: &str, key: &str) -> Option<Value> {
+    let path = |p: &std::path::Path| Value::Text(p.to_string_lossy().into_owned());
+    Some(match (section, key) {
+        ("paths", "run") => path(&settings.paths.run),
+        ("paths", "log") => path(&settings.paths.log),
+        ("identity", "postmaster") => Value::Text(settings.identity.postmaster.clone()),
+        ("local", "domains") => Value::Texts(settings.local.domains.clone()),
+        ("processes", "smtpserver_max") => Value::Integer(settings.processes.smtpserver_max.into()),
+        ("processes", "routers") => Value::Integer(settings.processes.routers.into()),
+        ("client", "hello") => Value::Text(settings.client.hello.clone()),
+        _ => return None,
+    })
 }
 
 /// A value as TOML.

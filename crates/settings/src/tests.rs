@@ -223,9 +223,7 @@ fn the_effective_values_are_a_configuration_of_the_same_meaning() {
             text.push_str(&if e.repeated { format!("[[{}]]\n", e.section) } else { format!("[{}]\n", e.section) });
         }
         last = Some((e.section, e.index));
-        if e.line.is_some() {
-            text.push_str(&format!("{} = {}\n", e.key, e.value));
-        }
+        text.push_str(&format!("{} = {}\n", e.key, e.value));
     }
     let (mut a, mut b) = (parse(EXAMPLE, "a").unwrap(), parse(&text, "b").unwrap());
     a.routes.iter_mut().chain(&mut b.routes).for_each(|r| r.line = 0);

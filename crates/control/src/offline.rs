@@ -1,0 +1,149 @@
+//! The queue as the spool tells it: for a stopped suite, and for what the scheduler has not got.
+//!
+//! Only reads. A message that is gone between two looks has moved on and is left out.
+
+use crate::moment::now_seconds;
+use crate::trouble::Trouble;
+use envelope::{Control, Diagnostic, Envelope, MessageId, Parsed, RecipientState};
+use ipc::control::{QueuedMessage, QueuedRecipient};
+use settings::Settings;
+use spool::{Place, Spool};
+use status::Outcome;
+use std::io::{self, Read};
+
+/// Bytes of a message file that are looked at for envelope and headers.
+const HEAD: u64 = 8 << 20;
+
+pub fn open(settings: &Settings) -> Result<Spool, Trouble> {
+    let root = &settings.paths.postoffice;
+    Spool::open(root).map_err(|e| Trouble::io(format!("cannot open the spool {}", root.display()), &e))
+}
+
+/// All routed messages.
+pub fn routed(spool: &Spool) -> Result<Vec<QueuedMessage>, Trouble> {
+    let names = spool.read_names(Place::Queue).map_err(|e| Trouble::io("cannot read the queue", &e))?;
+    let ids = names.iter().filter_map(|name| MessageId::parse(name).ok());
+    Ok(ids.filter_map(|id| control(spool, id).ok().flatten()).map(|parsed| message(&parsed)).collect())
+}
+
+/// The control file of a message; `None` when there is no (valid) one.
+pub fn control(spool: &Spool, id: MessageId) -> io::Result<Option<Parsed>> {
+    match spool.read_control(id) {
+        Ok(bytes) => Ok(envelope::parse_control(&bytes).ok()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// A control file as the scheduler would show it.
+pub fn message(parsed: &Parsed) -> QueuedMessage {
+    let Control { id, size, arrived, sender, recipients, .. } = &parsed.control;
+    let recipients: Vec<QueuedRecipient> = recipients
+        .iter()
+        .map(|r| {
+            let last = parsed.diagnostics.iter().rev().find(|d| d.recipient == r.offset);
+            QueuedRecipient {
+                address: r.original.clone().unwrap_or_else(|| r.quad.user.clone()),
+                channel: r.quad.channel.clone(),
+                host: r.quad.host.clone(),
+                state: state(r.state, last).to_owned(),
+                attempts: last.map_or(0, |d| d.attempts),
+                next_attempt: last.filter(|_| !r.state.is_final()).map_or(0, |d| d.next_attempt),
+                last: last.map_or_else(String::new, |d| d.text.clone()),
+            }
+        })
+        .collect();
+    let state = overall(&recipients).to_owned();
+    QueuedMessage { id: id.to_string(), sender: sender.as_str().to_owned(), size: *size, arrived: *arrived, state, recipients, more: false }
+}
+
+fn state(state: RecipientState, last: Option<&Diagnostic>) -> &'static str {
+    match state {
+        RecipientState::Queued if last.is_some_and(|d| d.outcome == Outcome::Deferred) => "deferred",
+        RecipientState::Queued => "queued",
+        RecipientState::Held => "held",
+        RecipientState::Failing | RecipientState::Failed => "failed",
+        RecipientState::Delivered => "delivered",
+    }
+}
+
+/// The most urgent state of its recipients.
+fn overall(recipients: &[QueuedRecipient]) -> &'static str {
+    let any = |state: &str| recipients.iter().any(|r| r.state == state);
+    ["active", "queued", "deferred", "held", "failed"].into_iter().find(|s| any(s)).unwrap_or("delivered")
+}
+
+/// Messages that have not been routed: waiting in `router/`, set aside in `deferred/`, frozen in `freezer/`.
+pub fn unrouted(spool: &Spool) -> Result<Vec<QueuedMessage>, Trouble> {
+    let mut all = Vec::new();
+    for (place, state) in [(Place::Router, "routing"), (Place::Deferred, "set-aside"), (Place::Freezer, "frozen")] {
+        let names = spool.read_names(place).map_err(|e| Trouble::io(format!("cannot read {}/", place.name()), &e))?;
+        all.extend(names.iter().filter_map(|name| waiting(spool, place, name, state).ok()));
+    }
+    Ok(all)
+}
+
+fn waiting(spool: &Spool, place: Place, name: &str, state: &str) -> io::Result<QueuedMessage> {
+    let file = spool.read_message(place, name)?;
+    let size = file.metadata()?.len();
+    let envelope = head(&file).map(|h| h.envelope).unwrap_or_default();
+    let last = spool.read_reason(place, name).unwrap_or_default();
+    let arrived = MessageId::parse(name).map_or_else(|_| now_seconds().saturating_mul(1000), |id| id.unix_micros() / 1000);
+    let recipients = envelope.recipients.iter().map(|r| QueuedRecipient {
+        address: r.address.to_string(),
+        channel: "-".to_owned(),
+        host: "-".to_owned(),
+        state: if place == Place::Router { "queued" } else { "held" }.to_owned(),
+        attempts: 0,
+        next_attempt: 0,
+        last: last.clone(),
+    });
+    let recipients = recipients.collect();
+    let sender = envelope.from.as_ref().map_or("", |p| p.as_str()).to_owned();
+    Ok(QueuedMessage { id: name.to_owned(), sender, size, arrived, state: state.to_owned(), recipients, more: false })
+}
+
+/// The first part of a message file.
+#[derive(Debug)]
+pub struct Head {
+    pub envelope: Envelope,
+    /// Where the headers begin in the file.
+    pub body_offset: u64,
+    /// The headers, without the blank line that ends them.
+    pub headers: Vec<u8>,
+}
+
+/// Reads envelope and headers; a text when they are none.
+pub fn head(file: &std::fs::File) -> Result<Head, String> {
+    let mut bytes = Vec::new();
+    file.take(HEAD).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    let (envelope, offset) = envelope::parse_envelope(&bytes).map_err(|e| format!("line {}: {}", e.line, e.reason))?;
+    let rest = bytes.get(offset..).unwrap_or_default();
+    let length = header_length(rest);
+    let headers = rest.get(..length).unwrap_or_default().to_vec();
+    Ok(Head { envelope, body_offset: u64::try_from(offset).unwrap_or(u64::MAX), headers })
+}
+
+/// Bytes of the headers at the start of a message, up to and without the blank line.
+pub fn header_length(content: &[u8]) -> usize {
+    let mut length = 0;
+    for line in content.split_inclusive(|b| *b == b'\n') {
+        if matches!(line, b"\n" | b"\r\n") {
+            break;
+        }
+        length += line.len();
+    }
+    length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_end_at_the_blank_line() {
+        assert_eq!(header_length(b"A: b\nC: d\n\nbody\n"), 10);
+        assert_eq!(header_length(b"A: b\r\n\r\nbody"), 6);
+        assert_eq!((header_length(b"\nbody"), header_length(b"A: b"), header_length(b"")), (0, 4, 0));
+    }
+}

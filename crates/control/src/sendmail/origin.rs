@@ -1,0 +1,137 @@
+//! Who calls, and the header fields that are made for him.
+
+use super::content::Content;
+use address::Path;
+use envelope::IdSource;
+use nix::unistd::{Uid, User, getuid};
+use settings::Settings;
+use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The caller.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub uid: u32,
+    pub login: String,
+    pub fullname: Option<String>,
+    /// What a bare name gets behind it.
+    pub domain: String,
+}
+
+impl Origin {
+    pub fn of_caller(settings: &Settings) -> Self {
+        let uid = getuid();
+        let user = User::from_uid(uid).ok().flatten();
+        let login = user.as_ref().map_or_else(|| format!("uid{uid}"), |u| u.name.clone());
+        let fullname = user.and_then(|u| full_name(&u.gecos.to_string_lossy(), &login));
+        Self { uid: Uid::as_raw(uid), login, fullname, domain: own_domain(settings) }
+    }
+}
+
+/// The hostname where it is local, else the first local domain: so that a report to a caller comes back here.
+fn own_domain(settings: &Settings) -> String {
+    let hostname = &settings.identity.hostname;
+    if settings.is_local_domain(hostname) {
+        return hostname.clone();
+    }
+    settings.local.domains.iter().find(|d| !d.starts_with('.')).unwrap_or(hostname).clone()
+}
+
+/// The first part of the GECOS field; `&` stands for the login name.
+fn full_name(gecos: &str, login: &str) -> Option<String> {
+    let mut capital = login.chars();
+    let capital: String = capital.next().into_iter().flat_map(char::to_uppercase).chain(capital).collect();
+    let name = gecos.split(',').next().unwrap_or_default().replace('&', &capital);
+    Some(name.trim().to_owned()).filter(|n| !n.is_empty())
+}
+
+/// Adds what RFC 5322 section 3.6 demands and the caller left out: From, Date; and a Message-ID.
+pub fn complete(content: &mut Content, from: &Path, fullname: Option<&str>, origin: &Origin, hostname: &str) {
+    if !content.has("Message-ID") {
+        content.prepend(&format!("Message-ID: <{}@{hostname}>", unique()));
+    }
+    if !content.has("Date") {
+        content.prepend(&format!("Date: {}", message::date(crate::moment::now_seconds())));
+    }
+    if !content.has("From") {
+        let address = from.address().map_or_else(|| format!("{}@{}", origin.login, origin.domain), ToString::to_string);
+        let name = fullname.or(origin.fullname.as_deref()).and_then(phrase);
+        content.prepend(&name.map_or_else(|| format!("From: {address}"), |name| format!("From: {name} <{address}>")));
+    }
+}
+
+/// The trace line of a message that enters through the spool; over the socket the server writes its own.
+pub fn received(origin: &Origin, hostname: &str, id: &str) -> String {
+    let date = message::date(crate::moment::now_seconds());
+    format!("Received: by {hostname} (zpost, from userid {})\n\tid {id}; {date}", origin.uid)
+}
+
+/// Something that no other message has.
+fn unique() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let micros = u64::try_from(now.as_micros()).unwrap_or(0);
+    IdSource::new(now.subsec_nanos() ^ std::process::id().rotate_left(16)).next(micros).to_string()
+}
+
+/// A name as a phrase: quoted, or an encoded word (RFC 2047). `None` for one that is too long or has control bytes.
+fn phrase(name: &str) -> Option<String> {
+    if name.is_empty() || name.len() > 45 && !name.is_ascii() || name.len() > 200 || name.chars().any(char::is_control) {
+        return None;
+    }
+    if !name.is_ascii() {
+        return Some(format!("=?UTF-8?B?{}?=", base64(name.as_bytes())));
+    }
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' ' || b == b'-') {
+        return Some(name.to_owned());
+    }
+    Some(format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().chain([&0; 2]).take(3).fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
+        for at in 0..4_u32 {
+            let sextet = group >> (18 - 6 * at) & 63;
+            let letter = ALPHABET.get(sextet as usize).copied().unwrap_or(b'A');
+            out.push(if at as usize <= chunk.len() { char::from(letter) } else { '=' });
+        }
+    }
+    out
+}
+
+/// RFC 3461 section 4: `+`, `=` and what is no visible ASCII character as `+XX`.
+pub fn xtext(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'+' && byte != b'=' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "+{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_as_phrases() {
+        assert_eq!(phrase("Ann Other").as_deref(), Some("Ann Other"));
+        assert_eq!(phrase("A. \"B\" C").as_deref(), Some("\"A. \\\"B\\\" C\""));
+        assert_eq!(phrase("Jürgen").as_deref(), Some("=?UTF-8?B?SsO8cmdlbg==?="));
+        assert_eq!((phrase(""), phrase("a\nBcc: x")), (None, None));
+        assert_eq!(full_name("& Smith,room", "joe").as_deref(), Some("Joe Smith"));
+        assert_eq!(full_name(",,", "joe"), None);
+    }
+
+    #[test]
+    fn encodings() {
+        assert_eq!((base64(b"abc").as_str(), base64(b"ab").as_str(), base64(b"").as_str()), ("YWJj", "YWI=", ""));
+        assert_eq!(xtext("a+b=c d\u{e4}"), "a+2Bb+3Dc+20d+C3+A4");
+        assert_ne!(unique(), unique());
+    }
+}

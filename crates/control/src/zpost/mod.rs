@@ -1,0 +1,202 @@
+//! `zpost`: the command line, one file for each command.
+
+mod change;
+mod config;
+mod counters;
+mod lifecycle;
+pub mod queue;
+pub mod route;
+mod show;
+mod start;
+mod status;
+mod step;
+mod trace;
+mod why;
+
+use crate::selection::Filters;
+use crate::site::Site;
+use crate::trouble::{EX_USAGE, Trouble};
+use clap::{Parser, Subcommand};
+use ipc::control::{Action, Request};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Controls a zpost mail suite: starts and stops it, shows and changes its queue, explains what it does.
+#[derive(Debug, Parser)]
+#[command(name = "zpost", version, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file [default: $ZPOST_CONFIG, else /etc/zpost/zpost.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the suite in the background; returns when every process is ready
+    Start,
+    /// Finish what is in hand and stop; returns when the master is gone
+    Stop {
+        /// Without finishing: what is in hand is tried again after the next start
+        #[arg(long)]
+        now: bool,
+    },
+    /// Stop, then start
+    Restart,
+    /// Take a changed configuration; refused as a whole when it has a fault
+    Reload,
+    /// Re-execute the master, keeping listeners, and replace every process
+    Upgrade,
+    /// Show how the suite is: exit 0 healthy, 1 degraded, 3 stopped
+    Status,
+    /// Start no delivery until thawed; acceptance goes on
+    Freeze,
+    /// Deliver again
+    Thaw,
+    /// List queued messages
+    Queue {
+        ids: Vec<String>,
+        #[command(flatten)]
+        filters: Filters,
+        /// Also list what is not routed: waiting in router/, set aside in deferred/, frozen in freezer/
+        #[arg(long)]
+        unrouted: bool,
+    },
+    /// Show a message: envelope, state, headers
+    Show {
+        id: String,
+        /// The body too
+        #[arg(long)]
+        body: bool,
+    },
+    /// Show every step of a message with its time, from the logs and the spool
+    Trace { id: String },
+    /// Say why a message is not delivered yet and when it will be tried
+    Why { id: String },
+    /// Try now
+    Retry(Selected),
+    /// Keep from being tried until released
+    Hold(Selected),
+    /// Let go what is held, frozen or set aside
+    Release(Selected),
+    /// Return to the sender now
+    Expire(Selected),
+    /// Remove without telling anybody
+    Delete(Selected),
+    /// Say where mail to an address goes
+    Route {
+        address: String,
+        /// As if sent by this address
+        #[arg(long, value_name = "ADDRESS", default_value = "")]
+        sender: String,
+        /// And which rules made it so
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Show the counters of all processes
+    Counters {
+        /// In the text format of Prometheus
+        #[arg(long)]
+        prometheus: bool,
+    },
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(Config),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Report every error at once
+    Check,
+    /// Print the values set in the file, with their lines
+    Show {
+        /// The defaults too
+        #[arg(long)]
+        defaults: bool,
+    },
+    /// Print the parameter reference of zpost.toml(5)
+    #[command(hide = true)]
+    Reference,
+}
+
+/// Messages by id or by filters.
+#[derive(Debug, clap::Args)]
+pub struct Selected {
+    pub ids: Vec<String>,
+    #[command(flatten)]
+    pub filters: Filters,
+    /// The whole queue
+    #[arg(long)]
+    pub all: bool,
+    /// Only print what would be touched
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EX_USAGE } else { 0 });
+        }
+    };
+    crate::finish("zpost", run(cli))
+}
+
+fn run(cli: Cli) -> Result<u8, Trouble> {
+    let Cli { config, json, command } = cli;
+    if let Command::Config(what) = &command {
+        return config::run(config.as_deref(), what, json);
+    }
+    let site = Site::load(config.as_deref())?;
+    match command {
+        Command::Start => start::start(&site),
+        Command::Stop { now } => lifecycle::stop(&site, now),
+        Command::Restart => lifecycle::restart(&site),
+        Command::Reload => lifecycle::order(&site, &Request::Reload, "reloaded"),
+        Command::Upgrade => lifecycle::order(&site, &Request::Upgrade, "upgraded"),
+        Command::Freeze => lifecycle::order(&site, &Request::Freeze, "frozen: nothing is delivered until `zpost thaw`"),
+        Command::Thaw => lifecycle::order(&site, &Request::Thaw, "thawed"),
+        Command::Status => status::run(&site, json),
+        Command::Queue { ids, filters, unrouted } => queue::run(&site, &filters.selection(&ids)?, unrouted, json),
+        Command::Show { id, body } => show::run(&site, &id, body, json),
+        Command::Trace { id } => trace::run(&site, &id, json),
+        Command::Why { id } => why::run(&site, &id, json),
+        Command::Retry(selected) => change::run(&site, Action::Retry, &selected, json),
+        Command::Hold(selected) => change::run(&site, Action::Hold, &selected, json),
+        Command::Release(selected) => change::run(&site, Action::Release, &selected, json),
+        Command::Expire(selected) => change::run(&site, Action::Expire, &selected, json),
+        Command::Delete(selected) => change::run(&site, Action::Delete, &selected, json),
+        Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),
+        Command::Counters { prometheus } => counters::run(&site, prometheus, json),
+        Command::Config(_) => Ok(0),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        for line in [&["zpost", "--config", "f", "--json", "queue"][..], &["zpost", "queue", "--json", "--config", "f"]] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert!(cli.json && cli.config == Some(PathBuf::from("f")));
+        }
+        assert!(Cli::try_parse_from(["zpost", "queue", "--older", "5 moons"]).is_err());
+        assert!(Cli::try_parse_from(["zpost", "queue", "--state", "lost"]).is_err());
+    }
+}

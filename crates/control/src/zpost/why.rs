@@ -1,0 +1,89 @@
+//! `zpost why ID`.
+
+use super::trace::parse_id;
+use crate::fields::Message;
+use crate::moment::{now_seconds, rfc3339_seconds, until};
+use crate::offline;
+use crate::output::{print, print_json, shown};
+use crate::site::Site;
+use crate::trouble::{EX_NOINPUT, Trouble};
+use envelope::MessageId;
+use ipc::control::{QueuedMessage, QueuedRecipient, Selection};
+use serde_json::json;
+use spool::Place;
+
+pub fn run(site: &Site, id: &str, json: bool) -> Result<u8, Trouble> {
+    let id = parse_id(id)?;
+    let selection = Selection { ids: vec![id.to_string()], ..Selection::default() };
+    let messages = super::queue::messages(site, &selection)?;
+    let Some(message) = messages.first() else { return elsewhere(site, id, json) };
+    if json {
+        print_json(&json!({ "id": message.id, "place": "queue", "reason": null, "message": Message::from(message) }))?;
+    } else {
+        print(text(message, now_seconds()))?;
+    }
+    Ok(0)
+}
+
+/// The scheduler does not have it: the folders tell.
+fn elsewhere(site: &Site, id: MessageId, json: bool) -> Result<u8, Trouble> {
+    let spool = offline::open(&site.settings)?;
+    let place = spool.find(id).map_err(|e| Trouble::io("cannot look into the spool", &e))?;
+    let reason = match place {
+        None => {
+            return Err(Trouble::new(
+                EX_NOINPUT,
+                format!("{id} is not in the spool: delivered, returned, or never here; see `zpost trace {id}`"),
+            ));
+        }
+        Some(Place::Public) => "it is being written, or its submitter died before anybody was told that it is accepted".to_owned(),
+        Some(Place::Router) => "it waits to be routed; see `zpost status` for the routers".to_owned(),
+        Some(Place::Queue) => "it is routed and the scheduler has not taken it up yet".to_owned(),
+        Some(place @ Place::Deferred) => {
+            format!("it could not be routed: {}; `zpost retry {id}` tries again", spool.read_reason(place, id.as_str()).unwrap_or_default())
+        }
+        Some(place @ Place::Freezer) => {
+            format!("it is frozen: {}; `zpost release {id}` lets it go", spool.read_reason(place, id.as_str()).unwrap_or_default())
+        }
+    };
+    if json {
+        print_json(&json!({ "id": id.as_str(), "place": place.map(Place::name), "reason": reason, "message": null }))?;
+    } else {
+        print(format!("{id}: {}\n", shown(&reason)))?;
+    }
+    Ok(0)
+}
+
+fn text(message: &QueuedMessage, now: u64) -> String {
+    let waiting = message.recipients.iter().filter(|r| !["delivered", "failed"].contains(&r.state.as_str()));
+    let lines: String =
+        waiting.map(|r| format!("<{}> by {}/{}: {}\n", shown(&r.address), shown(&r.channel), shown(&r.host), because(r, now))).collect();
+    if lines.is_empty() { "nothing is left to do; it is about to be removed\n".to_owned() } else { lines }
+}
+
+fn because(r: &QueuedRecipient, now: u64) -> String {
+    let next = || format!("next attempt {} ({})", until(r.next_attempt, now), rfc3339_seconds(r.next_attempt));
+    match (r.state.as_str(), r.attempts, r.next_attempt) {
+        ("held", ..) => "held by the administrator; `zpost release` lets it go".to_owned(),
+        ("active", ..) => "being delivered now".to_owned(),
+        (_, 0, 0) => "not tried yet; it waits for its turn".to_owned(),
+        (_, 0, _) => format!("not tried yet; {}", next()),
+        (_, n, 0) => format!("put off {n} times, at last with: {}", shown(&r.last)),
+        (_, n, _) => format!("put off {n} times, at last with: {}; {}", shown(&r.last), next()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_stands_in_the_way() {
+        let message = crate::selection::tests::message();
+        let out = text(&message, 1_000);
+        assert!(
+            out.starts_with("<x@Y.example> by smtp/-: put off 1 times, at last with: 451 4.3.0 later\\u0007; next attempt in 16m (1970-"),
+            "{out}"
+        );
+    }
+}
