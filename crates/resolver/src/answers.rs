@@ -1,0 +1,194 @@
+//! From questions of the suite to answers, by several look-ups.
+
+use crate::lookups::{Key, Lookups};
+use crate::records::{Exchange, Kind, MAX_ADDRESSES, Records};
+use ipc::dns::{Answer, MailHost, Question, Trouble};
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Hosts of an MX set whose addresses are looked up at a time.
+const BATCH: usize = 10;
+/// With so many hosts found no further ones are looked up: nobody tries that many, and a hostile domain must not make
+/// us ask two hundred questions.
+const ENOUGH_HOSTS: usize = 20;
+/// Left of the deadline for telling what was found when some host's addresses did not come.
+const MARGIN: Duration = Duration::from_millis(100);
+
+/// Answers one question by the deadline.
+pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer, Trouble> {
+    let deadline = Instant::now() + lookups.deadline();
+    match question {
+        Question::MailHosts { domain } => mail_hosts(lookups, &name(&domain)?, deadline).await.map(Answer::MailHosts),
+        Question::Addresses { host } => addresses(lookups, &name(&host)?, deadline).await.map(Answer::Addresses),
+        Question::Names { address } => match find(lookups, (reverse_name(address), Kind::Ptr), deadline).await? {
+            Records::Names(names) if !names.is_empty() => Ok(Answer::Names(names)),
+            _ => Err(Trouble::NoRecords),
+        },
+        Question::Text { name: asked } => match find(lookups, (name(&asked)?, Kind::Txt), deadline).await? {
+            Records::Texts(texts) if !texts.is_empty() => Ok(Answer::Text(texts)),
+            _ => Err(Trouble::NoRecords),
+        },
+    }
+}
+
+/// The normal form of a name that DNS can be asked for.
+fn name(asked: &str) -> Result<String, Trouble> {
+    let name = address::normalise(asked).map_err(|_| Trouble::Invalid)?;
+    if address::is_literal(&name) || name.len() > 253 { Err(Trouble::Invalid) } else { Ok(name) }
+}
+
+async fn find(lookups: &Rc<Lookups>, key: Key, deadline: Instant) -> Result<Records, Trouble> {
+    let late = format!("no answer from DNS in time for {}", key.0);
+    let found = timeout_at(deadline, lookups.find(key)).await.map_err(|_| Trouble::Temporary(late))??;
+    Ok(Records::clone(&found))
+}
+
+async fn mail_hosts(lookups: &Rc<Lookups>, domain: &str, deadline: Instant) -> Result<Vec<MailHost>, Trouble> {
+    let list = match find(lookups, (domain.to_owned(), Kind::Mx), deadline).await {
+        Ok(Records::Exchanges(list)) => list,
+        Ok(_) | Err(Trouble::NoRecords) => return implicit(lookups, domain, deadline).await,
+        Err(trouble) => return Err(trouble),
+    };
+    if matches!(list.as_slice(), [Exchange { host: None, .. }]) {
+        return Err(Trouble::NullMx);
+    }
+    let mut hosts: Vec<MailHost> = list
+        .into_iter()
+        .filter_map(|e| e.host.map(|name| MailHost { preference: e.preference, name, addresses: Vec::new() }))
+        .collect();
+    if hosts.is_empty() {
+        // There are MX records, so the domain's own address must not be used (RFC 5321 section 5.1).
+        return Err(Trouble::Temporary(format!("no usable host name in the MX records of {domain}")));
+    }
+    shuffle_equals(&mut hosts);
+    with_addresses(lookups, hosts, deadline).await
+}
+
+/// A domain without MX is its own mail host.
+async fn implicit(lookups: &Rc<Lookups>, domain: &str, deadline: Instant) -> Result<Vec<MailHost>, Trouble> {
+    match addresses(lookups, domain, deadline).await {
+        Ok(addresses) => Ok(vec![MailHost { preference: 0, name: domain.to_owned(), addresses }]),
+        // The name exists: its MX question said so.
+        Err(Trouble::NoSuchName) => Err(Trouble::NoRecords),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// Looks the hosts' addresses up, best ones first, until there are enough. Hosts without any are left out, unless none
+/// has one; a temporary failure counts only then.
+async fn with_addresses(lookups: &Rc<Lookups>, mut hosts: Vec<MailHost>, deadline: Instant) -> Result<Vec<MailHost>, Trouble> {
+    let mut temporary = None;
+    let mut found = 0;
+    for batch in hosts.chunks_mut(BATCH) {
+        if found >= ENOUGH_HOSTS {
+            break;
+        }
+        let asked: Vec<_> = batch
+            .iter()
+            .map(|host| {
+                let (lookups, name) = (Rc::clone(lookups), host.name.clone());
+                tokio::task::spawn_local(async move { addresses(&lookups, &name, deadline - MARGIN).await })
+            })
+            .collect();
+        for (host, asked) in batch.iter_mut().zip(asked) {
+            match asked.await {
+                Ok(Ok(addresses)) => host.addresses = addresses,
+                Ok(Err(Trouble::Temporary(text))) => temporary = temporary.or(Some(text)),
+                Ok(Err(_)) | Err(_) => {}
+            }
+            found += usize::from(!host.addresses.is_empty());
+        }
+    }
+    match temporary {
+        Some(text) if found == 0 => Err(Trouble::Temporary(text)),
+        _ => {
+            hosts.retain(|host| found == 0 || !host.addresses.is_empty());
+            hosts.truncate(ENOUGH_HOSTS);
+            Ok(hosts)
+        }
+    }
+}
+
+/// IPv4 and IPv6 addresses of a host, both asked at once. One kind is enough.
+async fn addresses(lookups: &Rc<Lookups>, host: &str, deadline: Instant) -> Result<Vec<IpAddr>, Trouble> {
+    let ask = |kind| find(lookups, (host.to_owned(), kind), deadline);
+    let (v4, v6) = tokio::join!(ask(Kind::A), ask(Kind::Aaaa));
+    let (v4, trouble4) = listed(v4);
+    let (v6, trouble6) = listed(v6);
+    // Neither kind may push the other out.
+    let room = MAX_ADDRESSES - v6.len().min(MAX_ADDRESSES / 2);
+    let all: Vec<IpAddr> = v4.into_iter().take(room).chain(v6).take(MAX_ADDRESSES).collect();
+    if !all.is_empty() {
+        return Ok(all);
+    }
+    Err(match (trouble4, trouble6) {
+        (Trouble::Temporary(text), _) | (_, Trouble::Temporary(text)) => Trouble::Temporary(text),
+        (Trouble::NoSuchName, Trouble::NoSuchName) => Trouble::NoSuchName,
+        _ => Trouble::NoRecords,
+    })
+}
+
+fn listed(found: Result<Records, Trouble>) -> (Vec<IpAddr>, Trouble) {
+    match found {
+        Ok(Records::Addresses(list)) => (list, Trouble::NoRecords),
+        Ok(_) => (Vec::new(), Trouble::NoRecords),
+        Err(trouble) => (Vec::new(), trouble),
+    }
+}
+
+/// Spreads the load over hosts of equal preference (RFC 5321 section 5.1). The list is sorted by preference.
+fn shuffle_equals(hosts: &mut [MailHost]) {
+    let random = RandomState::new();
+    hosts.sort_by_cached_key(|host| (host.preference, random.hash_one(&host.name)));
+}
+
+/// `4.3.2.1.in-addr.arpa`, or the 32 nibbles of `ip6.arpa` (RFC 3596 section 2.5).
+fn reverse_name(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(v6) => {
+            let nibbles: String = v6.octets().iter().rev().map(|byte| format!("{:x}.{:x}.", byte & 15, byte >> 4)).collect();
+            format!("{nibbles}ip6.arpa")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reverse_names() {
+        assert_eq!(reverse_name("192.0.2.1".parse().unwrap()), "1.2.0.192.in-addr.arpa");
+        assert_eq!(reverse_name("::ffff:192.0.2.1".parse().unwrap()), "1.2.0.192.in-addr.arpa");
+        let v6 = reverse_name("2001:db8::567:89ab".parse().unwrap());
+        assert_eq!(v6, "b.a.9.8.7.6.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+    }
+
+    #[test]
+    fn names_that_cannot_be_asked() {
+        for bad in ["", ".", "a b", "[127.0.0.1]", "a..b", &"a.".repeat(128)] {
+            assert_eq!(name(bad), Err(Trouble::Invalid), "{bad}");
+        }
+        assert_eq!(name("_dmarc.Example.org."), Ok("_dmarc.example.org".into()));
+    }
+
+    #[test]
+    fn only_equals_are_shuffled() {
+        let host = |preference: u16, n: u16| MailHost { preference, name: format!("mx{n}.example"), addresses: vec![] };
+        let mut firsts = std::collections::HashSet::new();
+        for _ in 0..200 {
+            let mut hosts: Vec<MailHost> = vec![host(0, 0), host(10, 1), host(10, 2), host(20, 3)];
+            shuffle_equals(&mut hosts);
+            assert!(hosts.is_sorted_by_key(|h| h.preference));
+            firsts.insert(hosts[1].name.clone());
+        }
+        assert_eq!(firsts.len(), 2);
+    }
+}

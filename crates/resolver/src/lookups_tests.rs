@@ -1,0 +1,56 @@
+//! What is kept how long; the servers are never asked here.
+
+use super::*;
+
+fn lookups() -> Lookups {
+    let settings = settings::Dns {
+        servers: vec!["127.0.0.1:9".parse().unwrap()],
+        deadline: Duration::from_secs(1),
+        cache_entries: 100,
+        negative_ttl: Duration::from_secs(300),
+        max_ttl: Duration::from_secs(86400),
+    };
+    Lookups::new(&settings, Counters::detached("resolver").unwrap()).unwrap()
+}
+
+fn good(ttl: u64) -> Reply {
+    let records = Ok(Records::Addresses(vec!["10.0.0.1".parse().unwrap()]));
+    Reply { records, ttl: Duration::from_secs(ttl), over_limit: false, timed_out: false }
+}
+
+fn held(lookups: &Lookups, key: &Key, at: Instant) -> bool {
+    lookups.cache.borrow_mut().fresh(key, at).is_some()
+}
+
+#[test]
+fn answers_are_kept_by_ttl_and_at_most_so_long() {
+    let (lookups, now, key) = (lookups(), Instant::now(), ("a".to_owned(), Kind::A));
+    let after = |seconds| now + Duration::from_secs(seconds);
+    lookups.settle(&key, good(60), now).unwrap();
+    assert!(held(&lookups, &key, after(59)) && !held(&lookups, &key, after(60)));
+    lookups.settle(&key, good(10_000_000), now).unwrap();
+    assert!(held(&lookups, &key, after(86_399)) && !held(&lookups, &key, after(86_400)));
+    let absent = Reply { ttl: Duration::from_secs(10_000), ..Reply::trouble(Trouble::NoSuchName) };
+    lookups.settle(&key, absent, now).unwrap_err();
+    assert!(held(&lookups, &key, after(299)) && !held(&lookups, &key, after(300)));
+    lookups.settle(&key, Reply::timed_out("a"), now).unwrap_err();
+    assert!(held(&lookups, &key, after(4)) && !held(&lookups, &key, after(5)));
+}
+
+#[test]
+fn trouble_is_answered_from_what_was_known_for_an_hour() {
+    let (lookups, now, key) = (lookups(), Instant::now(), ("a".to_owned(), Kind::A));
+    let after = |seconds| now + Duration::from_secs(seconds);
+    lookups.settle(&key, good(60), now).unwrap();
+    assert!(lookups.settle(&key, Reply::timed_out("a"), after(100)).is_ok());
+    assert!(held(&lookups, &key, after(104)) && !held(&lookups, &key, after(105)));
+    assert!(lookups.settle(&key, Reply::timed_out("a"), after(3659)).is_ok());
+    assert!(matches!(lookups.settle(&key, Reply::timed_out("a"), after(3661)), Err(Trouble::Temporary(_))));
+}
+
+#[test]
+fn an_absence_is_no_trouble_and_replaces_what_was_known() {
+    let (lookups, now, key) = (lookups(), Instant::now(), ("a".to_owned(), Kind::A));
+    lookups.settle(&key, good(0), now).unwrap();
+    assert_eq!(lookups.settle(&key, Reply::trouble(Trouble::NoSuchName), now), Err(Trouble::NoSuchName));
+}

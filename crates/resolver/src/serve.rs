@@ -1,0 +1,125 @@
+//! The process: contact point, master, signals.
+
+use crate::conversation::converse;
+use crate::lookups::Lookups;
+use crate::watch::watch;
+use daemon::{Signal, Started};
+use ipc::dns::{Ask, Told};
+use ipc::master::{ToChild, ToMaster};
+use ipc::{ContactPoint, RecvError};
+use std::process::ExitCode;
+use std::rc::Rc;
+use tokio::io::Interest;
+use tokio::sync::watch::{Receiver, channel as switch};
+use tokio::task::{JoinSet, LocalSet};
+
+/// Conversations at a time: far more than the suite has processes.
+const MOST_CONVERSATIONS: usize = 4096;
+
+/// The resolver process.
+pub fn run() -> ExitCode {
+    let outcome = daemon::start("resolver").and_then(|started| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("resolver: {e}"))?;
+        runtime.block_on(LocalSet::new().run_until(serve(started)))
+    });
+    daemon::log::flush();
+    match outcome {
+        Ok(code) => code,
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why the main loop goes round again or ends.
+enum Next {
+    Go,
+    Drain,
+    Orphaned,
+}
+
+async fn serve(mut started: Started) -> Result<ExitCode, String> {
+    let contact = started.contacts.serve().ok_or("resolver: the master sent no contact point")?;
+    let lookups = Rc::new(Lookups::new(&started.settings.dns, started.counters.clone()).map_err(|e| format!("resolver: {e}"))?);
+    started.master.send(&ToMaster::Ready).map_err(|e| format!("resolver: {e}"))?;
+    daemon::event!(Info, "started", servers = started.settings.dns.servers.len());
+    daemon::log::flush();
+    let (drain, draining) = switch(false);
+    let mut conversations = JoinSet::new();
+    let next = main_loop(&mut started, &contact, &lookups, &draining, &mut conversations).await.map_err(|e| format!("resolver: {e}"))?;
+    if matches!(next, Next::Orphaned) {
+        return Ok(ExitCode::from(u8::try_from(daemon::EX_ORPHANED).unwrap_or(1)));
+    }
+    // Every open question has a deadline, so this ends.
+    let _ = drain.send(true);
+    while conversations.join_next().await.is_some() {}
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn main_loop(
+    started: &mut Started,
+    contact: &ContactPoint,
+    lookups: &Rc<Lookups>,
+    draining: &Receiver<bool>,
+    conversations: &mut JoinSet<()>,
+) -> std::io::Result<Next> {
+    let master = watch(&started.master, Interest::READABLE)?;
+    let signals = watch(&started.signals, Interest::READABLE)?;
+    let callers = watch(contact, Interest::READABLE)?;
+    loop {
+        let next = tokio::select! {
+            ready = callers.readable() => {
+                while let Some(channel) = contact.accept::<Told, Ask>()? {
+                    if conversations.len() < MOST_CONVERSATIONS {
+                        conversations.spawn_local(converse(channel, Rc::clone(lookups), draining.clone()));
+                    }
+                }
+                ready?.clear_ready();
+                Next::Go
+            }
+            ready = master.readable() => {
+                let next = heed_master(started, lookups);
+                ready?.clear_ready();
+                next
+            }
+            ready = signals.readable() => {
+                let mut next = Next::Go;
+                while let Some(signal) = started.signals.next() {
+                    if signal == Signal::Drain {
+                        next = Next::Drain;
+                    }
+                }
+                ready?.clear_ready();
+                next
+            }
+            Some(_) = conversations.join_next() => Next::Go,
+        };
+        if !matches!(next, Next::Go) {
+            return Ok(next);
+        }
+    }
+}
+
+fn heed_master(started: &mut Started, lookups: &Lookups) -> Next {
+    loop {
+        match started.master.recv() {
+            Ok(None) => return Next::Go,
+            Ok(Some((ToChild::Drain, _))) => return Next::Drain,
+            Ok(Some((ToChild::Reload(start), descriptors))) => {
+                let outcome = started.reload(&start, descriptors).and_then(|_| lookups.reload(&started.settings.dns));
+                match outcome {
+                    Ok(()) => daemon::event!(Info, "reloaded", generation = started.generation),
+                    Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),
+                }
+                daemon::log::flush();
+            }
+            Ok(Some(_)) => {}
+            Err(RecvError::Closed) => return Next::Orphaned,
+            Err(error) => {
+                daemon::event!(Error, "master_conversation", reason = error);
+                return Next::Orphaned;
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The servers, asked through hickory-resolver.
+
+use crate::records::{Kind, Records};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::Name;
+use hickory_resolver::system_conf;
+use ipc::dns::Trouble;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long an absence holds that came without SOA (RFC 2308 section 5 says not at all; a flood of such would be).
+const TTL_WITHOUT_SOA: Duration = Duration::from_secs(30);
+/// How long a failure holds (RFC 9520 section 3.2: at least one second, at most five minutes).
+pub const TROUBLE_TTL: Duration = Duration::from_secs(5);
+
+/// What the servers said.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub records: Result<Records, Trouble>,
+    pub ttl: Duration,
+    /// A limit cut something off.
+    pub over_limit: bool,
+    pub timed_out: bool,
+}
+
+#[derive(Debug)]
+pub struct Upstream {
+    resolver: TokioResolver,
+}
+
+impl Upstream {
+    pub fn new(settings: &settings::Dns) -> Result<Self, String> {
+        let config = if settings.servers.is_empty() {
+            let (system, _) = system_conf::read_system_conf().map_err(|e| format!("resolv.conf: {e}"))?;
+            ResolverConfig::from_name_servers(system.name_servers().to_vec())
+        } else {
+            ResolverConfig::from_name_servers(settings.servers.iter().map(server).collect())
+        };
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        options(builder.options_mut(), settings.deadline);
+        Ok(Self { resolver: builder.build().map_err(|e| e.to_string())? })
+    }
+
+    /// `name`: normalised, without final dot.
+    pub async fn ask(&self, name: &str, kind: Kind) -> Reply {
+        // The final dot keeps search domains away.
+        let Ok(fqdn) = Name::from_ascii(format!("{name}.")) else { return Reply::trouble(Trouble::Invalid) };
+        match self.resolver.lookup(fqdn, kind.record_type()).await {
+            Ok(lookup) => {
+                let (records, over_limit) = Records::read(kind, lookup.answers());
+                let ttl = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or(0);
+                Reply { records: Ok(records), ttl: Duration::from_secs(ttl.into()), over_limit, timed_out: false }
+            }
+            Err(error) => Reply::of_error(name, &error),
+        }
+    }
+}
+
+impl Reply {
+    pub fn trouble(trouble: Trouble) -> Self {
+        Self { records: Err(trouble), ttl: TROUBLE_TTL, over_limit: false, timed_out: false }
+    }
+
+    pub fn timed_out(name: &str) -> Self {
+        Self { timed_out: true, ..Self::trouble(Trouble::Temporary(format!("no answer from DNS in time for {name}"))) }
+    }
+
+    fn of_error(name: &str, error: &NetError) -> Self {
+        match error {
+            NetError::Dns(DnsError::NoRecordsFound(absent)) => {
+                let trouble = match absent.response_code {
+                    ResponseCode::NXDomain => Trouble::NoSuchName,
+                    ResponseCode::NoError => Trouble::NoRecords,
+                    code => return Self::failure(name, code),
+                };
+                let ttl = absent.negative_ttl.map_or(TTL_WITHOUT_SOA, |ttl| Duration::from_secs(ttl.into()));
+                Self { ttl, ..Self::trouble(trouble) }
+            }
+            NetError::Dns(DnsError::ResponseCode(code)) => Self::failure(name, *code),
+            NetError::Timeout => Self::timed_out(name),
+            other => Self::trouble(Trouble::Temporary(format!("DNS failure for {name}: {other:.100}"))),
+        }
+    }
+
+    fn failure(name: &str, code: ResponseCode) -> Self {
+        Self::trouble(Trouble::Temporary(format!("DNS server failure for {name}: {code}")))
+    }
+}
+
+fn server(address: &SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    for connection in &mut server.connections {
+        connection.port = address.port();
+    }
+    server
+}
+
+fn options(options: &mut ResolverOpts, deadline: Duration) {
+    options.use_hosts_file = ResolveHosts::Never;
+    // Ours is the cache: this one keeps no failures and serves nothing stale.
+    options.cache_size = 0;
+    // `attempts` counts the repetitions: three tries fit the deadline.
+    options.attempts = 2;
+    options.timeout = (deadline / 3).clamp(Duration::from_millis(100), Duration::from_secs(5));
+    options.ndots = 0;
+    options.edns0 = true;
+    // Of one TCP connection; the default of 32 refuses the 33rd question.
+    options.max_active_requests = 1024;
+}
