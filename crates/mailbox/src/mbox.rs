@@ -1,0 +1,136 @@
+//! Delivery into an mbox file: locked, appended, synced; cut back to its former length when anything fails.
+
+use crate::delivery::Copy;
+use crate::lock::{self, Locked};
+use crate::mboxrd::Quoter;
+use crate::verdict::Verdict;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a delivery waits for the locks.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes gathered for one write.
+const GATHERED: usize = 512 * 1024;
+/// A mailbox that is replaced under our hands again and again is left alone.
+const MOST_OPENED: u32 = 5;
+
+pub fn deliver(path: &Path, copy: &Copy<'_>) -> Result<(), Verdict> {
+    deliver_within(path, copy, PATIENCE)
+}
+
+pub fn deliver_within(path: &Path, copy: &Copy<'_>, patience: Duration) -> Result<(), Verdict> {
+    let deadline = Instant::now() + patience;
+    for _ in 0..MOST_OPENED {
+        let (file, created) = open(path)?;
+        let locked = lock::lock(path, &file, deadline).map_err(|e| match e.kind() {
+            io::ErrorKind::TimedOut => Verdict::deferred(2, 0, e.to_string()),
+            _ => Verdict::of_error("the mailbox's lock", &e),
+        })?;
+        // While we waited the file may have been renamed or removed: then the copy would go where nobody looks.
+        if is_still_there(path, &file) {
+            return append(&file, locked, path, created, copy).map_err(|e| Verdict::of_error("the mailbox", &e));
+        }
+    }
+    Err(Verdict::deferred(2, 0, "the mailbox is replaced again and again"))
+}
+
+/// Opens or makes the file, and makes sure that it is one: what a link or a FIFO leads to is not ours to write.
+fn open(path: &Path) -> Result<(File, bool), Verdict> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    let options = |create: bool| {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).mode(0o600).custom_flags(flags).create_new(create);
+        options
+    };
+    let existing = || options(false).open(path).map(|file| (file, false));
+    let opened = match existing() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => match options(true).open(path) {
+            // Somebody else has made it meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => existing(),
+            other => other.map(|file| (file, true)),
+        },
+        other => other,
+    };
+    let (file, created) = opened.map_err(|e| Verdict::of_error("the mailbox", &e))?;
+    let metadata = file.metadata().map_err(|e| Verdict::of_error("the mailbox", &e))?;
+    let own = metadata.uid() == nix::unistd::geteuid().as_raw();
+    let why = match (metadata.is_file(), metadata.nlink(), own) {
+        (true, 1, true) => return Ok((file, created)),
+        (false, ..) => "the mailbox is no regular file",
+        (_, _, false) => "the mailbox belongs to another user",
+        _ => "the mailbox has more than one name",
+    };
+    Err(Verdict::deferred(2, 0, why))
+}
+
+fn is_still_there(path: &Path, file: &File) -> bool {
+    match (path.symlink_metadata(), file.metadata()) {
+        (Ok(named), Ok(opened)) => (named.dev(), named.ino()) == (opened.dev(), opened.ino()),
+        _ => false,
+    }
+}
+
+fn append(file: &File, _locked: Locked, path: &Path, created: bool, copy: &Copy<'_>) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    let result = write(file, before, copy).and_then(|()| file.sync_all());
+    if result.is_err() {
+        // Half a message would be read as part of the one before.
+        file.set_len(before)?;
+    }
+    result?;
+    if created {
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
+    }
+    Ok(())
+}
+
+fn write(mut file: &File, before: u64, copy: &Copy<'_>) -> io::Result<()> {
+    let mut out = Vec::new();
+    if before > 0 {
+        let mut last = [0];
+        file.read_exact_at(&mut last, before - 1)?;
+        if last != *b"\n" {
+            out.extend_from_slice(b"\n\n");
+        }
+    }
+    out.extend_from_slice(from_line(copy.sender, copy.now).as_bytes());
+    out.extend_from_slice(&copy.trace_fields());
+    let mut quoter = Quoter::new();
+    copy.original.copy(&mut |piece| {
+        quoter.put(piece, &mut out);
+        // A small message with its end leaves in one write.
+        if out.len() > GATHERED {
+            file.write_all(&out)?;
+            out.clear();
+        }
+        Ok(())
+    })?;
+    quoter.finish(&mut out);
+    file.write_all(&out)
+}
+
+/// `From sender Sat Nov 21 03:16:09 2026`, in UTC.
+fn from_line(sender: &str, unix_seconds: u64) -> String {
+    let sender = if sender.is_empty() { "MAILER-DAEMON" } else { sender };
+    let sender: String = sender.chars().map(|c| if c.is_whitespace() || c.is_control() { '-' } else { c }).collect();
+    let date = message::date(unix_seconds);
+    let mut words = date.split_ascii_whitespace();
+    let mut word = || words.next().unwrap_or_default();
+    let (week, day, month, year, time) = (word(), word(), word(), word(), word());
+    let day = day.trim_start_matches('0');
+    format!("From {sender} {} {month} {day:>2} {time} {year}\n", week.trim_end_matches(','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_lines() {
+        assert_eq!(from_line("", 0), "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n");
+        assert_eq!(from_line("\"a b\"@x\n", 1_795_230_969), "From \"a-b\"@x- Sat Nov 21 03:16:09 2026\n");
+    }
+}

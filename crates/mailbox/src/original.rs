@@ -1,0 +1,53 @@
+//! The message as it lies in the spool.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Bytes read at once; the header is looked at within the first piece of [`HEADER`] bytes.
+const PIECE: u64 = 128 * 1024;
+const HEADER: u64 = 256 * 1024;
+/// Delivered-To fields remembered.
+const MAX_FIELDS: usize = 100;
+
+/// A message's content. Its first bytes are kept, so that a small one is read once for all recipients.
+#[derive(Debug)]
+pub struct Original<'a> {
+    file: &'a File,
+    offset: u64,
+    size: u64,
+    head: Vec<u8>,
+    delivered_to: Vec<String>,
+}
+
+impl<'a> Original<'a> {
+    pub fn open(file: &'a File, offset: u64, size: u64) -> io::Result<Self> {
+        let head = read(file, offset, size.min(HEADER))?;
+        let values = message::fields(&head).filter(|field| field.is("Delivered-To")).take(MAX_FIELDS).map(|field| field.text());
+        let delivered_to = values.collect();
+        Ok(Self { file, offset, size, head, delivered_to })
+    }
+
+    /// Whether the message has been delivered to this address before: then it runs in a circle.
+    pub fn was_delivered_to(&self, address: &str) -> bool {
+        self.delivered_to.iter().any(|earlier| earlier.eq_ignore_ascii_case(address))
+    }
+
+    /// Gives the whole content piece by piece. A file shorter than it should be is an error, never a shorter message.
+    pub fn copy(&self, put: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        put(&self.head)?;
+        let mut done = self.head.len() as u64;
+        while done < self.size {
+            let piece = read(self.file, self.offset + done, (self.size - done).min(PIECE))?;
+            put(&piece)?;
+            done += piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+fn read(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut piece = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut piece, offset)?;
+    Ok(piece)
+}
