@@ -65,7 +65,9 @@ pub(crate) enum Awaiting {
     /// The tracker, at MAIL.
     SenderRate,
     /// The tracker, at RCPT; then the router where `verify`.
-    RecipientRate { verify: bool },
+    RecipientRate {
+        verify: bool,
+    },
     /// The router: does the recipient exist?
     Verify,
     /// A thread or the filter has the message.

@@ -60,11 +60,7 @@ impl Context {
     pub fn limits_connections(&self) -> bool {
         let r = &self.settings.rates;
         // Aborts and failed logins close the door at the next connection.
-        r.connections_per_address
-            .or(r.connections_per_network)
-            .or(r.failed_authentications_per_address)
-            .or(r.aborts_per_address)
-            .is_some()
+        r.connections_per_address.or(r.connections_per_network).or(r.failed_authentications_per_address).or(r.aborts_per_address).is_some()
     }
     pub fn limits_messages(&self) -> bool {
         self.settings.rates.messages_per_address.or(self.settings.rates.messages_per_network).is_some()

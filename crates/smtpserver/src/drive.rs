@@ -1,8 +1,8 @@
 //! Moves one session on: reads what there is, feeds it to the machine, acts on its steps, writes what it says.
 
-use crate::context::Client;
-use crate::connection::{Awaiting, Connection, Flushed};
 use crate::answers::no_helper;
+use crate::connection::{Awaiting, Connection, Flushed};
+use crate::context::Client;
 use crate::envelopes::sender_text;
 use crate::sync::{Job, Key};
 use crate::worker::Worker;
@@ -213,8 +213,15 @@ impl Worker {
             }
             let from = c.session.transaction().map(sender_text).unwrap_or_default();
             daemon::event!(
-                Info, "rejected", stage = stage.word(), peer = c.client, helo = c.session.hello().unwrap_or_default(), from = from, subject = subject,
-                code = code, text = text
+                Info,
+                "rejected",
+                stage = stage.word(),
+                peer = c.client,
+                helo = c.session.hello().unwrap_or_default(),
+                from = from,
+                subject = subject,
+                code = code,
+                text = text
             );
         }
     }

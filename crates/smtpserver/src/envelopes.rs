@@ -36,9 +36,7 @@ pub(crate) fn recipient(recipient: Recipient) -> EnvelopeRecipient {
 pub(crate) fn received(connection: &Connection, context: &Context, id: MessageId, out: &mut Vec<u8>) {
     let Some(transaction) = connection.session.transaction() else { return };
     let client = match connection.client {
-        Client::Network(address) => {
-            message::Client::Network { helo: connection.session.hello().unwrap_or_default(), address, name: None }
-        }
+        Client::Network(address) => message::Client::Network { helo: connection.session.hello().unwrap_or_default(), address, name: None },
         Client::Local(uid) => message::Client::Local { uid },
     };
     let only = match transaction.recipients() {

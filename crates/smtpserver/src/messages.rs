@@ -209,7 +209,9 @@ impl Worker {
         match message.earlier {
             Earlier::Draft(draft) => self.threads.put(Job::Finish { meta, draft, piece: message.content, stage: self.filters() }),
             Earlier::Failed(reply) => self.finish(c, Err(reply)),
-            Earlier::Nothing | Earlier::Away => self.finish(c, Err(Reply::new(451, Enhanced::transient(3, 0), "local error in processing"))),
+            Earlier::Nothing | Earlier::Away => {
+                self.finish(c, Err(Reply::new(451, Enhanced::transient(3, 0), "local error in processing")))
+            }
         }
     }
 
@@ -221,7 +223,14 @@ impl Worker {
         self.counters.add("bytes", meta.size);
         let event = if frozen { "frozen" } else { "accepted" };
         daemon::event!(
-            Info, event, id = meta.id, from = meta.from, peer = meta.client, size = meta.size, nrcpt = meta.nrcpt, proto = meta.proto
+            Info,
+            event,
+            id = meta.id,
+            from = meta.from,
+            peer = meta.client,
+            size = meta.size,
+            nrcpt = meta.nrcpt,
+            proto = meta.proto
         );
         if !self.context.limits_messages() {
             self.tally.count(meta.client, Kind::Message, 1);

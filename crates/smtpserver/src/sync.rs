@@ -38,13 +38,35 @@ pub(crate) enum Opening {
 #[derive(Debug)]
 pub(crate) enum Job {
     /// A small message, whole. `stage`: leave it complete and unsynced for the filter.
-    Submit { meta: Box<Meta>, envelope: Box<Envelope>, content: Vec<u8>, stage: bool },
+    Submit {
+        meta: Box<Meta>,
+        envelope: Box<Envelope>,
+        content: Vec<u8>,
+        stage: bool,
+    },
     /// A piece of a large one.
-    Append { key: Key, id: MessageId, opening: Opening, piece: Vec<u8> },
+    Append {
+        key: Key,
+        id: MessageId,
+        opening: Opening,
+        piece: Vec<u8>,
+    },
     /// Its last piece.
-    Finish { meta: Box<Meta>, draft: Draft, piece: Vec<u8>, stage: bool },
-    Commit { meta: Box<Meta>, draft: Draft },
-    Freeze { meta: Box<Meta>, draft: Draft, reason: String },
+    Finish {
+        meta: Box<Meta>,
+        draft: Draft,
+        piece: Vec<u8>,
+        stage: bool,
+    },
+    Commit {
+        meta: Box<Meta>,
+        draft: Draft,
+    },
+    Freeze {
+        meta: Box<Meta>,
+        draft: Draft,
+        reason: String,
+    },
     Discard(Draft),
     /// How much room has the disk?
     Measure,

@@ -249,6 +249,10 @@ impl Worker {
 
     /// Every client has gone, and every message is where it belongs.
     fn is_drained(&self) -> bool {
-        self.draining && self.connections.count == 0 && self.threads.in_flight == 0 && self.filter.is_quiet() && self.started.master.pending() == 0
+        self.draining
+            && self.connections.count == 0
+            && self.threads.in_flight == 0
+            && self.filter.is_quiet()
+            && self.started.master.pending() == 0
     }
 }

@@ -21,10 +21,22 @@ fn dialogue(content: &[u8], piece: usize, config: Config) -> Driver {
 #[test]
 fn no_smuggling() {
     let ends: &[&[u8]] = &[
-        b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\n", b"\n.\r", b"\r.\r\n", b"\r\n.\r", b"\r\n.\r\r\n", b"\n\0.\r\n", b"\r\n\0.\r\n", b"\r\n.\0\r\n",
+        b"\n.\n",
+        b"\n.\r\n",
+        b"\r\n.\n",
+        b"\r.\r",
+        b"\r.\n",
+        b"\n.\r",
+        b"\r.\r\n",
+        b"\r\n.\r",
+        b"\r\n.\r\r\n",
+        b"\n\0.\r\n",
+        b"\r\n\0.\r\n",
+        b"\r\n.\0\r\n",
     ];
     for end in ends {
-        let content = [b"Subject: x\r\n\r\nbody", *end, b"MAIL FROM:<evil@b.example>\r\nRCPT TO:<x@y.example>\r\nDATA\r\nevil\r\n.\r\n"].concat();
+        let content =
+            [b"Subject: x\r\n\r\nbody", *end, b"MAIL FROM:<evil@b.example>\r\nRCPT TO:<x@y.example>\r\nDATA\r\nevil\r\n.\r\n"].concat();
         for piece in 1..content.len() {
             let d = dialogue(&content, piece, config());
             assert_eq!((d.messages.len(), d.refused, d.begun), (0, 1, 1), "{end:?} by {piece}");
@@ -47,14 +59,24 @@ fn foreign_bytes() {
         assert!(fed <= 128 * 1024);
     }
     assert_eq!(d.codes().last(), Some(&421));
-    for first in [&b"POST / HTTP/1.1\r\n"[..], b"CONNECT x:25 HTTP/1.0\r\n", b"\x16\x03\x01\x02\x00\x01\n", b"\x03\x00\x00\x13\x0e\xe0\r\n", b"\xff\xfe\xc0\xc1\r\n", b"\0\r\n"] {
+    for first in [
+        &b"POST / HTTP/1.1\r\n"[..],
+        b"CONNECT x:25 HTTP/1.0\r\n",
+        b"\x16\x03\x01\x02\x00\x01\n",
+        b"\x03\x00\x00\x13\x0e\xe0\r\n",
+        b"\xff\xfe\xc0\xc1\r\n",
+        b"\0\r\n",
+    ] {
         let mut d = Driver::smtp(true);
         d.feed(first);
         assert_eq!(d.codes(), [220, 500], "{first:?}");
     }
     let mut d = Driver::smtp(true);
     let long = format!("VRFY {}'\";--", "x".repeat(2000));
-    assert_eq!(d.lines(&["EHLO c", &long, &format!("EXPN {long}"), &format!("MAIL FROM:<{}@b>", "x".repeat(5000))]), [220, 250, 252, 502, 500]);
+    assert_eq!(
+        d.lines(&["EHLO c", &long, &format!("EXPN {long}"), &format!("MAIL FROM:<{}@b>", "x".repeat(5000))]),
+        [220, 250, 252, 502, 500]
+    );
 }
 
 /// 15, 20: bytes out of turn.
@@ -102,7 +124,14 @@ fn nothing_is_left_of_a_refused_transaction() {
 /// 25, 27, 29: BDAT was not announced.
 #[test]
 fn chunks_are_refused() {
-    for (line, code) in [("BDAT 10", 502), ("BDAT 0 LAST", 502), ("BDAT 18446744073709551615", 501), ("BDAT -1", 501), ("BDAT 0x10", 501), ("BDAT 10 LASTX", 501)] {
+    for (line, code) in [
+        ("BDAT 10", 502),
+        ("BDAT 0 LAST", 502),
+        ("BDAT 18446744073709551615", 501),
+        ("BDAT -1", 501),
+        ("BDAT 0x10", 501),
+        ("BDAT 10 LASTX", 501),
+    ] {
         let mut d = Driver::smtp(true);
         d.feed(OPENING);
         d.feed(ENVELOPE);
@@ -163,10 +192,25 @@ fn address_forms() {
     }
 }
 
-
 const COMMANDS: &[&str] = &[
-    "EHLO c", "HELO c", "MAIL FROM:<a@b.example>", "MAIL FROM:<>", "MAIL FROM:bad", "RCPT TO:<x@y.example>", "RCPT TO:<known@local.example>",
-    "RCPT TO:<nobody@local.example>", "RCPT TO:<bad", "DATA", "RSET", "NOOP", "VRFY x", "EXPN x", "HELP", "FOO", "MAIL FROM:<a@b.example> SIZE=99999", "",
+    "EHLO c",
+    "HELO c",
+    "MAIL FROM:<a@b.example>",
+    "MAIL FROM:<>",
+    "MAIL FROM:bad",
+    "RCPT TO:<x@y.example>",
+    "RCPT TO:<known@local.example>",
+    "RCPT TO:<nobody@local.example>",
+    "RCPT TO:<bad",
+    "DATA",
+    "RSET",
+    "NOOP",
+    "VRFY x",
+    "EXPN x",
+    "HELP",
+    "FOO",
+    "MAIL FROM:<a@b.example> SIZE=99999",
+    "",
 ];
 
 /// What the reply to a command must be, from the rules alone.

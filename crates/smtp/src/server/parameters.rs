@@ -76,7 +76,11 @@ fn words(rest: &[u8]) -> Result<Vec<(&str, Option<&str>)>, ParameterError> {
     if text.chars().any(char::is_control) {
         return Err(BROKEN);
     }
-    Ok(text.split(' ').filter(|word| !word.is_empty()).map(|word| word.split_once('=').map_or((word, None), |(k, v)| (k, Some(v)))).collect())
+    Ok(text
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .map(|word| word.split_once('=').map_or((word, None), |(k, v)| (k, Some(v))))
+        .collect())
 }
 
 fn size(value: &str) -> Result<u64, ParameterError> {
@@ -158,9 +162,27 @@ mod tests {
     #[test]
     fn wrong_mail_parameters() {
         for bad in [
-            "SIZE=1", " SIZE=", " SIZE", " SIZE=-1", " SIZE=+1", " SIZE=0x1", " SIZE=1 SIZE=1", " BODY=BINARYMIME", " SMTPUTF8=1",
-            " ENVID=", " ENVID=+0D+0A", " ENVID=a=b", " ENVID=a+0", " ENVID=a+2b", " RET=BOTH", " ENVID=a\tb", " RET=FULL RET=HDRS",
-            "\tSIZE=1", "x", " ENVID=+7F", " ENVID=+FF",
+            "SIZE=1",
+            " SIZE=",
+            " SIZE",
+            " SIZE=-1",
+            " SIZE=+1",
+            " SIZE=0x1",
+            " SIZE=1 SIZE=1",
+            " BODY=BINARYMIME",
+            " SMTPUTF8=1",
+            " ENVID=",
+            " ENVID=+0D+0A",
+            " ENVID=a=b",
+            " ENVID=a+0",
+            " ENVID=a+2b",
+            " RET=BOTH",
+            " ENVID=a\tb",
+            " RET=FULL RET=HDRS",
+            "\tSIZE=1",
+            "x",
+            " ENVID=+7F",
+            " ENVID=+FF",
         ] {
             assert!(matches!(mail(bad.as_bytes()), Err(ParameterError::Malformed(_))), "{bad:?}");
         }
@@ -175,8 +197,18 @@ mod tests {
         assert_eq!(found.orcpt.as_deref(), Some("rfc822;a+2Bb@c"));
         assert_eq!(found.notify, Some(Notify { never: false, success: true, failure: true, delay: false }));
         for bad in [
-            " NOTIFY=", " NOTIFY=NEVER,DELAY", " NOTIFY=DELAY,DELAY", " NOTIFY=X", " ORCPT=rfc822", " ORCPT=rfc822;", " ORCPT=;x",
-            " ORCPT=rfc822;a+0Ab", " ORCPT=rfc822;a+00", " ORCPT=rfc822;a+", " ORCPT=rf c;x", " ORCPT=rfc822;\u{e4}",
+            " NOTIFY=",
+            " NOTIFY=NEVER,DELAY",
+            " NOTIFY=DELAY,DELAY",
+            " NOTIFY=X",
+            " ORCPT=rfc822",
+            " ORCPT=rfc822;",
+            " ORCPT=;x",
+            " ORCPT=rfc822;a+0Ab",
+            " ORCPT=rfc822;a+00",
+            " ORCPT=rfc822;a+",
+            " ORCPT=rf c;x",
+            " ORCPT=rfc822;\u{e4}",
         ] {
             assert!(rcpt(bad.as_bytes(), false).is_err(), "{bad:?}");
         }

@@ -7,8 +7,13 @@ use std::sync::Arc;
 fn one_message() {
     let mut d = Driver::smtp(false);
     let codes = d.lines(&[
-        "EHLO client.example", "MAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME", "RCPT TO:<known@local.example>", "DATA",
-        "Subject: x\r\n\r\n..dot\r\nend", ".", "QUIT",
+        "EHLO client.example",
+        "MAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME",
+        "RCPT TO:<known@local.example>",
+        "DATA",
+        "Subject: x\r\n\r\n..dot\r\nend",
+        ".",
+        "QUIT",
     ]);
     assert_eq!(codes, [220, 250, 250, 250, 354, 250, 221]);
     assert_eq!(d.messages, [(vec!["known@local.example".to_owned()], "Subject: x\n\n.dot\nend\n".to_owned())]);
@@ -43,8 +48,14 @@ fn pipelining_in_one_piece() {
 fn relaying_is_not_open() {
     let mut d = Driver::smtp(false);
     let codes = d.lines(&[
-        "EHLO c", "MAIL FROM:<known@local.example>", "RCPT TO:<x@other.example>", "RCPT TO:<x@relay.example>", "RCPT TO:<postmaster>",
-        "RCPT TO:<known@LOCAL.example>", "RCPT TO:<@local.example:x@other.example>", "RCPT TO:<x%other.example@local.example>",
+        "EHLO c",
+        "MAIL FROM:<known@local.example>",
+        "RCPT TO:<x@other.example>",
+        "RCPT TO:<x@relay.example>",
+        "RCPT TO:<postmaster>",
+        "RCPT TO:<known@LOCAL.example>",
+        "RCPT TO:<@local.example:x@other.example>",
+        "RCPT TO:<x%other.example@local.example>",
     ]);
     assert_eq!(codes, [220, 250, 250, 550, 250, 550, 250, 550, 550]);
     assert!(d.replies.contains("550 5.7.1 relaying denied"));
@@ -63,7 +74,13 @@ fn submission_wants_permission() {
 fn lmtp_answers_for_each_recipient() {
     let mut d = Driver::new(config(), Protocol::Lmtp, false);
     assert_eq!(d.lines(&["EHLO c", "LHLO c"]), [220, 500, 250]);
-    d.lines(&["MAIL FROM:<a@b.example>", "RCPT TO:<known@local.example>", "RCPT TO:<x@relay.example>", "RCPT TO:<nobody@local.example>", "DATA"]);
+    d.lines(&[
+        "MAIL FROM:<a@b.example>",
+        "RCPT TO:<known@local.example>",
+        "RCPT TO:<x@relay.example>",
+        "RCPT TO:<nobody@local.example>",
+        "DATA",
+    ]);
     assert_eq!(d.lines(&["x", "."]), [250, 250]);
     d.commit = Some(Reply::new(452, Enhanced::transient(3, 1), "no space"));
     d.lines(&["MAIL FROM:<a@b.example>", "RCPT TO:<known@local.example>", "RCPT TO:<x@relay.example>", "DATA"]);
@@ -74,7 +91,10 @@ fn lmtp_answers_for_each_recipient() {
 #[test]
 fn sequence_errors() {
     let mut d = Driver::smtp(true);
-    assert_eq!(d.lines(&["MAIL FROM:<a@b.example>", "RCPT TO:<x@y.example>", "DATA", "EHLO", "HELO a b", "HELO c"]), [220, 503, 503, 503, 501, 501, 250]);
+    assert_eq!(
+        d.lines(&["MAIL FROM:<a@b.example>", "RCPT TO:<x@y.example>", "DATA", "EHLO", "HELO a b", "HELO c"]),
+        [220, 503, 503, 503, 501, 501, 250]
+    );
     assert_eq!(d.lines(&["RCPT TO:<x@y.example>", "MAIL FROM:<a@b.example>", "DATA", "MAIL FROM:<a@b.example>"]), [503, 250, 554, 503]);
     assert_eq!(d.lines(&["EHLO c", "RCPT TO:<x@y.example>"]), [250, 503]);
 }
@@ -82,7 +102,10 @@ fn sequence_errors() {
 #[test]
 fn sizes() {
     let mut d = Driver::smtp(true);
-    assert_eq!(d.lines(&["EHLO c", "MAIL FROM:<> SIZE=10001", "MAIL FROM:<> SIZE=10000", "RCPT TO:<x@y.example>", "DATA"]), [220, 250, 552, 250, 250, 354]);
+    assert_eq!(
+        d.lines(&["EHLO c", "MAIL FROM:<> SIZE=10001", "MAIL FROM:<> SIZE=10000", "RCPT TO:<x@y.example>", "DATA"]),
+        [220, 250, 552, 250, 250, 354]
+    );
     let line = "x".repeat(998);
     let mut lines = vec![""];
     lines.extend(vec![line.as_str(); 11]);

@@ -40,7 +40,12 @@ impl Session {
 
     fn unknown(&mut self, line: &[u8]) {
         if self.hello.is_none() && self.errors == 0 {
-            self.note(Stage::Protocol, 500, &String::from_utf8_lossy(line.get(..100.min(line.len())).unwrap_or_default()), "unknown command");
+            self.note(
+                Stage::Protocol,
+                500,
+                &String::from_utf8_lossy(line.get(..100.min(line.len())).unwrap_or_default()),
+                "unknown command",
+            );
         }
         self.error(500, "5.5.2", "command not recognized");
     }
@@ -63,7 +68,8 @@ impl Session {
             let _ = write!(
                 self.output(),
                 "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n250 HELP\r\n",
-                config.hostname, config.max_message_size
+                config.hostname,
+                config.max_message_size
             );
         } else {
             let _ = write!(self.output(), "250 {}\r\n", config.hostname);

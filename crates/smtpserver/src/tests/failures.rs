@@ -41,14 +41,16 @@ fn without_an_answer_the_client_comes_again() {
 
 #[test]
 fn limits_refuse_connections_senders_and_recipients() {
-    let mut site = Site::new(Plan { tracker: Some(tracker(1)), change: Some(|s| s.rates.connections_per_address = Some(1)), ..Plan::default() });
+    let mut site =
+        Site::new(Plan { tracker: Some(tracker(1)), change: Some(|s| s.rates.connections_per_address = Some(1)), ..Plan::default() });
     let mut first = site.client();
     first.hello();
     let mut second = site.client();
     second.hear("421 4.7.0 too much from there");
     site.wait_for_ends(1);
 
-    let mut site = Site::new(Plan { tracker: Some(tracker(1)), change: Some(|s| s.rates.messages_per_address = Some(1)), ..Plan::default() });
+    let mut site =
+        Site::new(Plan { tracker: Some(tracker(1)), change: Some(|s| s.rates.messages_per_address = Some(1)), ..Plan::default() });
     let mut client = site.client();
     client.hello();
     client.begin("x@y.example");
@@ -56,7 +58,12 @@ fn limits_refuse_connections_senders_and_recipients() {
     client.say("MAIL FROM:<>", "450 4.7.1 too much from there");
     client.say("RCPT TO:<x@y.example>", "503");
 
-    let plan = Plan { tracker: Some(tracker(1)), router: Some(router(0)), change: Some(|s| s.rates.recipients_per_address = Some(1)), ..Plan::default() };
+    let plan = Plan {
+        tracker: Some(tracker(1)),
+        router: Some(router(0)),
+        change: Some(|s| s.rates.recipients_per_address = Some(1)),
+        ..Plan::default()
+    };
     let mut site = Site::new(plan);
     let mut client = site.client();
     client.hello();

@@ -12,7 +12,9 @@ fn the_filter_decides() {
     client.hello();
     let long = "x\r\n".repeat(200_000);
     for filler in ["", long.as_str()] {
-        for (word, code) in [("reject", "550 5.7.1 not wanted"), ("defer", "451 4.7.1 cannot say"), ("freeze", "250 2.0.0"), ("fine", "250 2.0.0")] {
+        for (word, code) in
+            [("reject", "550 5.7.1 not wanted"), ("defer", "451 4.7.1 cannot say"), ("freeze", "250 2.0.0"), ("fine", "250 2.0.0")]
+        {
             client.begin("x@y.example");
             client.say(&format!("A: b\r\n\r\n{filler}{word}\r\n."), code);
         }

@@ -30,7 +30,9 @@ fn pipelined_recipients_get_their_own_verdicts() {
     let mut site = Site::new(Plan { router: Some(router(0)), ..Plan::default() });
     let mut client = site.client();
     client.hello();
-    client.send("MAIL FROM:<>\r\nRCPT TO:<nobody@local.example>\r\nRCPT TO:<joe@local.example> NOTIFY=NEVER\r\nRCPT TO:<postmaster>\r\nDATA\r\n");
+    client.send(
+        "MAIL FROM:<>\r\nRCPT TO:<nobody@local.example>\r\nRCPT TO:<joe@local.example> NOTIFY=NEVER\r\nRCPT TO:<postmaster>\r\nDATA\r\n",
+    );
     for code in ["250", "550 5.1.1 unknown user", "250", "250", "354"] {
         client.hear(code);
     }
