@@ -97,6 +97,7 @@ fn literal(domain: &str) -> Result<String, DomainError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -159,6 +159,7 @@ impl fmt::Display for AddressError {
 impl std::error::Error for AddressError {}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -126,5 +126,6 @@ fn strip_route(text: &str) -> Result<&str, AddressError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #[path = "path_tests.rs"]
 mod tests;

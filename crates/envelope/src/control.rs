@@ -152,5 +152,6 @@ impl fmt::Display for ControlError {
 impl std::error::Error for ControlError {}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #[path = "control_tests.rs"]
 mod tests;

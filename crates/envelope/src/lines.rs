@@ -101,6 +101,7 @@ pub(crate) fn number<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

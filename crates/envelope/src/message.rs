@@ -294,5 +294,6 @@ fn line(out: &mut Vec<u8>, keyword: &str, value: Option<&str>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #[path = "message_tests.rs"]
 pub(crate) mod tests;

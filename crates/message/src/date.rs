@@ -24,6 +24,7 @@ pub fn write_date(unix_seconds: u64, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

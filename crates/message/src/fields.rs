@@ -104,6 +104,7 @@ pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -136,6 +136,7 @@ fn trimmed(value: &[u8], begin: usize) -> Range<usize> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

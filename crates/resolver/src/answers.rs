@@ -160,6 +160,7 @@ fn reverse_name(address: IpAddr) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -92,6 +92,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -140,5 +140,6 @@ impl Lookups {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #[path = "lookups_tests.rs"]
 mod tests;

@@ -132,6 +132,7 @@ fn host(name: &Name) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use hickory_resolver::proto::rr::rdata::{A, MX, PTR, TXT};
