@@ -45,20 +45,33 @@ pub fn mdoc() -> String {
 
 fn item(parameter: &Parameter, out: &mut String) {
     let default = match parameter.default {
-        None => "Must be given.".to_owned(),
+        None => " Must be given.".to_owned(),
         Some("") => String::new(),
-        Some(default) => format!("Default: {}.", roff(default)),
+        Some(default) => format!(" Default: {default}."),
     };
-    let _ = writeln!(out, ".It Ic {}\n{}\nType: {}.", parameter.key, roff(parameter.doc), roff(&kind_words(parameter.kind)));
-    if !default.is_empty() {
-        let _ = writeln!(out, "{default}");
-    }
+    let text = format!("{} Type: {}.{default}", parameter.doc, kind_words(parameter.kind));
+    let _ = writeln!(out, ".It Ic {}\n{}", parameter.key, roff(&text));
 }
 
-/// Escapes text for roff: backslashes, and a dot or quote where it would begin a request.
+/// Text as roff source: each sentence on lines of its own of at most 78 characters, none that begins a request.
 fn roff(text: &str) -> String {
-    let text = text.replace('\\', "\\e");
-    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+    text.replace('\\', "\\e").split_inclusive(". ").flat_map(|sentence| wrap(sentence.trim())).collect::<Vec<_>>().join("\n")
+}
+
+fn wrap(sentence: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in sentence.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= 78 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            // A dot or a quote at the start of a line would be a request.
+            _ if word.starts_with(['.', '\'']) => lines.push(format!("\\&{word}")),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -32,15 +32,14 @@ pub fn run(site: &Site, prometheus: bool, json: bool) -> Result<u8, Trouble> {
 fn exposition(rows: &[Row]) -> String {
     let mut families: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        let name = row.2.strip_suffix("_now").map_or_else(|| format!("zpost_{}_total", row.2), |gauge| format!("zpost_{gauge}"));
-        families.entry(name).or_default().push(row);
+        families.entry(format!("zpost_{}_{}", row.0.replace('-', "_"), row.2)).or_default().push(row);
     }
     let mut out = String::new();
     for (name, rows) in families {
-        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        let kind = if name.ends_with("_now") { "gauge" } else { "counter" };
         let _ = writeln!(out, "# TYPE {name} {kind}");
-        for (service, index, _, value) in rows {
-            let _ = writeln!(out, "{name}{{service=\"{service}\",process=\"{index}\"}} {value}");
+        for (_, index, _, value) in rows {
+            let _ = writeln!(out, "{name}{{process=\"{index}\"}} {value}");
         }
     }
     out
@@ -53,14 +52,14 @@ mod tests {
     #[test]
     fn prometheus_groups_by_name() {
         let row = |service: &str, index, name: &str, value| (service.to_owned(), index, name.to_owned(), value);
-        let rows = [row("smtpserver", 0, "messages", 5), row("smtpserver", 0, "sessions_now", 2), row("scheduler", 0, "messages", 7)];
+        let rows = [row("ta-smtp", 1, "jobs", 5), row("ta-smtp", 1, "sessions_now", 2), row("ta-smtp", 0, "jobs", 7)];
         assert_eq!(
             exposition(&rows),
-            "# TYPE zpost_messages_total counter\n\
-             zpost_messages_total{service=\"smtpserver\",process=\"0\"} 5\n\
-             zpost_messages_total{service=\"scheduler\",process=\"0\"} 7\n\
-             # TYPE zpost_sessions gauge\n\
-             zpost_sessions{service=\"smtpserver\",process=\"0\"} 2\n"
+            "# TYPE zpost_ta_smtp_jobs counter\n\
+             zpost_ta_smtp_jobs{process=\"1\"} 5\n\
+             zpost_ta_smtp_jobs{process=\"0\"} 7\n\
+             # TYPE zpost_ta_smtp_sessions_now gauge\n\
+             zpost_ta_smtp_sessions_now{process=\"1\"} 2\n"
         );
     }
 }

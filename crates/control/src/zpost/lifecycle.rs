@@ -1,9 +1,9 @@
-//! `zpost stop`, `restart`, `reload`, `upgrade`, `freeze`, `thaw`.
+//! `zpost stop`, `restart`, `reload`, `upgrade`, `freeze`, `thaw`, `notify`.
 
 use crate::link;
-use crate::output::print;
+use crate::output::{print, shown};
 use crate::site::Site;
-use crate::trouble::{EX_TEMPFAIL, Trouble};
+use crate::trouble::{EX_TEMPFAIL, EX_USAGE, Trouble};
 use ipc::control::Request;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -45,6 +45,16 @@ pub fn stop(site: &Site, now: bool) -> Result<u8, Trouble> {
 pub fn restart(site: &Site) -> Result<u8, Trouble> {
     stop(site, false)?;
     super::start::start(site)
+}
+
+/// Sends a notification. Only a hint: what is dropped into the spool is found without it too, just later.
+pub fn notify(site: &Site, who: &str, name: &str) -> Result<u8, Trouble> {
+    if !spool::is_safe_name(name.as_bytes()) {
+        return Err(Trouble::new(EX_USAGE, format!("`{}` is no name of a file in the spool", shown(name))));
+    }
+    let mut notifier = spool::Notifier::new(&site.settings.paths.run, who).map_err(|e| Trouble::io("cannot make a socket", &e))?;
+    notifier.notice(name);
+    Ok(0)
 }
 
 /// Is this process there, and not just waiting for its parent to look?

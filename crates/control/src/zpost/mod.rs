@@ -103,6 +103,14 @@ enum Command {
         #[arg(long)]
         prometheus: bool,
     },
+    /// Tell the suite of a file dropped into router/ (or transport/), as a datagram of its name would
+    Notify {
+        /// Who is told
+        #[arg(value_parser = ["router", "scheduler"])]
+        who: String,
+        /// The file's name
+        name: String,
+    },
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
@@ -175,6 +183,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Delete(selected) => change::run(&site, Action::Delete, &selected, json),
         Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),
         Command::Counters { prometheus } => counters::run(&site, prometheus, json),
+        Command::Notify { who, name } => lifecycle::notify(&site, &who, &name),
         Command::Config(_) => Ok(0),
     }
 }
