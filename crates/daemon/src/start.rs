@@ -33,6 +33,10 @@ pub struct Started {
 pub struct Contacts(Vec<(String, OwnedFd)>);
 
 impl Contacts {
+    /// Descriptors by hand, for tests that play the master.
+    pub const fn of(named: Vec<(String, OwnedFd)>) -> Self {
+        Self(named)
+    }
     /// Takes one by name, such as `notify` or `jobs`.
     pub fn take(&mut self, name: &str) -> Option<OwnedFd> {
         let at = self.0.iter().position(|(n, _)| n == name)?;

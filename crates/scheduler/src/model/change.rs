@@ -1,0 +1,148 @@
+//! What the administrator changes: at once, without a scan, and marked in the control file so that it survives.
+
+use super::entry::{State, Wish};
+use super::listing::{Cursor, Filter};
+use super::result::Marks;
+use super::{Model, Now};
+use envelope::{MessageId, RecipientState};
+use ipc::control::Action as Change;
+
+impl Model {
+    /// Applies a change to the next message that the filter selects, looking at no more than `budget` messages: its id
+    /// and how many recipients were (or would be) touched. `Ok(None)`: the budget is used up; `Err(())`: the end.
+    #[allow(clippy::result_unit_err)]
+    pub fn next_changed(
+        &mut self,
+        change: Change,
+        dry_run: bool,
+        filter: &Filter,
+        cursor: &mut Cursor,
+        budget: &mut usize,
+        now: Now,
+    ) -> Result<Option<(MessageId, u32)>, ()> {
+        while *budget > 0 {
+            *budget -= 1;
+            let key = self.step(filter, cursor).ok_or(())?;
+            let Some(id) = self.messages.get(key).map(|message| message.id) else { continue };
+            let places: Vec<(u32, u32)> = self.select(key, filter, now).iter().map(|view| (view.share, view.position)).collect();
+            let touched: Vec<(u32, u32)> = places.into_iter().filter(|(_, position)| self.can(change, key, *position)).collect();
+            if touched.is_empty() {
+                continue;
+            }
+            let count = u32::try_from(touched.len()).unwrap_or(u32::MAX);
+            if !dry_run {
+                self.change(change, key, &touched, now);
+            }
+            return Ok(Some((id, count)));
+        }
+        Ok(None)
+    }
+
+    /// Would the change do anything to this recipient?
+    fn can(&self, change: Change, message: u32, position: u32) -> bool {
+        let Some(recipient) = self.recipient(message, position) else { return false };
+        match change {
+            // Also what is ready: its destination may be dead.
+            Change::Retry => matches!(recipient.state, State::Deferred | State::Ready),
+            Change::Release => recipient.state == State::Held || recipient.wish == Wish::Hold,
+            Change::Hold => !recipient.failing && recipient.state != State::Held && recipient.wish != Wish::Hold,
+            // A report that is on its way already needs no other.
+            Change::Expire => !recipient.failing,
+            Change::Delete => true,
+        }
+    }
+
+    fn change(&mut self, change: Change, message: u32, touched: &[(u32, u32)], now: Now) {
+        let mut marks = Marks::default();
+        for (share, position) in touched {
+            match change {
+                Change::Retry => self.retry(*share, *position, now),
+                Change::Hold => self.hold(message, *share, *position, &mut marks),
+                Change::Release => self.release(message, *share, *position, &mut marks),
+                Change::Expire => self.expire_now(message, *share, *position, now, &mut marks),
+                Change::Delete => self.delete(message, *share, *position, &mut marks),
+            }
+        }
+        let id = self.messages.get(message).map(|m| m.id);
+        if let (Some(id), Some(event)) = (id, event(change)) {
+            daemon::event!(Info, event, id = id, recipients = touched.len());
+        }
+        if self.messages.get(message).is_some_and(|m| m.open > 0) {
+            self.emit(message, marks);
+        }
+        if !self.settle(message) {
+            self.shares_of(message).into_iter().for_each(|share| self.queue_share(share, now));
+        }
+    }
+
+    /// Ready now, and its destination is probed now if it is dead.
+    fn retry(&mut self, share: u32, position: u32, now: Now) {
+        self.set_state(share, position, State::Ready);
+        let Some(key) = self.shares.get(share).map(|share| share.destination) else { return };
+        if let Some(destination) = self.destinations.get_mut(key) {
+            destination.until = destination.until.min(now.tick());
+        }
+    }
+
+    fn wish_for(&mut self, message: u32, position: u32, wish: Wish) {
+        if let Some(recipient) = self.recipient_mut(message, position) {
+            recipient.wish = wish;
+        }
+    }
+
+    fn mark(&self, message: u32, position: u32, state: RecipientState, marks: &mut Marks) {
+        if let Some(recipient) = self.recipient(message, position) {
+            marks.states.push((recipient.offset, state));
+        }
+    }
+
+    fn is_active(&self, message: u32, position: u32) -> bool {
+        self.recipient(message, position).is_some_and(|recipient| recipient.state == State::Active)
+    }
+
+    fn hold(&mut self, message: u32, share: u32, position: u32, marks: &mut Marks) {
+        if self.is_active(message, position) {
+            self.wish_for(message, position, Wish::Hold);
+        } else {
+            self.set_state(share, position, State::Held);
+        }
+        self.mark(message, position, RecipientState::Held, marks);
+    }
+
+    fn release(&mut self, message: u32, share: u32, position: u32, marks: &mut Marks) {
+        if self.is_active(message, position) {
+            self.wish_for(message, position, Wish::None);
+        } else {
+            self.set_state(share, position, State::Ready);
+        }
+        self.mark(message, position, RecipientState::Queued, marks);
+    }
+
+    fn expire_now(&mut self, message: u32, share: u32, position: u32, now: Now, marks: &mut Marks) {
+        if self.is_active(message, position) {
+            self.wish_for(message, position, Wish::Expire);
+        } else {
+            self.expire(share, position, now, marks);
+        }
+    }
+
+    /// The mark is written also for one in a job: after a crash it is not delivered again.
+    fn delete(&mut self, message: u32, share: u32, position: u32, marks: &mut Marks) {
+        if self.is_active(message, position) {
+            self.wish_for(message, position, Wish::Delete);
+        } else {
+            self.set_state(share, position, State::Failed);
+        }
+        self.mark(message, position, RecipientState::Failed, marks);
+    }
+}
+
+const fn event(change: Change) -> Option<&'static str> {
+    match change {
+        Change::Hold => Some("held"),
+        Change::Release => Some("released"),
+        Change::Delete => Some("deleted"),
+        Change::Retry => Some("retry"),
+        Change::Expire => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! What is known about every waiting message. Sizes matter here: a million of these are held.
+
+use super::note::Note;
+use envelope::{BodyType, ControlRecipient, MessageId, RecipientDsn, Ret};
+use std::rc::Rc;
+
+/// No key.
+pub const NONE: u32 = u32::MAX;
+
+/// Where a recipient stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Can go with the next job.
+    Ready,
+    /// In a job.
+    Active,
+    /// Waits for its `next`.
+    Deferred,
+    /// Held by the administrator.
+    Held,
+    Delivered,
+    Failed,
+}
+
+impl State {
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Failed)
+    }
+}
+
+/// What the administrator asked for while the recipient was in a job: done when the job comes back without delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    None,
+    Hold,
+    Expire,
+    Delete,
+}
+
+#[derive(Debug)]
+pub struct Recipient {
+    pub user: Box<str>,
+    pub extra: Option<Box<Extra>>,
+    pub note: Option<Rc<Note>>,
+    /// Offset of the line in the control file: the recipient's name in jobs and marks.
+    pub offset: u32,
+    /// Tick of the next attempt, when deferred.
+    pub next: u32,
+    pub attempts: u16,
+    pub state: State,
+    pub wish: Wish,
+    /// Failed, the report is not sent yet: it belongs to the share for the error channel.
+    pub failing: bool,
+}
+
+/// What most recipients do not have.
+#[derive(Debug)]
+pub struct Extra {
+    pub attributes: Box<str>,
+    pub original: Option<Box<str>>,
+    pub dsn: RecipientDsn,
+}
+
+impl Recipient {
+    pub fn new(from: ControlRecipient) -> Self {
+        let plain = from.quad.attributes == "-" && from.original.is_none() && from.dsn == RecipientDsn::default();
+        let extra = (!plain).then(|| {
+            Box::new(Extra { attributes: from.quad.attributes.into(), original: from.original.map(Into::into), dsn: from.dsn })
+        });
+        Self {
+            user: from.quad.user.into(),
+            extra,
+            note: None,
+            offset: from.offset,
+            next: 0,
+            attempts: 0,
+            state: State::Ready,
+            wish: Wish::None,
+            failing: false,
+        }
+    }
+
+    /// The address the sender meant.
+    pub fn address(&self) -> &str {
+        self.extra.as_deref().and_then(|extra| extra.original.as_deref()).unwrap_or(&self.user)
+    }
+
+    /// About how many bytes it takes in a job frame.
+    pub fn weight(&self) -> usize {
+        let extra = self.extra.as_deref().map_or(0, |extra| {
+            let orcpt = extra.dsn.orcpt.as_ref().map_or(0, String::len);
+            extra.attributes.len() + extra.original.as_ref().map_or(0, |o| o.len()) + orcpt
+        });
+        let note = self.note.as_deref().map_or(0, |note| if self.failing { note.remote.len() + note.text.len() } else { 0 });
+        40 + self.user.len() + extra + note
+    }
+}
+
+#[derive(Debug)]
+pub struct Message {
+    pub id: MessageId,
+    pub sender: Box<str>,
+    pub recipients: Box<[Recipient]>,
+    /// Unix milliseconds, for people; the model's own age is `origin`.
+    pub arrived: u64,
+    /// The arrival on the monotonic scale of the model, in milliseconds (negative: before this process began).
+    pub origin: i64,
+    pub size: u64,
+    pub body_offset: u64,
+    pub rare: Option<Box<Rare>>,
+    /// Head of the list of its shares.
+    pub shares: u32,
+    /// Recipients that are not final.
+    pub open: u32,
+    pub bodytype: BodyType,
+    pub smtputf8: bool,
+    /// Agents that died with a job of this message in hand.
+    pub kills: u8,
+}
+
+/// What most messages do not have.
+#[derive(Debug, Default)]
+pub struct Rare {
+    pub envid: Option<String>,
+    pub ret: Option<Ret>,
+    /// Where failures are reported when not to the sender.
+    pub errors_to: Option<Box<str>>,
+}
+
+/// The recipients of one message that go to one destination (ZMailer's vertex).
+#[derive(Debug)]
+pub struct Share {
+    pub message: u32,
+    pub destination: u32,
+    /// The next share of the same message.
+    pub sibling: u32,
+    pub members: Members,
+    /// Members in state Ready.
+    pub ready: u32,
+    /// Members that are not final and have not moved to the error share.
+    pub open: u32,
+    /// Where the next job begins to look.
+    pub cursor: u32,
+    /// Tick of the earliest timer set; `NONE`: none.
+    pub armed: u32,
+    /// Stands in a queue of the destination.
+    pub queued: bool,
+    /// Has had its first job: from now on it stands in the other queue.
+    pub turned: bool,
+    /// Somebody was tried in the life of this process.
+    pub attempted: bool,
+}
+
+/// Positions in `Message::recipients`.
+#[derive(Debug)]
+pub enum Members {
+    /// Recipients are sorted by destination, so most shares are a run.
+    Run { first: u32, count: u32 },
+    /// The error share: whoever failed.
+    Failing(Vec<u32>),
+}
+
+impl Members {
+    pub fn len(&self) -> u32 {
+        match self {
+            Self::Run { count, .. } => *count,
+            Self::Failing(list) => u32::try_from(list.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    pub fn at(&self, position: u32) -> Option<u32> {
+        match self {
+            Self::Run { first, count } => (position < *count).then(|| first.saturating_add(position)),
+            Self::Failing(list) => list.get(position as usize).copied(),
+        }
+    }
+
+    pub const fn failing(&self) -> bool {
+        matches!(self, Self::Failing(_))
+    }
+}

@@ -1,0 +1,220 @@
+//! What operators see of the queue, in pieces: a listing stops anywhere and goes on by id.
+
+use super::entry::{Members, Message, NONE, Share, State};
+use super::{Model, Now};
+use envelope::MessageId;
+use ipc::control::{QueuedDestination, QueuedMessage, QueuedRecipient, Selection};
+use std::ops::Bound;
+
+/// Bytes of recipients in one frame.
+const FRAME: usize = 48 * 1024;
+
+/// A selection made ready for comparing.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    ids: Vec<MessageId>,
+    by_id: bool,
+    selection: Selection,
+}
+
+impl Filter {
+    /// Ids that are none match nothing.
+    pub fn new(selection: Selection) -> Self {
+        let mut ids: Vec<MessageId> = selection.ids.iter().filter_map(|id| MessageId::parse(id).ok()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self { by_id: !selection.ids.is_empty(), ids, selection }
+    }
+
+    fn message(&self, message: &Message, now: Now) -> bool {
+        let sender = self.selection.sender.as_deref();
+        sender.is_none_or(|sender| bare(sender).eq_ignore_ascii_case(&message.sender))
+            && self.selection.older.is_none_or(|older| now.wall_ms.saturating_sub(message.arrived) / 1000 >= older)
+    }
+
+    fn place(&self, channel: &str, host: &str) -> bool {
+        self.selection.channel.as_deref().is_none_or(|c| c.eq_ignore_ascii_case(channel))
+            && self.selection.host.as_deref().is_none_or(|h| h.eq_ignore_ascii_case(host))
+    }
+
+    fn recipient(&self, address: &str, state: &str) -> bool {
+        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        self.selection.recipient.as_deref().is_none_or(|r| bare(r).eq_ignore_ascii_case(address))
+            && self.selection.domain.as_deref().is_none_or(|d| d.eq_ignore_ascii_case(domain))
+            && self.selection.state.as_deref().is_none_or(|s| s.eq_ignore_ascii_case(state))
+    }
+}
+
+/// Addresses may come in angle brackets; `<>` is the empty one.
+fn bare(address: &str) -> &str {
+    address.strip_prefix('<').and_then(|a| a.strip_suffix('>')).unwrap_or(address)
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cursor {
+    after: Option<MessageId>,
+    /// Matching recipients of the next message that were shown already.
+    skip: usize,
+    /// Position in the filter's ids, or the destination.
+    at: u32,
+}
+
+/// One recipient as a filter and a listing see it.
+pub(super) struct View<'a> {
+    pub share: u32,
+    pub position: u32,
+    pub state: &'static str,
+    pub channel: &'a str,
+    pub host: &'a str,
+    next: u32,
+    last: String,
+}
+
+impl Model {
+    /// The next message after the cursor, whether it matches or not; `None` at the end.
+    pub(super) fn step(&self, filter: &Filter, cursor: &mut Cursor) -> Option<u32> {
+        if filter.by_id {
+            loop {
+                let id = filter.ids.get(cursor.at as usize)?;
+                cursor.at += 1;
+                if let Some(key) = self.index.get(id) {
+                    return Some(*key);
+                }
+            }
+        }
+        let from = cursor.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (id, key) = self.index.range((from, Bound::Unbounded)).next()?;
+        cursor.after = Some(*id);
+        Some(*key)
+    }
+
+    /// The next frame of a listing, looking at no more than `budget` messages. `Ok(None)`: the budget is used up;
+    /// `Err(())`: the end.
+    #[allow(clippy::result_unit_err)]
+    pub fn next_listed(&self, filter: &Filter, cursor: &mut Cursor, budget: &mut usize, now: Now) -> Result<Option<QueuedMessage>, ()> {
+        while *budget > 0 {
+            *budget -= 1;
+            let before = *cursor;
+            let key = self.step(filter, cursor).ok_or(())?;
+            let skip = std::mem::take(&mut cursor.skip);
+            let Some(shown) = self.show(key, filter, skip, now) else { continue };
+            if shown.more {
+                *cursor = Cursor { skip: skip + shown.recipients.len(), ..before };
+            }
+            return Ok(Some(shown));
+        }
+        Ok(None)
+    }
+
+    fn show(&self, key: u32, filter: &Filter, skip: usize, now: Now) -> Option<QueuedMessage> {
+        let message = self.messages.get(key)?;
+        let views = self.select(key, filter, now);
+        if views.is_empty() {
+            return None;
+        }
+        let state = ["active", "queued", "deferred", "held"].into_iter().find(|word| views.iter().any(|v| v.state == *word));
+        let (mut bytes, mut recipients, mut more) = (0, Vec::new(), false);
+        for view in views.iter().skip(skip) {
+            let Some(shown) = self.show_recipient(message, view, now) else { continue };
+            bytes += shown.address.len() + shown.channel.len() + shown.host.len() + shown.last.len() + 40;
+            if bytes > FRAME && !recipients.is_empty() {
+                more = true;
+                break;
+            }
+            recipients.push(shown);
+        }
+        Some(QueuedMessage {
+            id: message.id.to_string(),
+            sender: message.sender.to_string(),
+            size: message.size,
+            arrived: message.arrived,
+            state: state.unwrap_or("failed").to_owned(),
+            recipients,
+            more,
+        })
+    }
+
+    fn show_recipient(&self, message: &Message, view: &View<'_>, now: Now) -> Option<QueuedRecipient> {
+        let recipient = message.recipients.get(view.position as usize)?;
+        Some(QueuedRecipient {
+            address: recipient.address().to_owned(),
+            channel: view.channel.to_owned(),
+            host: view.host.to_owned(),
+            state: view.state.to_owned(),
+            attempts: u32::from(recipient.attempts),
+            next_attempt: if view.next == NONE { 0 } else { now.wall_of(view.next) },
+            last: view.last.clone(),
+        })
+    }
+
+    /// The open recipients of a message that a filter selects.
+    pub(super) fn select(&self, key: u32, filter: &Filter, now: Now) -> Vec<View<'_>> {
+        let mut views = Vec::new();
+        let Some(message) = self.messages.get(key).filter(|message| filter.message(message, now)) else { return views };
+        for share_key in self.shares_of(key) {
+            let Some(share) = self.shares.get(share_key) else { continue };
+            for (position, _) in self.members(share) {
+                if let Some(view) = self.view(message, share_key, share, position)
+                    && filter.place(view.channel, view.host)
+                    && message.recipients.get(position as usize).is_some_and(|r| filter.recipient(r.address(), view.state))
+                {
+                    views.push(view);
+                }
+            }
+        }
+        views.sort_by_key(|view| view.position);
+        views
+    }
+
+    fn view<'a>(&'a self, message: &Message, share_key: u32, share: &Share, position: u32) -> Option<View<'a>> {
+        let recipient = message.recipients.get(position as usize)?;
+        let destination = self.destinations.get(share.destination)?;
+        let (state, next) = match recipient.state {
+            State::Delivered => ("delivered", NONE),
+            State::Active if !recipient.failing => ("active", NONE),
+            _ if recipient.failing => ("failed", NONE),
+            State::Held => ("held", NONE),
+            State::Deferred => ("deferred", recipient.next),
+            State::Failed => ("failed", NONE),
+            State::Ready if destination.is_dead() => ("deferred", destination.until),
+            State::Ready | State::Active => ("queued", NONE),
+        };
+        let note = recipient.note.as_deref().or_else(|| destination.last.as_deref());
+        let last = note.map_or_else(String::new, |note| match &*note.remote {
+            "-" | "" => format!("{} {}", note.status, note.text),
+            remote => format!("{remote}: {} {}", note.status, note.text),
+        });
+        let channel = self.lanes.get(destination.lane as usize).map_or("", |lane| lane.name.as_str());
+        debug_assert!(matches!(share.members, Members::Failing(_)) == recipient.failing);
+        Some(View { share: share_key, position, state, channel, host: &destination.host, next, last })
+    }
+
+    /// The next destination with mail; the end is `Err`, an empty budget `Ok(None)`.
+    #[allow(clippy::result_unit_err)]
+    pub fn next_destination(&self, cursor: &mut Cursor, budget: &mut usize, now: Now) -> Result<Option<QueuedDestination>, ()> {
+        while *budget > 0 {
+            *budget -= 1;
+            if cursor.at >= self.destinations.end() {
+                return Err(());
+            }
+            let key = cursor.at;
+            cursor.at += 1;
+            let Some(destination) = self.destinations.get(key).filter(|destination| destination.shares > 0) else { continue };
+            let [queued, active, deferred, held] = destination.counts();
+            let probe = destination.next_probe();
+            return Ok(Some(QueuedDestination {
+                channel: self.lanes.get(destination.lane as usize).map_or(String::new(), |lane| lane.name.clone()),
+                host: destination.host.to_string(),
+                queued,
+                active,
+                deferred,
+                held,
+                concurrency: destination.window(),
+                next_attempt: if probe == NONE { 0 } else { now.wall_of(probe) },
+                last: destination.last.as_deref().map_or_else(String::new, |note| note.text.to_string()),
+            }));
+        }
+        Ok(None)
+    }
+}

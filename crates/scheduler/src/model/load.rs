@@ -1,0 +1,319 @@
+//! A control file becomes a message in memory.
+
+use super::destination::Destination;
+use super::entry::{Members, Message, NONE, Rare, Recipient, Share, State};
+use super::result::Marks;
+use super::{Model, Now};
+use address::Path;
+use envelope::{Control, ControlRecipient, Diagnostic, Parsed, RecipientState};
+use status::{Class, Enhanced, Outcome};
+use std::collections::HashMap;
+
+impl Model {
+    /// Takes a loaded message. False: it is known already.
+    pub fn add(&mut self, parsed: Parsed, now: Now) -> bool {
+        let Parsed { mut control, diagnostics } = parsed;
+        if self.knows(control.id) {
+            return false;
+        }
+        let mut entries = std::mem::take(&mut control.recipients);
+        entries.sort_by(|a, b| (&a.quad.channel, &a.quad.host, a.offset).cmp(&(&b.quad.channel, &b.quad.host, b.offset)));
+        let runs = runs(&entries);
+        let judged = entries.iter().map(|entry| (entry.state, judgement(entry))).collect::<Vec<_>>();
+        let recipients: Vec<Recipient> = entries.into_iter().map(Recipient::new).collect();
+        self.counters.add("messages", 1);
+        self.counters.add("recipients", recipients.len() as u64);
+        let key = self.messages.insert(self.message(&control, recipients, now));
+        self.index.insert(control.id, key);
+        let share_keys = self.add_shares(key, &runs);
+        self.restore(key, &share_keys, &diagnostics, &judged, now);
+        if !self.settle(key) {
+            for share in self.shares_of(key) {
+                self.arm(share, now);
+                self.queue_share(share, now);
+            }
+        }
+        true
+    }
+
+    fn message(&self, control: &Control, recipients: Vec<Recipient>, now: Now) -> Message {
+        let errors_to = control.error_address.as_ref().map(|path| path_text(path).into());
+        let plain = control.envid.is_none() && control.ret.is_none() && errors_to.is_none();
+        let rare = (!plain).then(|| Box::new(Rare { envid: control.envid.clone(), ret: control.ret, errors_to }));
+        Message {
+            id: control.id,
+            sender: path_text(&control.sender).into(),
+            open: u32::try_from(recipients.len()).unwrap_or(u32::MAX),
+            recipients: recipients.into(),
+            arrived: control.arrived,
+            origin: self.origin(control.arrived, now),
+            size: control.size,
+            body_offset: control.body_offset,
+            rare,
+            shares: NONE,
+            bodytype: control.bodytype,
+            smtputf8: control.smtputf8,
+            kills: 0,
+        }
+    }
+
+    /// The arrival on the monotonic scale. A message counts as at most just expired when it is loaded: one that looks
+    /// years old because the clock jumped, or because the machine was off, gets its attempt before it is given up.
+    fn origin(&self, arrived: u64, now: Now) -> i64 {
+        let age = now.wall_ms.saturating_sub(arrived).min(u64::try_from(self.limits.expiry.as_millis()).unwrap_or(u64::MAX));
+        i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(i64::try_from(age).unwrap_or(i64::MAX))
+    }
+
+    /// One share for each run of recipients with the same destination; all recipients begin as ready.
+    fn add_shares(&mut self, message: u32, runs: &[Run]) -> Vec<(u32, u32, u32)> {
+        let mut keys = Vec::with_capacity(runs.len());
+        for run in runs {
+            let destination = self.destination(&run.channel, &run.host);
+            let share = self.new_share(message, destination, Members::Run { first: run.first, count: run.count });
+            if let Some(share) = self.shares.get_mut(share) {
+                share.ready = run.count;
+                share.open = run.count;
+            }
+            if let Some(destination) = self.destinations.get_mut(destination) {
+                (0..run.count).for_each(|_| destination.count(State::Ready, true));
+            }
+            self.open_recipients += u64::from(run.count);
+            keys.push((share, run.first, run.count));
+        }
+        keys
+    }
+
+    pub(super) fn new_share(&mut self, message: u32, destination: u32, members: Members) -> u32 {
+        let sibling = self.messages.get(message).map_or(NONE, |m| m.shares);
+        let key = self.shares.insert(Share {
+            message,
+            destination,
+            sibling,
+            members,
+            ready: 0,
+            open: 0,
+            cursor: 0,
+            armed: NONE,
+            queued: false,
+            turned: false,
+            attempted: false,
+        });
+        if let Some(message) = self.messages.get_mut(message) {
+            message.shares = key;
+        }
+        if let Some(destination) = self.destinations.get_mut(destination) {
+            destination.shares += 1;
+        }
+        key
+    }
+
+    /// The destination of a channel and host, new ones with the first window.
+    pub(super) fn destination(&mut self, channel: &str, host: &str) -> u32 {
+        let lane_key = self.lane(channel);
+        let first = self.limits.concurrency_first;
+        let Some(lane) = self.lanes.get_mut(lane_key as usize) else { return NONE };
+        if let Some(key) = lane.hosts.get(host) {
+            return *key;
+        }
+        let host: std::rc::Rc<str> = host.into();
+        let key = self.destinations.insert(Destination::new(lane_key, std::rc::Rc::clone(&host), first));
+        lane.hosts.insert(host, key);
+        key
+    }
+
+    /// States, attempts and next attempts as the file says; failures go to the error share.
+    fn restore(
+        &mut self,
+        message_key: u32,
+        shares: &[(u32, u32, u32)],
+        diagnostics: &[Diagnostic],
+        judged: &[(RecipientState, Option<Judgement>)],
+        now: Now,
+    ) {
+        let latest = latest(diagnostics);
+        let mut marks = Marks::default();
+        for (share, first, count) in shares {
+            for position in *first..first.saturating_add(*count) {
+                let Some((state, judgement)) = judged.get(position as usize) else { continue };
+                self.restore_one((message_key, *share, position), *state, judgement.as_ref(), &latest, &mut marks, now);
+            }
+        }
+        self.emit(message_key, marks);
+    }
+
+    fn restore_one(
+        &mut self,
+        (message, share, position): (u32, u32, u32),
+        state: RecipientState,
+        judgement: Option<&Judgement>,
+        latest: &HashMap<u32, Latest<'_>>,
+        marks: &mut Marks,
+        now: Now,
+    ) {
+        let offset = self.recipient(message, position).map_or(0, |recipient| recipient.offset);
+        let known = latest.get(&offset);
+        if let Some(last) = known.and_then(|known| known.last) {
+            self.restore_deferral((message, share, position), last, state, now);
+        }
+        match state {
+            RecipientState::Delivered => self.set_state(share, position, State::Delivered),
+            RecipientState::Failed => self.set_state(share, position, State::Failed),
+            RecipientState::Held => self.set_state(share, position, State::Held),
+            RecipientState::Failing => {
+                let failed = known.and_then(|known| known.failed);
+                let note = match (failed, judgement) {
+                    (Some(d), _) => self.notes.intern(d.status, &d.remote, &d.text, d.time),
+                    (None, Some(j)) => self.notes.intern(j.status, "-", &j.text, now.wall_seconds()),
+                    (None, None) => self.notes.intern(Enhanced::permanent(0, 0), "-", "delivery failed", now.wall_seconds()),
+                };
+                self.join_error_share(share, position, note, now);
+            }
+            RecipientState::Queued => {
+                if let Some(judgement) = judgement {
+                    let note = self.notes.intern(judgement.status, "-", &judgement.text, now.wall_seconds());
+                    self.fail(share, position, note, now, marks);
+                }
+            }
+        }
+    }
+
+    /// Attempts so far, and the next one where it was planned: but no later than the longest wait from now, whatever
+    /// the clock says today.
+    fn restore_deferral(&mut self, place: (u32, u32, u32), last: &Diagnostic, state: RecipientState, now: Now) {
+        let (message, share, position) = place;
+        let longest = self.limits.retry_longest.as_secs().saturating_add(self.limits.retry_longest.as_secs() / 2).max(1);
+        let wait = last.next_attempt.saturating_sub(now.wall_seconds()).min(longest);
+        let note = self.notes.intern(last.status, &last.remote, &last.text, 0);
+        if let Some(recipient) = self.recipient_mut(message, position) {
+            recipient.attempts = u16::try_from(last.attempts).unwrap_or(u16::MAX);
+            recipient.note = Some(note);
+            recipient.next = now.tick().saturating_add(u32::try_from(wait.saturating_mul(10)).unwrap_or(NONE - 1));
+        }
+        if wait > 0 && state == RecipientState::Queued && last.outcome == Outcome::Deferred {
+            self.set_state(share, position, State::Deferred);
+        }
+    }
+
+    pub(super) fn recipient(&self, message: u32, position: u32) -> Option<&Recipient> {
+        self.messages.get(message)?.recipients.get(position as usize)
+    }
+
+    pub(super) fn recipient_mut(&mut self, message: u32, position: u32) -> Option<&mut Recipient> {
+        self.messages.get_mut(message)?.recipients.get_mut(position as usize)
+    }
+}
+
+/// What the file says last about a recipient.
+#[derive(Default)]
+struct Latest<'a> {
+    last: Option<&'a Diagnostic>,
+    failed: Option<&'a Diagnostic>,
+}
+
+fn latest(diagnostics: &[Diagnostic]) -> HashMap<u32, Latest<'_>> {
+    let mut map: HashMap<u32, Latest<'_>> = HashMap::new();
+    for diagnostic in diagnostics {
+        let entry = map.entry(diagnostic.recipient).or_default();
+        entry.last = Some(diagnostic);
+        if diagnostic.outcome == Outcome::Failed {
+            entry.failed = Some(diagnostic);
+        }
+    }
+    map
+}
+
+/// Recipients of one destination, after sorting.
+struct Run {
+    channel: String,
+    host: String,
+    first: u32,
+    count: u32,
+}
+
+fn runs(entries: &[ControlRecipient]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (position, entry) in (0u32..).zip(entries) {
+        match runs.last_mut() {
+            Some(run) if run.channel == entry.quad.channel && run.host == entry.quad.host => run.count += 1,
+            _ => runs.push(Run { channel: entry.quad.channel.clone(), host: entry.quad.host.clone(), first: position, count: 1 }),
+        }
+    }
+    runs
+}
+
+/// The router's refusal of a recipient.
+struct Judgement {
+    status: Enhanced,
+    text: String,
+}
+
+/// Channel `error`: the host says why, as `5.1.1:text` (or `5.1.1_text`) with what is no plain byte percent-encoded.
+fn judgement(entry: &ControlRecipient) -> Option<Judgement> {
+    if entry.quad.channel != "error" {
+        return None;
+    }
+    let host = entry.quad.host.as_str();
+    let end = host.find([':', '_', ' ']).unwrap_or(host.len());
+    let (code, rest) = host.split_at(end);
+    let (status, text) = match code.parse::<Enhanced>() {
+        Ok(status) => (Enhanced { class: Class::Permanent, ..status }, rest.get(1..).unwrap_or_default()),
+        Err(_) => (Enhanced::permanent(0, 0), host),
+    };
+    let text = decoded(text);
+    let text = if text.is_empty() || text == "-" { "address rejected by routing".to_owned() } else { text };
+    Some(Judgement { status, text })
+}
+
+/// `%20` and the like to bytes; control bytes become blanks; at most 512 bytes.
+fn decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let value = match (byte, after) {
+            (b'%', [high, low, tail @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = tail;
+                    high * 16 + low
+                }
+                _ => b'%',
+            },
+            _ => *byte,
+        };
+        out.push(if value < b' ' || value == 0x7f { b' ' } else { value });
+    }
+    out.truncate(512);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// The text of a path, empty for `<>`.
+fn path_text(path: &Path) -> &str {
+    match path {
+        Path::Null => "",
+        Path::Mailbox(address) => address.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decoded;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reasons_are_decoded_and_hold_no_control_byte() {
+        assert_eq!(decoded("no%20such%20user%"), "no such user%");
+        assert_eq!(decoded("a%0d%0ab%zz"), "a  b%zz");
+    }
+
+    proptest! {
+        #[test]
+        fn any_reason_decodes(text in ".{0,600}") {
+            let out = decoded(&text);
+            prop_assert!(!out.chars().any(|c| c.is_ascii_control()));
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! What comes back from agents, and what follows: marks, reports of failure, the next attempt.
+
+use super::destination::{Signal, Verdict};
+use super::dispatch::JobState;
+use super::entry::{Members, NONE, State, Wish};
+use super::note::Note;
+use super::retry::{Wake, backoff, ticks};
+use super::{Action, Model, Now};
+use envelope::{Diagnostic, RecipientState};
+use ipc::agents::{RecipientResult, Report};
+use status::{Enhanced, Outcome, Phase};
+use std::rc::Rc;
+
+/// A message whose jobs saw this many agents die is tried more and more rarely.
+const KILLS: u8 = 3;
+/// Ticks until an undecided recipient is tried again, and the spread of it.
+const UNDECIDED: u32 = 10;
+
+/// In-place marks and diagnostics that one event causes in one control file.
+#[derive(Debug, Default)]
+pub struct Marks {
+    pub states: Vec<(u32, RecipientState)>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One recipient as the functions below name it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    message: u32,
+    share: u32,
+    position: u32,
+}
+
+impl Model {
+    /// Results of (part of) a job. What does not belong to a job of this agent is ignored: an agent can only speak
+    /// about what it was given.
+    pub fn report(&mut self, agent: u64, report: &Report, now: Now) {
+        let own = self.jobs.get(&report.job).is_some_and(|job| job.agent == agent);
+        let Some(mut job) = own.then(|| self.jobs.remove(&report.job)).flatten() else {
+            daemon::event!(Debug, "stray_report", job = report.job);
+            return;
+        };
+        let mut marks = Marks::default();
+        let roll = self.dice.roll();
+        for result in &report.results {
+            let offset = |position: &u32| self.recipient(job.message, *position).map(|recipient| recipient.offset);
+            let Some(at) = job.members.iter().position(|position| offset(position) == Some(result.index)) else { continue };
+            let place = Place { message: job.message, share: job.share, position: job.members.remove(at) };
+            job.learn(report.phase, result.outcome);
+            self.result(place, result, roll, now, &mut marks);
+            if job.signal == Signal::Unreachable {
+                job.note = Some(self.notes.intern(result.status, &result.remote, &result.text, 0));
+            }
+        }
+        self.close(report.job, job, marks, now);
+    }
+
+    /// Puts a job back, or ends it when nobody in it waits for a result; then the marks go out and the message settles.
+    fn close(&mut self, number: u64, job: JobState, marks: Marks, now: Now) {
+        let (message, share) = (job.message, job.share);
+        if job.members.is_empty() {
+            self.end_job(&job, now);
+        } else {
+            self.jobs.insert(number, job);
+        }
+        self.finish(message, share, marks, now);
+    }
+
+    fn finish(&mut self, message: u32, share: u32, marks: Marks, now: Now) {
+        // The removal of both files is the mark. A crash before it repeats the delivery exactly as a crash before an
+        // unsynced mark would, so marking first would only cost a write.
+        if self.messages.get(message).is_some_and(|m| m.open > 0) {
+            self.emit(message, marks);
+        }
+        if !self.settle(message) {
+            self.queue_share(share, now);
+        }
+    }
+
+    pub(super) fn emit(&mut self, message: u32, marks: Marks) {
+        let Some(message) = self.messages.get(message) else { return };
+        if !marks.states.is_empty() || !marks.diagnostics.is_empty() {
+            let Marks { states, diagnostics } = marks;
+            self.actions.push_back(Action::Mark { id: message.id, states, diagnostics });
+        }
+    }
+
+    fn end_job(&mut self, job: &JobState, now: Now) {
+        if let Some(agent) = self.agents.get_mut(&job.agent) {
+            agent.active = agent.active.saturating_sub(1);
+            agent.idle_since = now.tick();
+        }
+        let (first, most) = (self.limits.concurrency_first, self.limits.concurrency_most);
+        let roll = self.dice.roll();
+        let Some(destination) = self.destinations.get_mut(job.destination) else { return };
+        destination.active = destination.active.saturating_sub(1);
+        destination.used = now.tick();
+        let before = destination.probes();
+        if let Verdict::Dead(probes) = destination.learn(job.signal, first, most)
+            && probes != before
+        {
+            let wait = backoff(&self.limits, probes, roll);
+            destination.until = now.tick().saturating_add(ticks(wait));
+            destination.last.clone_from(&job.note);
+            let text = job.note.as_deref().map_or("", |note| &note.text);
+            let lane = self.lanes.get(destination.lane as usize).map_or("", |lane| lane.name.as_str());
+            daemon::event!(Info, "destination_dead", channel = lane, host = destination.host, probes = probes, wait = wait.as_secs(), text = text);
+            let until = destination.until;
+            self.set_timer(until, Wake::Destination(job.destination));
+        }
+        self.list(job.destination, now);
+    }
+
+    fn result(&mut self, place: Place, result: &RecipientResult, roll: f64, now: Now, marks: &mut Marks) {
+        let failing = self.recipient(place.message, place.position).is_some_and(|recipient| recipient.failing);
+        if let Some(recipient) = self.recipient_mut(place.message, place.position) {
+            recipient.attempts = recipient.attempts.saturating_add(1);
+        }
+        let time = if result.outcome == Outcome::Failed { now.wall_seconds() } else { 0 };
+        match (result.outcome, failing) {
+            (Outcome::Delivered, false) => {
+                self.counters.add("delivered", 1);
+                self.record("delivered", place, result, now);
+                self.end(place, State::Delivered, marks);
+            }
+            (Outcome::Delivered | Outcome::Failed, true) => {
+                self.counters.add("bounces", 1);
+                self.end(place, State::Failed, marks);
+            }
+            (Outcome::Deferred, _) => {
+                self.counters.add("deferred", 1);
+                if !failing {
+                    let note = self.notes.intern(result.status, &result.remote, &result.text, time);
+                    self.set_note(place, note);
+                }
+                self.record("deferred", place, result, now);
+                let attempts = self.recipient(place.message, place.position).map_or(1, |recipient| u32::from(recipient.attempts));
+                let next = self.next_attempt(place.message, attempts, roll, now);
+                self.deferred(place, result, next, now, marks);
+            }
+            (Outcome::Failed, false) => {
+                if self.wish(place) == Wish::Delete {
+                    self.end(place, State::Failed, marks);
+                } else {
+                    let note = self.notes.intern(result.status, &result.remote, &result.text, time);
+                    self.fail(place.share, place.position, note, now, marks);
+                }
+            }
+        }
+    }
+
+    fn deferred(&mut self, place: Place, result: &RecipientResult, next: u32, now: Now, marks: &mut Marks) {
+        let failing = self.recipient(place.message, place.position).is_some_and(|recipient| recipient.failing);
+        if !failing && self.wish(place) == Wish::None && self.left(place.message, now).is_zero() {
+            self.expire(place.share, place.position, now, marks);
+            return;
+        }
+        if let Some(diagnostic) = self.diagnostic(place, result, now.wall_of(next), now) {
+            marks.diagnostics.push(diagnostic);
+        }
+        self.put_back(place, next, now, marks);
+    }
+
+    fn diagnostic(&self, place: Place, result: &RecipientResult, next_attempt: u64, now: Now) -> Option<Diagnostic> {
+        let recipient = self.recipient(place.message, place.position)?;
+        Some(Diagnostic {
+            recipient: recipient.offset,
+            time: now.wall_seconds(),
+            outcome: result.outcome,
+            attempts: u32::from(recipient.attempts),
+            next_attempt,
+            status: result.status,
+            remote: result.remote.clone(),
+            text: result.text.clone(),
+        })
+    }
+
+    fn wish(&self, place: Place) -> Wish {
+        self.recipient(place.message, place.position).map_or(Wish::None, |recipient| recipient.wish)
+    }
+
+    fn set_note(&mut self, place: Place, note: Rc<Note>) {
+        if let Some(recipient) = self.recipient_mut(place.message, place.position) {
+            recipient.note = Some(note);
+        }
+    }
+
+    /// A recipient that leaves a job undelivered waits until `next`, unless the administrator has asked for something
+    /// else meanwhile.
+    fn put_back(&mut self, place: Place, next: u32, now: Now, marks: &mut Marks) {
+        let wish = self.wish(place);
+        if let Some(recipient) = self.recipient_mut(place.message, place.position) {
+            recipient.next = next;
+            recipient.wish = Wish::None;
+        }
+        match wish {
+            Wish::None => {
+                self.set_state(place.share, place.position, State::Deferred);
+                self.arm_at(place.share, next);
+            }
+            Wish::Hold => self.set_state(place.share, place.position, State::Held),
+            Wish::Expire => self.expire(place.share, place.position, now, marks),
+            Wish::Delete => self.end(place, State::Failed, marks),
+        }
+    }
+
+    fn end(&mut self, place: Place, state: State, marks: &mut Marks) {
+        let mark = if state == State::Delivered { RecipientState::Delivered } else { RecipientState::Failed };
+        self.set_state(place.share, place.position, state);
+        if let Some(recipient) = self.recipient_mut(place.message, place.position) {
+            recipient.note = None;
+            marks.states.push((recipient.offset, mark));
+        }
+    }
+
+    /// The recipient failed: marked, with its diagnostic, and handed to the error share for the report.
+    pub(super) fn fail(&mut self, share: u32, position: u32, note: Rc<Note>, now: Now, marks: &mut Marks) {
+        let Some(message) = self.shares.get(share).map(|share| share.message) else { return };
+        let place = Place { message, share, position };
+        let Some(index) = self.recipient(message, position).map(|recipient| recipient.offset) else { return };
+        let (remote, text) = (note.remote.to_string(), note.text.to_string());
+        let result = RecipientResult { index, outcome: Outcome::Failed, status: note.status, remote, text };
+        self.counters.add("failed", 1);
+        self.record("failed", place, &result, now);
+        marks.states.push((index, RecipientState::Failing));
+        marks.diagnostics.extend(self.diagnostic(place, &result, 0, now));
+        self.join_error_share(share, position, note, now);
+    }
+
+    /// Gives a recipient up because of its age (or because the administrator says so).
+    pub(super) fn expire(&mut self, share: u32, position: u32, now: Now, marks: &mut Marks) {
+        let Some((message, destination)) = self.shares.get(share).map(|s| (s.message, s.destination)) else { return };
+        let own = self.recipient(message, position).and_then(|recipient| recipient.note.clone());
+        let last = own.or_else(|| self.destinations.get(destination).and_then(|d| d.last.clone()));
+        let mut text = String::from("not delivered in time");
+        if let Some(last) = last.as_deref() {
+            text.push_str("; last: ");
+            text.push_str(&last.text);
+        }
+        text.truncate(text.floor_char_boundary(512));
+        let remote = last.as_deref().map_or("-", |last| &last.remote);
+        let note = self.notes.intern(Enhanced::permanent(4, 7), remote, &text, now.wall_seconds());
+        if let Some(message) = self.messages.get(message) {
+            daemon::event!(Info, "expired", id = message.id);
+        }
+        self.counters.add("expired", 1);
+        self.fail(share, position, note, now, marks);
+    }
+
+    /// Moves a recipient from its share to the message's error share (destination `bounce` of channel `error`).
+    pub(super) fn join_error_share(&mut self, share_key: u32, position: u32, note: Rc<Note>, now: Now) {
+        let Some(message) = self.shares.get(share_key).map(|share| share.message) else { return };
+        let existing = self.shares_of(message).into_iter().find(|key| self.shares.get(*key).is_some_and(|s| s.members.failing()));
+        let error_share = existing.unwrap_or_else(|| {
+            let destination = self.destination("error", "bounce");
+            self.new_share(message, destination, Members::Failing(Vec::new()))
+        });
+        // Out of the old share: as if final there, without touching the message's own count.
+        self.set_state(share_key, position, State::Failed);
+        if let Some(entry) = self.messages.get_mut(message) {
+            entry.open += 1;
+        }
+        self.open_recipients += 1;
+        if let Some(recipient) = self.recipient_mut(message, position) {
+            recipient.failing = true;
+            recipient.attempts = 0;
+            recipient.wish = Wish::None;
+            recipient.note = Some(note);
+        }
+        if let Some(share) = self.shares.get_mut(error_share) {
+            if let Members::Failing(list) = &mut share.members {
+                list.push(position);
+            }
+            share.open += 1;
+        }
+        self.set_state(error_share, position, State::Ready);
+        self.queue_share(error_share, now);
+    }
+
+    /// An agent is gone: its jobs are undecided and tried again soon; nobody remote is to blame.
+    pub fn agent_gone(&mut self, agent: u64, now: Now) {
+        self.agents.remove(&agent);
+        let mut numbers: Vec<u64> = self.jobs.iter().filter(|(_, job)| job.agent == agent).map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        if !numbers.is_empty() {
+            daemon::event!(Warning, "agent_died", jobs = numbers.len());
+        }
+        for number in numbers {
+            let Some(message) = self.jobs.get(&number).map(|job| job.message) else { continue };
+            if let Some(message) = self.messages.get_mut(message) {
+                message.kills = message.kills.saturating_add(1);
+                if message.kills == KILLS {
+                    daemon::event!(Warning, "agents_die", id = message.id, kills = message.kills);
+                }
+            }
+            self.undecided(number, now);
+        }
+        for lane in 0..self.lanes.len() {
+            self.list_lane(lane, now);
+        }
+    }
+
+    /// A job ends without results: its recipients wait a moment and their attempts do not count.
+    pub fn undecided(&mut self, number: u64, now: Now) {
+        let Some(mut job) = self.jobs.remove(&number) else { return };
+        let kills = self.messages.get(job.message).map_or(0, |message| message.kills);
+        let spread = self.dice.roll();
+        let wait = if kills >= KILLS {
+            ticks(backoff(&self.limits, u32::from(kills - KILLS) + 1, spread))
+        } else {
+            // Truncation: 0 to 20 ticks.
+            UNDECIDED + (spread * f64::from(2 * UNDECIDED)) as u32
+        };
+        job.signal = Signal::Nothing;
+        let mut marks = Marks::default();
+        for position in std::mem::take(&mut job.members) {
+            let place = Place { message: job.message, share: job.share, position };
+            self.put_back(place, now.tick().saturating_add(wait), now, &mut marks);
+        }
+        self.close(number, job, marks, now);
+    }
+
+    /// The message file of a job is not there any more: whoever removed it has ended the message.
+    pub fn lost(&mut self, number: u64, now: Now) {
+        let Some(message) = self.jobs.get(&number).map(|job| job.message) else { return };
+        self.undecided(number, now);
+        let Some(id) = self.messages.get(message).map(|message| message.id) else { return };
+        daemon::event!(Error, "message_file_missing", id = id);
+        for key in self.shares_of(message) {
+            let members = self.shares.get(key).map(|share| self.members(share)).unwrap_or_default();
+            for (position, state) in members {
+                if state != State::Active {
+                    self.set_state(key, position, State::Failed);
+                }
+            }
+        }
+        self.settle(message);
+    }
+
+    /// One recipient's line in the log.
+    fn record(&self, event: &'static str, place: Place, result: &RecipientResult, now: Now) {
+        let Some(message) = self.messages.get(place.message) else { return };
+        let Some(recipient) = message.recipients.get(place.position as usize) else { return };
+        let destination = self.shares.get(place.share).and_then(|share| self.destinations.get(share.destination));
+        let Some(destination) = destination else { return };
+        let channel = self.lanes.get(destination.lane as usize).map_or("", |lane| lane.name.as_str());
+        let delay = now.wall_ms.saturating_sub(message.arrived);
+        daemon::event!(
+            Info,
+            event,
+            id = message.id,
+            to = recipient.address(),
+            channel = channel,
+            host = destination.host,
+            remote = result.remote,
+            status = result.status,
+            attempts = recipient.attempts,
+            delay = delay,
+            text = result.text,
+        );
+    }
+}
+
+impl JobState {
+    /// The strongest thing any of its results says about the destination.
+    fn learn(&mut self, phase: Phase, outcome: Outcome) {
+        let said = match (outcome, phase) {
+            (Outcome::Delivered, _) => Signal::Success,
+            (Outcome::Deferred, Phase::Lookup | Phase::Connect) => Signal::Unreachable,
+            (_, Phase::Transaction) => Signal::Alive,
+            (Outcome::Failed, _) => Signal::Nothing,
+        };
+        if self.signal == Signal::Nothing || said == Signal::Success || (said == Signal::Alive && self.signal == Signal::Unreachable) {
+            self.signal = said;
+        }
+    }
+}
+
+/// `NONE` is no tick: waits never reach it.
+const _: () = assert!(UNDECIDED < NONE / 4);

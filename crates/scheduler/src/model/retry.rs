@@ -1,0 +1,215 @@
+//! Waiting: back-off with jitter, timers, expiry, and the slow walk that forgets and expires.
+
+use super::entry::{NONE, State};
+use super::result::Marks;
+use super::{Model, Now};
+use std::cmp::Reverse;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What a timer wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    Share(u32),
+    Destination(u32),
+    Lane(u32),
+}
+
+/// Messages looked at by one step of the slow walk. A million messages take some minutes of steps, each far under a
+/// millisecond.
+const WALK: u32 = 4000;
+/// Between two steps.
+const TIDY_MS: u64 = 1000;
+/// A destination without mail is remembered this long (ticks), with its window and its state.
+const REMEMBERED: u32 = 6000;
+/// An agent without work is drained after this long (ticks).
+const IDLE_AGENT: u32 = 3000;
+
+/// Not for secrets: spreads retries.
+#[derive(Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    /// 0 to 1.
+    pub fn roll(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        // 32 bits are exact in a double.
+        f64::from(u32::try_from(self.0 >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+    }
+}
+
+/// The wait after so many attempts: first, times factor for each further one, at most longest; then half the jitter
+/// up or down, so that what failed together does not come back together.
+pub fn backoff(limits: &settings::Queue, attempts: u32, roll: f64) -> Duration {
+    let exponent = i32::try_from(attempts.saturating_sub(1)).unwrap_or(i32::MAX);
+    let wait = limits.retry_first.as_secs_f64() * limits.retry_factor.max(1.0).powi(exponent);
+    let wait = wait.min(limits.retry_longest.as_secs_f64());
+    let wait = wait * (1.0 + limits.retry_jitter.clamp(0.0, 1.0) * (roll - 0.5));
+    Duration::try_from_secs_f64(wait).unwrap_or(limits.retry_longest).max(Duration::from_millis(100))
+}
+
+/// A wait in ticks, rounded up.
+pub fn ticks(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis().div_ceil(100)).unwrap_or(NONE / 2)
+}
+
+impl Model {
+    /// The tick of the next attempt after `attempts`; not past the message's expiry, so that the last attempt and the
+    /// report come in time.
+    pub(super) fn next_attempt(&self, message: u32, attempts: u32, roll: f64, now: Now) -> u32 {
+        let next = now.tick().saturating_add(ticks(backoff(&self.limits, attempts, roll)));
+        let left = self.left(message, now);
+        if left.is_zero() { next } else { next.min(now.tick().saturating_add(ticks(left)).saturating_add(1)) }
+    }
+
+    /// Time until a message expires.
+    pub(super) fn left(&self, message: u32, now: Now) -> Duration {
+        let Some(message) = self.messages.get(message) else { return Duration::ZERO };
+        let age = i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(message.origin);
+        self.limits.expiry.saturating_sub(Duration::from_millis(u64::try_from(age).unwrap_or(0)))
+    }
+
+    pub(super) fn set_timer(&mut self, tick: u32, wake: Wake) {
+        self.timers.push(Reverse((tick, wake)));
+    }
+
+    /// Sets a share's timer for its earliest deferred member, unless an earlier one is set.
+    pub(super) fn arm(&mut self, share_key: u32, now: Now) {
+        let Some(share) = self.shares.get(share_key) else { return };
+        let Some(message) = self.messages.get(share.message) else { return };
+        let earliest = self
+            .members(share)
+            .iter()
+            .filter(|(_, state)| *state == State::Deferred)
+            .filter_map(|(position, _)| message.recipients.get(*position as usize).map(|recipient| recipient.next))
+            .min();
+        if let Some(earliest) = earliest {
+            self.arm_at(share_key, earliest.max(now.tick()));
+        }
+    }
+
+    pub(super) fn arm_at(&mut self, share_key: u32, tick: u32) {
+        let Some(share) = self.shares.get_mut(share_key) else { return };
+        if tick < share.armed {
+            share.armed = tick;
+            self.set_timer(tick, Wake::Share(share_key));
+        }
+    }
+
+    /// Milliseconds until something is due by itself.
+    pub fn sleep_ms(&self, now: Now) -> u64 {
+        let timer = self.timers.peek().map_or(u64::MAX, |Reverse((tick, _))| (u64::from(*tick) * 100).saturating_sub(now.ms));
+        timer.min(if self.messages.len() == 0 && self.agents.is_empty() { 60_000 } else { self.next_tidy.saturating_sub(now.ms) })
+    }
+
+    /// Does what is due.
+    pub fn wake(&mut self, now: Now) {
+        while let Some(Reverse((tick, wake))) = self.timers.peek().copied() {
+            if tick > now.tick() {
+                break;
+            }
+            self.timers.pop();
+            match wake {
+                Wake::Share(key) => self.revive(key, tick, now),
+                Wake::Destination(key) => self.list(key, now),
+                Wake::Lane(key) => self.unblock_lane(key, now),
+            }
+        }
+        if now.ms >= self.next_tidy {
+            self.next_tidy = now.ms + TIDY_MS;
+            self.tidy(now);
+        }
+    }
+
+    /// Deferred members whose time has come are ready again. A share of many takes those of the next seconds along,
+    /// so that it is not walked once for each.
+    fn revive(&mut self, share_key: u32, tick: u32, now: Now) {
+        let Some(share) = self.shares.get_mut(share_key) else { return };
+        if share.armed != tick {
+            return;
+        }
+        share.armed = NONE;
+        let message = share.message;
+        let Some(share) = self.shares.get(share_key) else { return };
+        let until = now.tick().saturating_add(share.members.len() / 100);
+        for (position, state) in self.members(share) {
+            let due = self.recipient(message, position).is_some_and(|recipient| recipient.next <= until);
+            if state == State::Deferred && due {
+                self.set_state(share_key, position, State::Ready);
+            }
+        }
+        self.arm(share_key, now);
+        self.queue_share(share_key, now);
+    }
+
+    fn tidy(&mut self, now: Now) {
+        self.expire_some(now);
+        self.forget_some(now);
+        let idle: Vec<u64> = self.agents.iter().filter(|(_, agent)| agent.idle(now.tick(), IDLE_AGENT)).map(|(key, _)| *key).collect();
+        for key in idle {
+            if let Some(agent) = self.agents.get_mut(&key) {
+                agent.draining = true;
+                self.actions.push_back(super::Action::DrainAgent(key));
+            }
+        }
+    }
+
+    /// Expires what no attempt will: mail for a dead destination, or for a channel without agents.
+    fn expire_some(&mut self, now: Now) {
+        let end = self.messages.end();
+        for _ in 0..WALK.min(end) {
+            let key = self.expiry_cursor;
+            self.expiry_cursor = if key + 1 >= end { 0 } else { key + 1 };
+            if self.messages.get(key).is_some() && self.left(key, now).is_zero() {
+                self.expire_message(key, now);
+            }
+        }
+    }
+
+    fn expire_message(&mut self, message: u32, now: Now) {
+        let overdue = self.messages.get(message).is_some_and(|m| {
+            let limit = self.limits.expiry.saturating_add(self.limits.retry_longest);
+            i64::try_from(limit.as_millis()).unwrap_or(i64::MAX) < i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(m.origin)
+        });
+        let mut marks = Marks::default();
+        for key in self.shares_of(message) {
+            let Some(share) = self.shares.get(key) else { continue };
+            let dead = self.destinations.get(share.destination).is_some_and(super::Destination::is_dead);
+            if share.members.failing() || !(share.attempted || dead || overdue) {
+                continue;
+            }
+            for (position, state) in self.members(share) {
+                if matches!(state, State::Ready | State::Deferred) {
+                    self.expire(key, position, now, &mut marks);
+                }
+            }
+        }
+        self.emit(message, marks);
+        self.settle(message);
+    }
+
+    /// Destinations that nothing refers to go after some time; sooner when there are very many.
+    fn forget_some(&mut self, now: Now) {
+        let end = self.destinations.end();
+        let wait = if self.destinations.len() > 100_000 { 100 } else { REMEMBERED };
+        for _ in 0..WALK.min(end) {
+            let key = self.forget_cursor;
+            self.forget_cursor = if key + 1 >= end { 0 } else { key + 1 };
+            let Some(destination) = self.destinations.get(key) else { continue };
+            if !destination.is_unused() || destination.used.saturating_add(wait) > now.tick() {
+                continue;
+            }
+            let (lane, host) = (destination.lane, Rc::clone(&destination.host));
+            self.destinations.remove(key);
+            if let Some(lane) = self.lanes.get_mut(lane as usize) {
+                lane.hosts.remove(&host);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `zpost` commands: answers made piece by piece as the client takes them, so that a listing of a large queue neither
+//! blocks the loop nor gathers in memory.
+
+use super::link::Link;
+use crate::io::Pool;
+use crate::model::{Cursor, Filter, Model, Now};
+use ipc::control::{Action, Reply, Request};
+use mio::Registry;
+use std::io;
+
+/// Messages looked at for one client in one turn.
+const BUDGET: usize = 500;
+/// Changes stop while so many file calls are under way.
+const CALLS: usize = 2000;
+/// sysexits EX_USAGE.
+const EX_USAGE: u8 = 64;
+
+#[derive(Debug)]
+enum Work {
+    Queue(Filter),
+    Destinations,
+    Change { action: Action, filter: Filter, dry_run: bool },
+    Nothing,
+}
+
+/// One command being answered.
+#[derive(Debug)]
+pub struct Client {
+    link: Link<Reply, Request>,
+    work: Work,
+    cursor: Cursor,
+}
+
+/// How a turn for a client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Waits for the client to read.
+    Full,
+    /// There is more to do at once.
+    More,
+    /// Over: close it.
+    Over,
+}
+
+impl Client {
+    pub fn new(link: Link<Reply, Request>, request: Request) -> Self {
+        let mut client = Self { link, work: Work::Nothing, cursor: Cursor::default() };
+        client.work = match request {
+            Request::Queue(selection) => Work::Queue(Filter::new(selection)),
+            Request::Destinations => Work::Destinations,
+            Request::Change { action, selection, dry_run } => Work::Change { action, filter: Filter::new(selection), dry_run },
+            _ => {
+                let reason = "the scheduler does not know this request".to_owned();
+                let _ = client.link.channel.send(&Reply::Refused { code: EX_USAGE, reason });
+                Work::Nothing
+            }
+        };
+        client
+    }
+
+    /// The client says no more; it can only go away.
+    pub fn readable(&mut self) -> Turn {
+        match self.link.channel.recv() {
+            Ok(None) => Turn::Full,
+            Ok(Some(_)) | Err(_) => Turn::Over,
+        }
+    }
+
+    /// Makes as much of the answer as the socket takes and the budget allows.
+    pub fn turn(&mut self, model: &mut Model, pool: &Pool, registry: &Registry, now: Now) -> Turn {
+        if self.link.settle(registry).is_err() {
+            return Turn::Over;
+        }
+        let mut budget = BUDGET;
+        let turn = loop {
+            if self.link.channel.pending() > 0 {
+                break Turn::Full;
+            }
+            if matches!(self.work, Work::Nothing) {
+                break Turn::Over;
+            }
+            match self.next(model, pool, &mut budget, now) {
+                Ok(Some(reply)) => {
+                    if self.link.channel.send(&reply).is_err() {
+                        break Turn::Over;
+                    }
+                }
+                Ok(None) => break Turn::More,
+                Err(()) => {
+                    self.work = Work::Nothing;
+                    if self.link.channel.send(&Reply::End).is_err() {
+                        break Turn::Over;
+                    }
+                }
+            }
+        };
+        if turn == Turn::Full && self.link.settle(registry).is_err() { Turn::Over } else { turn }
+    }
+
+    fn next(&mut self, model: &mut Model, pool: &Pool, budget: &mut usize, now: Now) -> Result<Option<Reply>, ()> {
+        match &self.work {
+            Work::Queue(filter) => model.next_listed(filter, &mut self.cursor, budget, now).map(|m| m.map(Reply::Message)),
+            Work::Destinations => model.next_destination(&mut self.cursor, budget, now).map(|d| d.map(Reply::Destination)),
+            Work::Change { dry_run: false, .. } if pool.outstanding() > CALLS => Ok(None),
+            Work::Change { action, filter, dry_run } => model
+                .next_changed(*action, *dry_run, filter, &mut self.cursor, budget, now)
+                .map(|touched| touched.map(|(id, recipients)| Reply::Touched { id: id.to_string(), recipients })),
+            Work::Nothing => Err(()),
+        }
+    }
+
+    pub fn close(mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut self.link.channel)
+    }
+}

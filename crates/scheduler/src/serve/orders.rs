@@ -1,0 +1,155 @@
+//! Between the model and the file threads: its actions become orders, their results come back, and marks that a sick
+//! disk refused are tried again.
+
+use super::Scheduler;
+use super::intake::{Heard, Pass};
+use crate::io::{Done, Order, Pool};
+use crate::model::{Action, Now};
+use envelope::MessageId;
+use ipc::master::ToMaster;
+use spool::{LoadError, Loaded};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+
+/// Between two tries of what a disk refused.
+const RETRY_MS: u64 = 5000;
+/// Orders tried again at one go.
+const RETRIES: usize = 200;
+
+/// Marks and removals the disk refused, in order for each message. While a message is here, nothing else of it
+/// reaches the disk, and the scan does not take it for a new one: else a full disk would deliver mail twice.
+#[derive(Debug, Default)]
+pub struct Stuck {
+    orders: BTreeMap<MessageId, VecDeque<Order>>,
+    at: u64,
+}
+
+impl Stuck {
+    pub fn has(&self, id: MessageId) -> bool {
+        self.orders.contains_key(&id)
+    }
+
+    fn refused(&mut self, order: Order, error: &io::Error, now: Now) {
+        let (Order::Mark { id, .. } | Order::Remove { id }) = &order else { return };
+        let id = *id;
+        if self.orders.is_empty() {
+            // One line a round, not one a message.
+            daemon::event!(Error, "mark_refused", id = id, text = error);
+            self.at = now.ms + RETRY_MS;
+        }
+        self.orders.entry(id).or_default().push_front(order);
+    }
+
+    /// Queues the order behind others of its message, or gives it back to be sent.
+    fn hold(&mut self, id: MessageId, order: Order) -> Option<Order> {
+        match self.orders.get_mut(&id) {
+            Some(waiting) => {
+                if matches!(order, Order::Remove { .. }) {
+                    waiting.clear();
+                }
+                waiting.push_back(order);
+                None
+            }
+            None => Some(order),
+        }
+    }
+
+    /// Some of what waits goes to the disk again.
+    pub fn retry(&mut self, pool: &mut Pool, now: Now) {
+        if self.orders.is_empty() || now.ms < self.at {
+            return;
+        }
+        self.at = now.ms + RETRY_MS;
+        let mut room = RETRIES;
+        while room > 0 {
+            let Some((_, waiting)) = self.orders.pop_first() else { return };
+            room = room.saturating_sub(waiting.len());
+            waiting.into_iter().for_each(|order| pool.order(order));
+        }
+        self.at = now.ms + 100;
+    }
+
+    pub fn sleep_ms(&self, now: Now) -> u64 {
+        if self.orders.is_empty() { u64::MAX } else { self.at.saturating_sub(now.ms) }
+    }
+}
+
+impl Scheduler {
+    /// Reads notices.
+    pub(super) fn hear(&mut self, _now: Now) {
+        let Some(socket) = &self.notify else { return };
+        let Heard { datagrams, malformed, more } = self.intake.hear(socket);
+        if datagrams > 0 {
+            self.started.counters.add("datagrams", datagrams);
+            self.started.counters.add("datagrams_malformed", malformed);
+        }
+        self.busy |= more;
+    }
+
+    /// Takes what the file threads have done.
+    pub(super) fn collect(&mut self, now: Now) {
+        for done in self.pool.done() {
+            match done {
+                Done::Loaded(id, result) => self.loaded(id, result, now),
+                Done::Opened { job, file } => self.opened(job, file, now),
+                Done::Written => {}
+                Done::NotWritten { order, error } => self.stuck.refused(order, &error, now),
+                Done::Scanned { scan, ids } => match self.intake.scanned(scan, ids) {
+                    Some(Pass::First) => {
+                        self.started.counters.add("scans", 1);
+                        daemon::event!(Info, "first_scan_done");
+                    }
+                    Some(Pass::Later) => self.started.counters.add("scans", 1),
+                    None => {}
+                },
+            }
+        }
+    }
+
+    fn loaded(&mut self, id: MessageId, result: Result<Box<Loaded>, LoadError>, now: Now) {
+        if self.intake.loaded(id, result.is_ok()) {
+            self.started.counters.add("found_by_scan", 1);
+        }
+        match result {
+            Ok(loaded) if loaded.parsed.control.id == id => {
+                let Loaded { parsed, message } = *loaded;
+                if self.model.add(parsed, now) && self.model.knows(id) {
+                    self.files.keep(id, message);
+                }
+            }
+            Ok(_) => daemon::event!(Error, "wrong_id", id = id),
+            Err(LoadError::Gone) => daemon::event!(Debug, "unknown_notice", id = id),
+            Err(LoadError::NoMessage) => daemon::event!(Info, "control_without_message", id = id),
+            Err(LoadError::Returned(reason)) => {
+                self.started.counters.add("returned_to_router", 1);
+                daemon::event!(Warning, "returned", id = id, text = reason);
+                if let Some(routers) = &mut self.routers {
+                    routers.notice(&id.to_string());
+                }
+            }
+            // The scan meets it again.
+            Err(LoadError::Io(e)) => daemon::event!(Error, "load_failed", id = id, text = e),
+        }
+    }
+
+    /// Does what the model wants done.
+    pub(super) fn act(&mut self) {
+        while let Some(action) = self.model.next_action() {
+            match action {
+                Action::Mark { id, states, diagnostics } => {
+                    let order = self.stuck.hold(id, Order::Mark { id, states, diagnostics });
+                    order.into_iter().for_each(|order| self.pool.order(order));
+                }
+                Action::Remove { id } => {
+                    self.files.take(id);
+                    let order = self.stuck.hold(id, Order::Remove { id });
+                    order.into_iter().for_each(|order| self.pool.order(order));
+                }
+                Action::WantAgent { ticket, channel } => {
+                    let _ = self.started.master.send(&ToMaster::WantAgent { ticket, channel });
+                }
+                Action::DrainAgent(key) => self.drain_agent(key),
+            }
+        }
+    }
+}
