@@ -3,7 +3,7 @@
 use crate::services::LAST_PHASE;
 use crate::supervise::Master;
 use nix::sys::signal::{Signal, kill};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A stop under way.
 #[derive(Debug)]
@@ -14,7 +14,11 @@ pub struct Stopping {
     deadline: Instant,
     /// What the master exits with.
     code: u8,
+    began: Instant,
 }
+
+/// A second SIGTERM within this time is the same wish told twice (timeout(1) signals process and group).
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 impl Master {
     /// Takes no more clients and drains: servers first, so that what they accept still flows on; who serves others last.
@@ -30,7 +34,7 @@ impl Master {
         self.slots.clear();
         let now = Instant::now();
         let deadline = now + self.configuration.settings.processes.drain;
-        self.stopping = Some(Stopping { phase: 0, deadline, code });
+        self.stopping = Some(Stopping { phase: 0, deadline, code, began: now });
         self.drain_phase(0);
         self.wake(now);
         self.wake(deadline);
@@ -58,6 +62,15 @@ impl Master {
             self.wake(stopping.deadline);
         }
         self.stopping = Some(stopping);
+    }
+
+    /// SIGTERM: the first drains, a later one does not wait any more.
+    pub fn asked_to_stop(&mut self) {
+        match &self.stopping {
+            None => self.begin_stop(0),
+            Some(stopping) if stopping.began.elapsed() > SAME_WISH => self.kill_all(),
+            Some(_) => {}
+        }
     }
 
     /// SIGKILL for every child. The spool is complete at any moment.

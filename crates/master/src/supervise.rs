@@ -223,9 +223,7 @@ impl Master {
         while let Some(signal) = self.signals.next() {
             match signal {
                 Signal::Child => self.reap(),
-                // The second SIGTERM does not wait.
-                Signal::Drain if self.stopping.is_some() => self.kill_all(),
-                Signal::Drain => self.begin_stop(0),
+                Signal::Drain => self.asked_to_stop(),
                 Signal::Reload => self.begin_reload(None),
                 Signal::Upgrade => self.begin_upgrade(None),
             }
