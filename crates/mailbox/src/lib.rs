@@ -1,6 +1,6 @@
 //! ta-mailbox: the transport agent that delivers into local mailboxes (Maildir and mbox).
 //!
-//! Takes jobs of channel `local` from the scheduler, one after another, and puts each recipient's copy into the mailbox
+//! Takes jobs of channel `local` from the scheduler, several at a time, and puts each recipient's copy into the mailbox
 //! that the configuration names, durably: the result says `delivered` only after the file and its name are synced.
 //!
 //! Trusts: the master and the configuration. Not: user names (they become parts of paths), message content, what lies in
@@ -22,6 +22,7 @@ mod original;
 mod pattern;
 mod recipient;
 mod service;
+mod threads;
 mod verdict;
 
 pub use service::run;

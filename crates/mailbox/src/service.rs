@@ -5,8 +5,8 @@ use crate::delivery::{Copy, Mailbox};
 use crate::original::Original;
 use crate::pattern;
 use crate::recipient::Recipient;
+use crate::threads;
 use crate::verdict::Verdict;
-use agent::Deliver;
 use daemon::Counters;
 use ipc::agents::{Job, JobRecipient, RecipientResult, Report};
 use nix::sys::signal::{SigSet, Signal};
@@ -15,9 +15,6 @@ use status::{Outcome, Phase};
 use std::fs::File;
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// Jobs taken at once: enough that the next one is here when one is done.
-const CREDIT: u32 = 16;
 
 /// The program ta-mailbox, and its own child for deliveries as a user.
 pub fn run() -> ExitCode {
@@ -33,8 +30,14 @@ pub fn run() -> ExitCode {
         }
     };
     survive_file_size_limit();
-    let mut mailboxes = Mailboxes::new(Arc::clone(&started.settings), started.counters.clone());
-    agent::serve(started, CREDIT, &mut mailboxes)
+    let mailboxes = Mailboxes::new(Arc::clone(&started.settings), started.counters.clone());
+    match threads::serve(started, mailboxes) {
+        Ok(code) => code,
+        Err(e) => {
+            daemon::event!(Error, "agent_failed", reason = e);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A mailbox at the file size limit is an error of `write`, not the end of the process (SIGXFSZ).
@@ -117,8 +120,9 @@ impl Mailboxes {
     }
 }
 
-impl Deliver for Mailboxes {
-    fn deliver(&mut self, job: &Job, message: &File) -> Report {
+impl Mailboxes {
+    /// Delivers a job; every recipient gets a result.
+    pub fn deliver(&self, job: &Job, message: &File) -> Report {
         self.counters.add("jobs", 1);
         let original = Original::open(message, job.body_offset, job.size);
         let mut results = Vec::with_capacity(job.recipients.len());

@@ -4,8 +4,7 @@ use crate::mbox;
 use crate::original::Original;
 use crate::service::Mailboxes;
 use crate::verdict::Verdict;
-use agent::Deliver;
-use ipc::agents::{Job, JobRecipient};
+use ipc::agents::{Job, JobRecipient, ToAgent, ToScheduler};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
 use status::Outcome;
@@ -14,7 +13,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const TRACE: &str = "Return-Path: <s@a.example>\nDelivered-To: joe@x.example\n";
 
@@ -132,7 +131,6 @@ fn record_locked(file: &File) {
         l_len: 0,
         l_pid: 0,
     };
-    // An open-file-description lock conflicts with the record lock even within one process.
     fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).unwrap();
 }
 
@@ -238,6 +236,40 @@ fn job(recipients: &[(&str, &str)], size: u64) -> Job {
 }
 
 #[test]
+fn many_jobs_are_delivered_at_once_and_a_drain_finishes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (jobs, scheduler) = ipc::channel::pair().unwrap();
+    let (child, _master) = ipc::channel::pair().unwrap();
+    let maildir = folder.path().join("joe");
+    let config = format!(
+        "[paths]\npostoffice = \"{0}\"\n[identity]\nhostname = \"mta.example\"\n[local]\nmaildir = \"{0}/%u\"\nusers = \"any\"\n",
+        folder.path().display()
+    );
+    let service = std::thread::spawn(move || {
+        let counters = daemon::Counters::detached("ta-mailbox").unwrap();
+        let mailboxes = Mailboxes::as_own_user(Arc::new(settings::parse(&config, "test").unwrap()), counters);
+        let link = agent::Link::new(ipc::Channel::new(jobs).unwrap());
+        let signals = daemon::Signals::block().unwrap();
+        let mut service = crate::threads::Service::new(link, ipc::Channel::new(child).unwrap(), signals, mailboxes).unwrap();
+        let code = service.turns().unwrap();
+        service.crew.dismiss();
+        code
+    });
+    let mut scheduler = ipc::Channel::<ToAgent, ToScheduler>::new(scheduler).unwrap();
+    let work: Vec<_> = (0..30).map(|number| Job { number, ..job(&[("joe@x", "-")], 2) }).collect();
+    scheduler.send_with(&ToAgent::Jobs(work), (0..30).map(|_| message("x\n").into()).collect()).unwrap();
+    scheduler.send(&ToAgent::Drain).unwrap();
+    let mut reported = 0;
+    while let Ok((frame, _)) = scheduler.recv_by(Instant::now() + Duration::from_secs(60)) {
+        if let ToScheduler::Reports(reports) = frame {
+            assert!(reports.iter().all(|r| r.results[0].outcome == Outcome::Delivered));
+            reported += reports.len();
+        }
+    }
+    assert_eq!((reported, service.join().unwrap(), count(&maildir.join("new"))), (30, 0, 30));
+}
+
+#[test]
 fn a_job_gets_a_result_for_every_recipient() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().display();
@@ -246,7 +278,7 @@ fn a_job_gets_a_result_for_every_recipient() {
     );
     let settings = settings::parse(&config, "test").unwrap();
     let counters = daemon::Counters::detached("ta-mailbox").unwrap();
-    let mut mailboxes = Mailboxes::as_own_user(Arc::new(settings), counters);
+    let mailboxes = Mailboxes::as_own_user(Arc::new(settings), counters);
     fs::create_dir(folder.path().join("x")).unwrap();
     let home = format!("home={place}");
     let recipients = [("joe@x", home.as_str()), ("../joe@x", &home), ("ann@x", "-"), ("\"a b\"@x", &home)];

@@ -86,8 +86,9 @@ impl Parts {
         let credits = self.client.sessions;
         let tokens = (RESOLVER, FIRST_SESSION);
         let mut worker = Worker::new(self.client, self.ourselves, self.jobs, lookups, self.counters, registry, reader, tokens);
-        self.master.send(&ToMaster::Ready)?;
-        worker.link.credit(credits)?;
+        // Where one of them has gone already, receiving will say so.
+        let _ = self.master.send(&ToMaster::Ready);
+        let _ = worker.link.credit(credits);
         turns(&mut poll, &mut worker, &mut self.master, &mut self.signals)
     }
 }

@@ -8,9 +8,6 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 
-/// Results in one report: a report of a job with very many recipients is sent in parts that fit a frame.
-const RESULTS_PER_REPORT: usize = 64;
-
 #[derive(Debug)]
 pub struct Work {
     pub number: u64,
@@ -78,34 +75,27 @@ impl Work {
         }
     }
 
-    /// The reports of a job for which every address has failed.
-    pub fn unreached(mut self) -> Vec<Report> {
+    /// The report of a job for which every address has failed.
+    pub fn unreached(mut self) -> Report {
         let trouble = self.trouble.take().unwrap_or_else(|| Trouble {
             phase: Phase::Connect,
             verdict: Verdict::deferred(status::Enhanced::transient(4, 1), "no address could be tried"),
             remote: "-".to_owned(),
         });
         let verdicts = vec![trouble.verdict; self.indexes.len()];
-        self.reports(trouble.phase, verdicts, &trouble.remote)
+        self.report(trouble.phase, verdicts, &trouble.remote)
     }
 
-    /// The reports of a job with these verdicts, in the order of its recipients.
-    pub fn reports(&self, phase: Phase, verdicts: Vec<Verdict>, remote: &str) -> Vec<Report> {
-        let mut results = self.indexes.iter().zip(verdicts).map(|(index, verdict)| RecipientResult {
+    /// The report of a job with these verdicts, in the order of its recipients.
+    pub fn report(&self, phase: Phase, verdicts: Vec<Verdict>, remote: &str) -> Report {
+        let results = self.indexes.iter().zip(verdicts).map(|(index, verdict)| RecipientResult {
             index: *index,
             outcome: verdict.outcome,
             status: verdict.status,
             remote: clean(remote),
             text: clean(&verdict.text),
         });
-        let mut reports = Vec::new();
-        loop {
-            let part: Vec<RecipientResult> = results.by_ref().take(RESULTS_PER_REPORT).collect();
-            if part.is_empty() {
-                return reports;
-            }
-            reports.push(Report { job: self.number, phase, results: part });
-        }
+        Report { job: self.number, phase, results: results.collect() }
     }
 }
 

@@ -19,9 +19,6 @@ use std::fs::File;
 use std::io;
 use std::time::Instant;
 
-/// Bytes of reports kept for one frame; well below the largest frame.
-const REPORT_BYTES: usize = 32 * 1024;
-
 /// What the process works with.
 #[derive(Debug)]
 pub struct Worker {
@@ -41,7 +38,6 @@ pub struct Worker {
     pub active: usize,
     /// Finished jobs whose credits have not been given back.
     owed: u32,
-    kept: usize,
     pub draining: bool,
     /// No session's deadline is before this.
     pub next_sweep: Option<Instant>,
@@ -75,7 +71,6 @@ impl Worker {
             next_token: tokens.1,
             active: 0,
             owed: 0,
-            kept: 0,
             draining: false,
             next_sweep: None,
             buffer: vec![0; PIECE],
@@ -309,7 +304,7 @@ impl Worker {
                 self.counters.add("bytes", work.size);
             }
             daemon::event!(Debug, "transaction", id = work.message, host = work.host, remote = session.remote, rcpts = verdicts.len());
-            self.finish(work.reports(Phase::Transaction, verdicts, &session.remote));
+            self.finish(work.report(Phase::Transaction, verdicts, &session.remote));
         }
         session.content = None;
         if session.client.is_idle() && !session.ended && !self.draining && session.served < self.client.messages_per_session {
@@ -327,26 +322,17 @@ impl Worker {
     }
 
     /// A job is over.
-    fn finish(&mut self, reports: Vec<Report>) {
+    fn finish(&mut self, report: Report) {
         self.active = self.active.saturating_sub(1);
         self.owed += 1;
-        for report in reports {
-            self.kept += report.results.iter().map(|r| r.text.len() + r.remote.len() + 32).sum::<usize>();
-            for result in &report.results {
-                self.counters.add(counter(result.outcome), 1);
-            }
-            self.link.report(report);
-            if self.kept > REPORT_BYTES {
-                self.kept = 0;
-                // A broken link shows itself at the next receive.
-                let _ = self.link.flush();
-            }
+        for result in &report.results {
+            self.counters.add(counter(result.outcome), 1);
         }
+        self.link.report(report);
     }
 
     /// Ends a turn of the loop: reports leave in as few frames as may be, credits once an eighth of them has gathered.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.kept = 0;
         self.counters.set("sessions_now", self.sessions.len() as u64);
         if self.owed > 0 && !self.draining && self.owed >= self.client.sessions / 8 {
             self.link.credit(std::mem::take(&mut self.owed))?;
