@@ -200,3 +200,14 @@ impl Connections {
         self.slots.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(slot, _)| slot).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 5,000 idle sessions are a few megabytes at most.
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 640, "{}", size_of::<Connection>());
+    }
+}

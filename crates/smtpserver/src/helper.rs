@@ -33,6 +33,9 @@ impl Numbered for ipc::filter::Judged {
     }
 }
 
+/// Wait before another attempt at a socket that was full.
+pub(crate) const ROOM_AGAIN: Duration = Duration::from_millis(10);
+
 struct Asked<Out, P> {
     question: Out,
     /// What waits for the answer.
@@ -117,7 +120,7 @@ where
         }
         let Some(caller) = &self.caller else { return false };
         let called = caller.call::<Out, In>().and_then(|mut channel| {
-            registry.register(&mut channel, self.token, Interest::READABLE | Interest::WRITABLE)?;
+            registry.register(&mut channel, self.token, Interest::READABLE)?;
             Ok(channel)
         });
         match called {
@@ -160,9 +163,6 @@ where
     /// Takes every answer that has come, into `answers`.
     pub fn receive(&mut self, registry: &Registry, now: Instant, answers: &mut Vec<(P, In)>) {
         let Some(channel) = &mut self.channel else { return };
-        if channel.pending() > 0 {
-            let _ = channel.flush();
-        }
         loop {
             match channel.recv() {
                 Ok(Some((answer, _))) => {
@@ -186,6 +186,9 @@ where
         if self.channel.is_none() && !self.open.is_empty() {
             self.resume(registry, now);
         }
+        if self.waits_for_room() && self.channel.as_mut().is_some_and(|channel| channel.flush().is_err()) {
+            self.broken(registry, now);
+        }
         let mut lost = std::mem::take(&mut self.lost);
         while let Some((at, number)) = self.deadlines.front().copied() {
             if at > now && self.open.contains_key(&number) {
@@ -197,10 +200,19 @@ where
         lost
     }
 
+    /// Frames wait for room in the socket. Writable events would come with every frame that the other side takes, so
+    /// there are none: the rare full socket is looked at again soon.
+    fn waits_for_room(&self) -> bool {
+        self.channel.as_ref().is_some_and(|channel| channel.pending() > 0)
+    }
+
     /// When `tend` wants to be called again.
-    pub fn wake(&self) -> Option<Instant> {
+    pub fn wake(&self, now: Instant) -> Option<Instant> {
         if !self.lost.is_empty() {
-            return Some(Instant::now());
+            return Some(now);
+        }
+        if self.waits_for_room() {
+            return Some(now + ROOM_AGAIN);
         }
         if self.open.is_empty() {
             return None;

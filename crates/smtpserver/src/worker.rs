@@ -3,7 +3,7 @@
 use crate::answers::Judging;
 use crate::connection::Connections;
 use crate::context::Context;
-use crate::helper::Helper;
+use crate::helper::{Helper, ROOM_AGAIN};
 use crate::rates::Tally;
 use crate::sync::{Key, Threads};
 use daemon::{Counters, Signal, Started, Timers};
@@ -86,8 +86,7 @@ impl Worker {
         let settings = Arc::clone(&started.settings);
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), THREADS)?);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut started.master, MASTER, both)?;
+        poll.registry().register(&mut started.master, MASTER, Interest::READABLE)?;
         poll.registry().register(&mut started.signals, SIGNALS, Interest::READABLE)?;
         let spool = Arc::new(Spool::open(&settings.paths.postoffice)?);
         let patience = settings.server.helper_timeout;
@@ -148,7 +147,8 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
-        let helpers = [self.router.wake(), self.tracker.wake(), self.filter.wake()];
+        let room = (self.started.master.pending() > 0).then(|| now + ROOM_AGAIN);
+        let helpers = [self.router.wake(now), self.tracker.wake(now), self.filter.wake(now), room];
         let helpers = helpers.into_iter().flatten().min().map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
         self.timers.sleep(now).into_iter().chain(helpers).min()
     }
@@ -192,9 +192,6 @@ impl Worker {
 
     /// Frames of the master; `Some`: the exit code.
     fn hear_master(&mut self) -> Option<i32> {
-        if self.started.master.pending() > 0 && self.started.master.flush().is_err() {
-            return Some(daemon::EX_ORPHANED);
-        }
         loop {
             match self.started.master.recv() {
                 Ok(Some((ToChild::Session(session), descriptors))) => match descriptors.into_iter().next() {
@@ -235,6 +232,9 @@ impl Worker {
     fn report(&mut self) -> io::Result<()> {
         for frame in self.tally.take() {
             self.tracker.tell(&frame, self.poll.registry(), self.now);
+        }
+        if self.started.master.pending() > 0 {
+            let _ = self.started.master.flush();
         }
         if !self.ended.is_empty() {
             for part in std::mem::take(&mut self.ended).chunks(4096) {

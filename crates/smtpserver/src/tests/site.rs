@@ -117,7 +117,8 @@ impl Site {
 
     /// Tells the worker to drain and waits for its end.
     pub fn drain(mut self) -> (i32, tempfile::TempDir) {
-        self.master.send(&ToChild::Drain).unwrap();
+        // Gone already when it was told before and had nothing left.
+        let _ = self.master.send(&ToChild::Drain);
         let code = self.worker.take().unwrap().join().unwrap();
         (code, std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap()))
     }
