@@ -41,6 +41,8 @@ pub struct Service {
     master: Channel<ToMaster, ToChild>,
     signals: Signals,
     pub crew: Crew,
+    /// The link is registered for writing too.
+    link_full: bool,
     /// Jobs in hand.
     active: usize,
     draining: bool,
@@ -49,12 +51,11 @@ pub struct Service {
 impl Service {
     pub fn new(mut link: Link, mut master: Channel<ToMaster, ToChild>, mut signals: Signals, mailboxes: Mailboxes) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut master, MASTER, both)?;
+        poll.registry().register(&mut master, MASTER, Interest::READABLE)?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        poll.registry().register(&mut link.channel, LINK, both)?;
+        poll.registry().register(&mut link.channel, LINK, Interest::READABLE)?;
         let crew = Crew::hire(Arc::new(mailboxes), Arc::new(Waker::new(poll.registry(), DONE)?));
-        Ok(Self { poll, link, master, signals, crew, active: 0, draining: false })
+        Ok(Self { poll, link, master, signals, crew, link_full: false, active: 0, draining: false })
     }
 
     /// The loop; gives the exit code.
@@ -76,6 +77,7 @@ impl Service {
                 return Ok(code);
             }
             self.report();
+            self.watch_link()?;
             if self.draining && self.active == 0 && self.link.channel.pending() == 0 {
                 return Ok(0);
             }
@@ -106,6 +108,17 @@ impl Service {
                 Err(e) => return Err(e.into()),
             }
         }
+    }
+
+    /// Asks to be woken for writing only while frames wait: the other side's every read would wake us else.
+    fn watch_link(&mut self) -> io::Result<()> {
+        let full = self.link.channel.pending() > 0;
+        if full != self.link_full {
+            let interest = if full { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            self.poll.registry().reregister(&mut self.link.channel, LINK, interest)?;
+            self.link_full = full;
+        }
+        Ok(())
     }
 
     /// Sends what is done, and new credit for it. A send fails only when the other side has gone: receiving sees that.

@@ -78,13 +78,13 @@ impl Parts {
         raise_descriptor_limit(u64::from(self.client.sessions));
         let mut poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
-        registry.register(&mut self.master, MASTER, Interest::READABLE | Interest::WRITABLE)?;
+        registry.register(&mut self.master, MASTER, Interest::READABLE)?;
         registry.register(&mut self.signals, SIGNALS, Interest::READABLE)?;
-        registry.register(&mut self.jobs.channel, LINK, Interest::READABLE | Interest::WRITABLE)?;
+        registry.register(&mut self.jobs.channel, LINK, Interest::READABLE)?;
         let reader = Reader::start(Arc::new(Waker::new(&registry, READER)?));
         let lookups = Lookups::new(self.resolver, self.patience);
         let credits = self.client.sessions;
-        let tokens = (RESOLVER, FIRST_SESSION);
+        let tokens = (RESOLVER, LINK, FIRST_SESSION);
         let mut worker = Worker::new(self.client, self.ourselves, self.jobs, lookups, self.counters, registry, reader, tokens);
         // Where one of them has gone already, receiving will say so.
         let _ = self.master.send(&ToMaster::Ready);

@@ -11,7 +11,7 @@ use agent::Link;
 use daemon::Counters;
 use ipc::agents::Report;
 use ipc::dns::{Answer, Question, Trouble};
-use mio::{Registry, Token};
+use mio::{Interest, Registry, Token};
 use smtp::client::{Event, Flavour, Verdict};
 use status::{Enhanced, Outcome, Phase};
 use std::collections::{HashMap, VecDeque};
@@ -30,6 +30,9 @@ pub struct Worker {
     pub registry: Registry,
     pub reader: Reader,
     pub resolver_token: Token,
+    pub link_token: Token,
+    /// The link is registered for writing too.
+    link_full: bool,
     pub(crate) sessions: HashMap<usize, Session>,
     /// Sessions without job, by flavour and host.
     idle: HashMap<(Flavour, String), Vec<usize>>,
@@ -55,7 +58,7 @@ impl Worker {
         counters: Counters,
         registry: Registry,
         reader: Reader,
-        tokens: (Token, usize),
+        tokens: (Token, Token, usize),
     ) -> Self {
         Self {
             client,
@@ -66,9 +69,11 @@ impl Worker {
             registry,
             reader,
             resolver_token: tokens.0,
+            link_token: tokens.1,
+            link_full: false,
             sessions: HashMap::new(),
             idle: HashMap::new(),
-            next_token: tokens.1,
+            next_token: tokens.2,
             active: 0,
             owed: 0,
             draining: false,
@@ -93,8 +98,9 @@ impl Worker {
     /// Over an idle session where there is one, else by a new connection.
     fn dispatch(&mut self, work: Box<Work>) {
         let key = (work.flavour, work.host.clone());
-        let Some(token) = self.idle.get_mut(&key).and_then(Vec::pop) else { return self.locate(work) };
-        match self.sessions.remove(&token) {
+        let token = self.idle.get_mut(&key).and_then(Vec::pop);
+        self.drop_empty(&key);
+        match token.and_then(|token| self.sessions.remove(&token)) {
             Some(mut session) => {
                 self.counters.add("reused", 1);
                 let turn = session.reuse(work, self.now);
@@ -217,9 +223,9 @@ impl Worker {
         if self.sessions.len() < self.client.sessions as usize {
             return;
         }
-        if let Some(token) = self.idle.values_mut().find_map(Vec::pop)
-            && let Some(mut session) = self.sessions.remove(&token)
-        {
+        let Some(token) = self.idle.values().find_map(|pool| pool.last().copied()) else { return };
+        if let Some(mut session) = self.sessions.remove(&token) {
+            self.forget(&session);
             session.quit(self.now);
         }
     }
@@ -272,8 +278,17 @@ impl Worker {
 
     /// The session is gone: no job must find it in the pool.
     fn forget(&mut self, session: &Session) {
-        if let Some(pool) = self.idle.get_mut(&(session.flavour, session.host.clone())) {
+        let key = (session.flavour, session.host.clone());
+        if let Some(pool) = self.idle.get_mut(&key) {
             pool.retain(|token| *token != session.token);
+        }
+        self.drop_empty(&key);
+    }
+
+    /// Hosts come and go by the million; a pool without sessions must not stay.
+    fn drop_empty(&mut self, key: &(Flavour, String)) {
+        if self.idle.get(key).is_some_and(Vec::is_empty) {
+            self.idle.remove(key);
         }
     }
 
@@ -337,7 +352,15 @@ impl Worker {
         if self.owed > 0 && !self.draining && self.owed >= self.client.sessions / 8 {
             self.link.credit(std::mem::take(&mut self.owed))?;
         }
-        self.link.flush()
+        self.link.flush()?;
+        // A socket between processes says "writable" whenever the other side has read: not worth a wake-up unless we wait.
+        let full = self.link.channel.pending() > 0;
+        if full != self.link_full {
+            let interest = if full { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            self.registry.reregister(&mut self.link.channel, self.link_token, interest)?;
+            self.link_full = full;
+        }
+        Ok(())
     }
 
     fn sweep_by(&mut self, deadline: Option<Instant>) {
