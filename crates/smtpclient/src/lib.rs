@@ -17,6 +17,7 @@ mod content;
 mod destination;
 mod lookups;
 mod process;
+mod reaching;
 mod session;
 mod socket;
 mod work;

@@ -1,20 +1,17 @@
 //! The event loop: jobs from the scheduler, sessions with servers, reports back.
 
-use crate::candidates::{self, Candidate, Dead, Ourselves};
+use crate::candidates::Ourselves;
 use crate::content::{Content, PIECE, Reader, Supply};
-use crate::destination::Destination;
-use crate::lookups::{self, Lookups};
+use crate::lookups::Lookups;
 use crate::session::{Session, Turn};
-use crate::socket::Socket;
 use crate::work::Work;
 use agent::Link;
 use daemon::Counters;
 use ipc::agents::Report;
-use ipc::dns::{Answer, Question, Trouble};
 use mio::{Interest, Registry, Token};
 use smtp::client::{Event, Flavour, Verdict};
 use status::{Enhanced, Outcome, Phase};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::time::Instant;
@@ -36,7 +33,7 @@ pub struct Worker {
     pub(crate) sessions: HashMap<usize, Session>,
     /// Sessions without job, by flavour and host.
     idle: HashMap<(Flavour, String), Vec<usize>>,
-    next_token: usize,
+    pub(crate) next_token: usize,
     /// Jobs in hand.
     pub active: usize,
     /// Finished jobs whose credits have not been given back.
@@ -45,7 +42,7 @@ pub struct Worker {
     /// No session's deadline is before this.
     pub next_sweep: Option<Instant>,
     buffer: Vec<u8>,
-    now: Instant,
+    pub(crate) now: Instant,
 }
 
 impl Worker {
@@ -110,116 +107,8 @@ impl Worker {
         }
     }
 
-    fn locate(&mut self, mut work: Box<Work>) {
-        let (question, port) = match Destination::parse(&work.host, work.flavour, self.client.port) {
-            Err(why) => {
-                let verdict = Verdict::failed(Enhanced::permanent(1, 2), format!("{}: {why}", work.host));
-                return self.dead(work, Phase::Lookup, verdict);
-            }
-            Ok(Destination::Socket(path)) => {
-                work.candidates = VecDeque::from([Candidate::Socket(path)]);
-                return self.connect(work);
-            }
-            Ok(Destination::Address(address)) => {
-                let name = address.ip().to_string();
-                let found = candidates::host(&name, &[address.ip()], address.port(), &self.ourselves);
-                return self.found(work, found);
-            }
-            Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain }, port),
-            Ok(Destination::Host { name, port }) => (Question::Addresses { host: name }, port),
-        };
-        if let Err((work, verdict)) = self.lookups.ask(work, question, port, &self.registry, self.resolver_token) {
-            self.dead(work, Phase::Lookup, verdict);
-        }
-        self.sweep_by(self.lookups.next_deadline());
-    }
-
-    /// The resolver's event.
-    pub fn resolver_ready(&mut self) {
-        let answered = self.lookups.receive(&self.registry, self.resolver_token);
-        self.answered(answered);
-    }
-
-    fn answered(&mut self, answered: Vec<lookups::Answered>) {
-        for (waiting, answer) in answered {
-            let (name, port) = (question_name(&waiting.question), waiting.port);
-            let trouble = match answer {
-                Ok(Answer::MailHosts(hosts)) => {
-                    let found = candidates::exchangers(&hosts, port, &self.ourselves);
-                    self.found(waiting.work, found);
-                    continue;
-                }
-                Ok(Answer::Addresses(ips)) => {
-                    let found = candidates::host(name, &ips, port, &self.ourselves);
-                    self.found(waiting.work, found);
-                    continue;
-                }
-                Ok(_) => Trouble::Temporary("the resolver answered another question".to_owned()),
-                Err(trouble) => trouble,
-            };
-            let verdict = lookups::verdict(name, &trouble);
-            self.dead(waiting.work, Phase::Lookup, verdict);
-        }
-    }
-
-    fn found(&mut self, mut work: Box<Work>, found: Result<VecDeque<Candidate>, Dead>) {
-        let verdict = match found {
-            Ok(candidates) => {
-                work.candidates = candidates;
-                return self.connect(work);
-            }
-            Err(Dead::Loop) => Verdict::failed(Enhanced::permanent(4, 6), format!("mail for {} loops back to this host", work.host)),
-            Err(Dead::NoAddress) => Verdict::deferred(Enhanced::transient(4, 4), format!("no mail host of {} has an address", work.host)),
-        };
-        self.dead(work, Phase::Lookup, verdict);
-    }
-
-    /// Connects to the next address that lets itself be tried.
-    fn connect(&mut self, mut work: Box<Work>) {
-        while work.tries > 0
-            && let Some(candidate) = work.candidates.pop_front()
-        {
-            self.make_room();
-            self.counters.add("connections", 1);
-            match self.open(&candidate, work) {
-                Ok(()) => return,
-                Err((back, e)) => {
-                    work = back;
-                    self.unconnected(&mut work, &candidate.to_string(), &e);
-                }
-            }
-        }
-        self.finish(work.unreached());
-    }
-
-    fn open(&mut self, candidate: &Candidate, mut work: Box<Work>) -> Result<(), (Box<Work>, io::Error)> {
-        let socket = match Socket::connect(candidate) {
-            Ok(socket) => socket,
-            Err(e) => return Err((work, e)),
-        };
-        work.tries -= 1;
-        let token = self.next_token;
-        self.next_token += 1;
-        let mut session = Session::new(token, socket, candidate, work, self.client.hello.clone(), self.now);
-        if let Err(e) = session.register(&self.registry) {
-            let mut work = session.work.take();
-            if let Some(work) = &mut work {
-                work.transaction = session.client.take_transaction();
-            }
-            return work.map_or(Ok(()), |work| Err((work, e)));
-        }
-        self.keep(session);
-        Ok(())
-    }
-
-    fn unconnected(&self, work: &mut Work, remote: &str, error: &io::Error) {
-        self.counters.add("connect_failures", 1);
-        let verdict = Verdict::deferred(Enhanced::transient(4, 1), format!("cannot connect to {remote}: {error}"));
-        work.trouble(Phase::Connect, verdict, remote.to_owned());
-    }
-
     /// Sessions in all are bounded; an idle one gives way.
-    fn make_room(&mut self) {
+    pub(crate) fn make_room(&mut self) {
         if self.sessions.len() < self.client.sessions as usize {
             return;
         }
@@ -270,7 +159,7 @@ impl Worker {
         }
     }
 
-    fn keep(&mut self, mut session: Session) {
+    pub(crate) fn keep(&mut self, mut session: Session) {
         let (deadline, _) = session.deadline(&self.client, self.now);
         self.sweep_by(Some(deadline));
         self.sessions.insert(session.token, session);
@@ -331,13 +220,13 @@ impl Worker {
         }
     }
 
-    fn dead(&mut self, mut work: Box<Work>, phase: Phase, verdict: Verdict) {
+    pub(crate) fn dead(&mut self, mut work: Box<Work>, phase: Phase, verdict: Verdict) {
         work.trouble(phase, verdict, "-".to_owned());
         self.finish(work.unreached());
     }
 
     /// A job is over.
-    fn finish(&mut self, report: Report) {
+    pub(crate) fn finish(&mut self, report: Report) {
         self.active = self.active.saturating_sub(1);
         self.owed += 1;
         for result in &report.results {
@@ -363,7 +252,7 @@ impl Worker {
         Ok(())
     }
 
-    fn sweep_by(&mut self, deadline: Option<Instant>) {
+    pub(crate) fn sweep_by(&mut self, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.next_sweep = Some(self.next_sweep.map_or(deadline, |sweep| sweep.min(deadline)));
         }
@@ -418,14 +307,6 @@ impl Worker {
     /// Drained, and every report has left.
     pub fn is_done(&self) -> bool {
         self.draining && self.active == 0 && self.link.channel.pending() == 0
-    }
-}
-
-fn question_name(question: &Question) -> &str {
-    match question {
-        Question::MailHosts { domain } => domain,
-        Question::Addresses { host } => host,
-        _ => "",
     }
 }
 

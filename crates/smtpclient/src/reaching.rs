@@ -1,0 +1,132 @@
+//! From a job's host field to a connection: destination, lookup, addresses in turn.
+
+use crate::candidates::{self, Candidate, Dead};
+use crate::destination::Destination;
+use crate::lookups;
+use crate::session::Session;
+use crate::socket::Socket;
+use crate::work::Work;
+use crate::worker::Worker;
+use ipc::dns::{Answer, Question, Trouble};
+use smtp::client::Verdict;
+use status::{Enhanced, Phase};
+use std::collections::VecDeque;
+use std::io;
+
+impl Worker {
+    pub(crate) fn locate(&mut self, mut work: Box<Work>) {
+        let (question, port) = match Destination::parse(&work.host, work.flavour, self.client.port) {
+            Err(why) => {
+                let verdict = Verdict::failed(Enhanced::permanent(1, 2), format!("{}: {why}", work.host));
+                return self.dead(work, Phase::Lookup, verdict);
+            }
+            Ok(Destination::Socket(path)) => {
+                work.candidates = VecDeque::from([Candidate::Socket(path)]);
+                return self.connect(work);
+            }
+            Ok(Destination::Address(address)) => {
+                let name = address.ip().to_string();
+                let found = candidates::host(&name, &[address.ip()], address.port(), &self.ourselves);
+                return self.found(work, found);
+            }
+            Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain }, port),
+            Ok(Destination::Host { name, port }) => (Question::Addresses { host: name }, port),
+        };
+        if let Err((work, verdict)) = self.lookups.ask(work, question, port, &self.registry, self.resolver_token) {
+            self.dead(work, Phase::Lookup, verdict);
+        }
+        self.sweep_by(self.lookups.next_deadline());
+    }
+
+    /// The resolver's event.
+    pub fn resolver_ready(&mut self) {
+        let answered = self.lookups.receive(&self.registry, self.resolver_token);
+        self.answered(answered);
+    }
+
+    pub(crate) fn answered(&mut self, answered: Vec<lookups::Answered>) {
+        for (waiting, answer) in answered {
+            let (name, port) = (question_name(&waiting.question), waiting.port);
+            let trouble = match answer {
+                Ok(Answer::MailHosts(hosts)) => {
+                    let found = candidates::exchangers(&hosts, port, &self.ourselves);
+                    self.found(waiting.work, found);
+                    continue;
+                }
+                Ok(Answer::Addresses(ips)) => {
+                    let found = candidates::host(name, &ips, port, &self.ourselves);
+                    self.found(waiting.work, found);
+                    continue;
+                }
+                Ok(_) => Trouble::Temporary("the resolver answered another question".to_owned()),
+                Err(trouble) => trouble,
+            };
+            let verdict = lookups::verdict(name, &trouble);
+            self.dead(waiting.work, Phase::Lookup, verdict);
+        }
+    }
+
+    fn found(&mut self, mut work: Box<Work>, found: Result<VecDeque<Candidate>, Dead>) {
+        let verdict = match found {
+            Ok(candidates) => {
+                work.candidates = candidates;
+                return self.connect(work);
+            }
+            Err(Dead::Loop) => Verdict::failed(Enhanced::permanent(4, 6), format!("mail for {} loops back to this host", work.host)),
+            Err(Dead::NoAddress) => Verdict::deferred(Enhanced::transient(4, 4), format!("no mail host of {} has an address", work.host)),
+        };
+        self.dead(work, Phase::Lookup, verdict);
+    }
+
+    /// Connects to the next address that lets itself be tried.
+    pub(crate) fn connect(&mut self, mut work: Box<Work>) {
+        while work.tries > 0
+            && let Some(candidate) = work.candidates.pop_front()
+        {
+            self.make_room();
+            self.counters.add("connections", 1);
+            match self.open(&candidate, work) {
+                Ok(()) => return,
+                Err((back, e)) => {
+                    work = back;
+                    self.unconnected(&mut work, &candidate.to_string(), &e);
+                }
+            }
+        }
+        self.finish(work.unreached());
+    }
+
+    fn open(&mut self, candidate: &Candidate, mut work: Box<Work>) -> Result<(), (Box<Work>, io::Error)> {
+        let socket = match Socket::connect(candidate) {
+            Ok(socket) => socket,
+            Err(e) => return Err((work, e)),
+        };
+        work.tries -= 1;
+        let token = self.next_token;
+        self.next_token += 1;
+        let mut session = Session::new(token, socket, candidate, work, self.client.hello.clone(), self.now);
+        if let Err(e) = session.register(&self.registry) {
+            let mut work = session.work.take();
+            if let Some(work) = &mut work {
+                work.transaction = session.client.take_transaction();
+            }
+            return work.map_or(Ok(()), |work| Err((work, e)));
+        }
+        self.keep(session);
+        Ok(())
+    }
+
+    pub(crate) fn unconnected(&self, work: &mut Work, remote: &str, error: &io::Error) {
+        self.counters.add("connect_failures", 1);
+        let verdict = Verdict::deferred(Enhanced::transient(4, 1), format!("cannot connect to {remote}: {error}"));
+        work.trouble(Phase::Connect, verdict, remote.to_owned());
+    }
+}
+
+fn question_name(question: &Question) -> &str {
+    match question {
+        Question::MailHosts { domain } => domain,
+        Question::Addresses { host } => host,
+        _ => "",
+    }
+}
