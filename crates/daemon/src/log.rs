@@ -85,7 +85,7 @@ impl Line {
             return None;
         }
         let (service, pid, format) =
-            LOGGER.get().map_or(("zpost", std::process::id(), LogFormat::Text), |l| (l.service.as_str(), l.pid, l.format));
+            LOGGER.get().map_or_else(|| ("zpost", std::process::id(), LogFormat::Text), |l| (l.service.as_str(), l.pid, l.format));
         let mut text = String::with_capacity(256);
         let json = format == LogFormat::Json;
         if json {

@@ -51,7 +51,7 @@ impl Expansion<'_> {
             return self.settle(address.as_str(), Verdict::refused(1, 3, "Bad domain in the address"), context);
         };
         let rules = self.rules;
-        if rules.local_domains.contains(&domain) {
+        if rules.is_local(&domain) {
             self.note(|| format!("{address}: {domain} is in [local] domains"));
             return self.local(address, &domain, context);
         }

@@ -190,6 +190,13 @@ fn questions_end_early_and_name_the_rule() {
 }
 
 #[test]
+fn a_local_domain_may_be_a_suffix() {
+    let rules = rules_of("[local]\ndomains = [\".Own.example\"]\ndelivery = \"maildir\"\nusers = \"any\"\n");
+    assert_eq!(quad("joe@a.b.own.example", &rules, &mut Fake::default()), "local - joe@a.b.own.example");
+    assert_eq!(quad("joe@own.example", &rules, &mut Fake::default()), "smtp own.example joe@own.example");
+}
+
+#[test]
 fn a_lmtp_server_gets_the_whole_address() {
     let rules = rules_of("[local]\ndomains = [\"local.example\"]\ndelivery = \"lmtp\"\nlmtp = \"unix:/run/lmtp\"\nusers = \"any\"\n");
     assert_eq!(quad("Joe+x@local.example", &rules, &mut Fake::default()), "lmtp unix:/run/lmtp joe+x@local.example");

@@ -11,7 +11,8 @@ pub struct Rules {
     /// Normalised.
     pub hostname: String,
     pub postmaster: Option<Address>,
-    pub local_domains: HashSet<String>,
+    /// Names and `.suffix`es.
+    local_domains: HashSet<String>,
     /// Addresses that are this machine: mail to `user@[address]` is local.
     pub own_addresses: HashSet<IpAddr>,
     /// Next hop of local mail when an LMTP server takes it.
@@ -30,7 +31,7 @@ impl Rules {
         let hostname = normalised(&settings.identity.hostname);
         let mut by_domain = HashMap::new();
         for (index, route) in settings.routes.iter().enumerate() {
-            by_domain.entry(route.domain.to_lowercase()).or_insert(index);
+            by_domain.entry(normalised(&route.domain)).or_insert(index);
         }
         let local = &settings.local;
         Self {
@@ -48,10 +49,14 @@ impl Rules {
 
     /// The first `[[route]]` that matches a normalised domain: by its name, by a suffix of it, or `*`.
     pub fn route(&self, domain: &str) -> Option<&Route> {
-        let dots = domain.match_indices('.').filter_map(|(at, _)| domain.get(at..));
-        let keys = std::iter::once(domain).chain(dots).chain(std::iter::once("*"));
+        let keys = patterns(domain).chain(std::iter::once("*"));
         let first = keys.filter_map(|key| self.by_domain.get(key)).min()?;
         self.routes.get(*first)
+    }
+
+    /// Is mail to this normalised domain delivered here?
+    pub fn is_local(&self, domain: &str) -> bool {
+        patterns(domain).any(|pattern| self.local_domains.contains(pattern))
     }
 
     /// `user` of `user+detail`; `None` when there is no detail.
@@ -61,8 +66,17 @@ impl Rules {
     }
 }
 
+/// What a rule for a domain may be written as: its name, or `.suffix` of a domain above it.
+fn patterns(domain: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(domain).chain(domain.match_indices('.').filter_map(|(at, _)| domain.get(at..)))
+}
+
+/// A pattern's own dot in front is no part of the domain.
 fn normalised(domain: &str) -> String {
-    normalise(domain).unwrap_or_else(|_| domain.to_lowercase())
+    match domain.strip_prefix('.') {
+        Some(suffix) => format!(".{}", normalised(suffix)),
+        None => normalise(domain).unwrap_or_else(|_| domain.to_lowercase()),
+    }
 }
 
 /// The listeners' addresses and those of the interfaces.
