@@ -89,6 +89,10 @@ impl Worker {
     /// A timer has come; the deadline may have moved meanwhile.
     pub(crate) fn timer(&mut self, key: Key) {
         let Some(mut c) = self.take_connection(key) else { return };
+        if c.timer.is_some_and(|at| at > self.now) {
+            // A later one was set for a deadline that has become earlier since: this is that one's leftover.
+            return self.connections.put(key.slot, c);
+        }
         c.timer = None;
         if self.now < c.deadline {
             return self.settle(key, c);

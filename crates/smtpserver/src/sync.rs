@@ -37,7 +37,7 @@ pub(crate) enum Opening {
 
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// A small message, whole. `stage`: leave it complete and unsynced for the filter.
+    /// A small message, whole. `stage`: leave it for the filter to read, unsynced and not yet complete.
     Submit {
         meta: Box<Meta>,
         envelope: Box<Envelope>,
@@ -176,7 +176,7 @@ fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done>
             Done::Committed { meta, result, frozen: false, buffer: content }
         }
         Job::Submit { meta, envelope, content, stage: true } => {
-            let result = submitter.stage(meta.id, &envelope, &content);
+            let result = submitter.draft(meta.id, &envelope).and_then(|draft| append(draft, &content)).and_then(flushed);
             Done::Staged { meta, result, buffer: content }
         }
         Job::Append { key, id, opening, piece } => {
@@ -189,7 +189,7 @@ fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done>
         Job::Finish { meta, draft, piece, stage } => {
             let whole = append(draft, &piece);
             if stage {
-                let result = whole.and_then(|mut draft| draft.complete().map(|()| draft));
+                let result = whole.and_then(flushed);
                 return Some(Done::Staged { meta, result, buffer: piece });
             }
             Done::Committed { meta, result: whole.and_then(Draft::commit).map(drop), frozen: false, buffer: piece }
@@ -208,5 +208,11 @@ fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done>
 
 fn append(mut draft: Draft, piece: &[u8]) -> io::Result<Draft> {
     draft.write(piece)?;
+    Ok(draft)
+}
+
+/// Readable for the filter, yet not complete: what was not judged must not survive a crash.
+fn flushed(mut draft: Draft) -> io::Result<Draft> {
+    draft.flush()?;
     Ok(draft)
 }

@@ -168,7 +168,7 @@ impl Draft {
         fault::point()
     }
     /// All bytes are in the file, and the length line says how many.
-    pub fn complete(&mut self) -> io::Result<()> {
+    fn complete(&mut self) -> io::Result<()> {
         if self.length_known {
             return Ok(());
         }
@@ -185,7 +185,9 @@ impl Draft {
         self.length_known = true;
         Ok(())
     }
-    fn flush(&mut self) -> io::Result<()> {
+    /// Writes what is buffered, so that a content filter can read it. The length line still says 0: a crash before the
+    /// verdict must not leave a file that recovery would adopt unjudged.
+    pub fn flush(&mut self) -> io::Result<()> {
         let buffer = std::mem::take(&mut self.buffer);
         let put = self.put(&buffer);
         self.buffer = buffer;

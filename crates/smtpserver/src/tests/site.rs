@@ -261,6 +261,8 @@ pub(super) fn filter() -> Caller {
         let mut channel: Channel<Judged, Judge> = accept(&point);
         while let Ok((judge, _)) = channel.recv_by(Instant::now() + PATIENCE) {
             let text = std::fs::read_to_string(&judge.path).unwrap();
+            // A crash now must leave nothing that recovery takes for a whole message.
+            assert_eq!(envelope::parse_envelope(text.as_bytes()).unwrap().0.length, Some(0));
             let verdict = match text.lines().last().unwrap() {
                 "reject" => Judgement::Reject("not wanted".into()),
                 "freeze" => Judgement::Freeze("looks odd".into()),
