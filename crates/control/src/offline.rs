@@ -137,8 +137,100 @@ pub fn header_length(content: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+pub mod tests {
     use super::*;
+    use ::status::Enhanced;
+    use address::{Address, Path};
+    use envelope::{BodyType, ControlRecipient, EnvelopeRecipient, Quad, RecipientDsn};
+    use spool::{Owners, Submitter};
+    use std::path::Path as Folder;
+
+    fn recipient(user: &str, state: RecipientState) -> ControlRecipient {
+        let quad = Quad { channel: "smtp".to_owned(), host: "mx.example".to_owned(), user: user.to_owned(), attributes: "-".to_owned() };
+        ControlRecipient { offset: 0, state, quad, original: None, dsn: RecipientDsn::default() }
+    }
+
+    fn sender() -> Path {
+        Path::Mailbox(Address::parse("s@b.example").unwrap())
+    }
+
+    /// A spool with one message in `router/`; its id.
+    fn submitted(folder: &Folder) -> MessageId {
+        Spool::create(folder, &Owners::default()).unwrap();
+        let mut submitter = Submitter::new(std::sync::Arc::new(Spool::open(folder).unwrap()));
+        let id = submitter.next_id();
+        let to = EnvelopeRecipient { address: Address::parse("a@b.example").unwrap(), dsn: RecipientDsn::default() };
+        let envelope = Envelope { from: Some(sender()), recipients: vec![to], ..Envelope::default() };
+        submitter.submit(id, &envelope, b"Subject: x\n\nbody\n").unwrap();
+        id
+    }
+
+    /// The message of [`submitted`] routed, its first recipient deferred once, its second held.
+    pub fn queued(folder: &Folder) -> MessageId {
+        let id = submitted(folder);
+        let spool = Spool::open(folder).unwrap();
+        let recipients = vec![recipient("a@b.example", RecipientState::Queued), recipient("h@b.example", RecipientState::Held)];
+        let control = Control {
+            id,
+            body_offset: 10,
+            size: 17,
+            arrived: 1_000_000,
+            sender: sender(),
+            error_address: None,
+            bodytype: BodyType::SevenBit,
+            smtputf8: false,
+            envid: None,
+            ret: None,
+            message_id: None,
+            recipients,
+        };
+        let mut bytes = Vec::new();
+        envelope::write_control(&control, &mut bytes);
+        spool.enqueue(id.as_str(), id, &bytes).unwrap();
+        let offset = envelope::parse_control(&bytes).unwrap().control.recipients[0].offset;
+        let diagnostic = Diagnostic {
+            recipient: offset,
+            time: 1_500,
+            outcome: Outcome::Deferred,
+            attempts: 2,
+            next_attempt: 9_000,
+            status: Enhanced::transient(4, 1),
+            remote: "-".to_owned(),
+            text: "connection refused".to_owned(),
+        };
+        spool.mark(id, &[], &[diagnostic]).unwrap();
+        id
+    }
+
+    #[test]
+    fn the_spool_tells_what_the_scheduler_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = queued(folder.path());
+        let all = routed(&Spool::open(folder.path()).unwrap()).unwrap();
+        let message = &all[0];
+        assert_eq!(
+            (all.len(), message.id.as_str(), message.state.as_str(), message.sender.as_str()),
+            (1, id.as_str(), "deferred", "s@b.example")
+        );
+        let [first, second] = &message.recipients[..] else { panic!() };
+        assert_eq!(
+            (first.state.as_str(), first.attempts, first.next_attempt, first.last.as_str()),
+            ("deferred", 2, 9_000, "connection refused")
+        );
+        assert_eq!((second.state.as_str(), second.attempts), ("held", 0));
+    }
+
+    #[test]
+    fn what_is_not_routed_is_listed_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = submitted(folder.path());
+        let spool = Spool::open(folder.path()).unwrap();
+        spool.set_aside(id.as_str(), "line 1: nonsense").unwrap();
+        let all = unrouted(&spool).unwrap();
+        assert_eq!((all.len(), all[0].state.as_str()), (1, "set-aside"));
+        assert_eq!((all[0].recipients[0].address.as_str(), all[0].recipients[0].last.as_str()), ("a@b.example", "line 1: nonsense"));
+    }
 
     #[test]
     fn headers_end_at_the_blank_line() {

@@ -3,6 +3,7 @@
 mod addresses;
 mod arguments;
 mod content;
+mod dialogue;
 mod origin;
 mod spooling;
 mod submission;
@@ -28,7 +29,7 @@ pub fn main(arguments: Vec<OsString>) -> Result<u8, Trouble> {
     let site = Site::load(None)?;
     match invocation.mode {
         Mode::Submit => submit(&site, &invocation, &mut std::io::stdin().lock()),
-        Mode::Smtp => submission::relay(&site.settings.paths.run),
+        Mode::Smtp => dialogue::run(&site.settings.paths.run),
         Mode::Queue => queue::run(&site, &Filters::default().selection(&[])?, false, false),
         Mode::Aliases => aliases::check(&site.settings.local.aliases),
         Mode::Route => routes(&site, &invocation.recipients),

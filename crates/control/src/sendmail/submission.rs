@@ -3,11 +3,10 @@
 use super::Prepared;
 use crate::output::shown;
 use crate::site::Site;
-use crate::trouble::{EX_IOERR, EX_NOUSER, EX_TEMPFAIL, EX_UNAVAILABLE, Trouble};
+use crate::trouble::{EX_NOUSER, EX_TEMPFAIL, EX_UNAVAILABLE, Trouble};
 use smtp::client::{Client, ContentEncoder, Event, Flavour, Recipient, Transaction, Verdict};
 use status::Outcome;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use std::time::Duration;
 /// RFC 5321 section 4.5.3.2.6: the reply to the final dot may take that long.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-fn connect(run: &Path) -> Result<UnixStream, Trouble> {
+pub fn connect(run: &Path) -> Result<UnixStream, Trouble> {
     let path = run.join("submit");
     UnixStream::connect(&path).map_err(|e| {
         let what = format!("may not write into the spool and cannot reach {}: {e}", path.display());
@@ -117,42 +116,6 @@ fn judge(prepared: &Prepared, verdicts: &[Verdict]) -> Result<u8, Trouble> {
         "\nnothing was sent".to_owned()
     };
     Err(Trouble::new(code, refused.join("\n") + &rest))
-}
-
-/// `-bs`: standard input and output become the session.
-pub fn relay(run: &Path) -> Result<u8, Trouble> {
-    let stream = match connect(run) {
-        Ok(stream) => stream,
-        Err(trouble) => {
-            crate::output::print("421 4.3.2 the mail system is not running; try again later\r\n")?;
-            return Err(trouble);
-        }
-    };
-    let failed = |e: io::Error| Trouble::new(EX_IOERR, format!("the session broke: {e}"));
-    let mut up = stream.try_clone().map_err(failed)?;
-    // The thread may stay in its read for ever; the session ends when the server ends it, and the process with it.
-    std::thread::spawn(move || {
-        let _ = copy(&mut io::stdin().lock(), &mut up);
-        let _ = up.shutdown(Shutdown::Write);
-    });
-    copy(&mut &stream, &mut io::stdout().lock()).map_err(failed)?;
-    Ok(0)
-}
-
-/// Copies piece by piece as it comes: the other side waits for each line.
-fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
-    let mut piece = vec![0; 16 * 1024];
-    loop {
-        match from.read(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(length) => {
-                to.write_all(piece.get(..length).unwrap_or_default())?;
-                to.flush()?;
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -61,9 +61,9 @@ fn envelope_text(head: &Head) -> String {
     shown_lines(&bytes)
 }
 
-/// Lines made harmless for a terminal, one by one.
+/// Lines made harmless for a terminal, one by one; tabs fold headers and stay.
 fn shown_lines(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).lines().map(|line| shown(line) + "\n").collect()
+    String::from_utf8_lossy(bytes).lines().map(|line| line.split('\t').map(shown).collect::<Vec<_>>().join("\t") + "\n").collect()
 }
 
 /// The body as it is: who asks for it gets every byte.

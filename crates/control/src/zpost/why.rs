@@ -78,6 +78,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stopped_suite_has_its_queue_in_the_spool() {
+        let Ok(folder) = tempfile::tempdir() else { return };
+        let id = crate::offline::tests::queued(folder.path());
+        let site = crate::site::tests::scratch(folder.path());
+        assert_eq!(run(&site, id.as_str(), true), Ok(0));
+        assert_eq!(run(&site, "0000000000000000", false).map_err(|t| t.code), Err(EX_NOINPUT));
+        assert_eq!(super::super::show::run(&site, id.as_str(), true, true), Ok(0));
+        assert_eq!(super::super::show::run(&site, id.as_str(), true, false), Ok(0));
+        assert_eq!(super::super::trace::run(&site, id.as_str(), false), Ok(0));
+        assert_eq!(super::super::queue::run(&site, &Selection::default(), true, true), Ok(0));
+    }
+
+    #[test]
     fn says_what_stands_in_the_way() {
         let message = crate::selection::tests::message();
         let out = text(&message, 1_000);
