@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Results that a thread gathers before it hands them over.
 const BATCH: usize = 16;
+/// Finished marks and removals that wait for another reason to wake the loop.
+const QUIET: usize = 256;
 
 /// One thing to do with files.
 #[derive(Debug)]
@@ -70,17 +72,25 @@ struct Shard {
     batch: Vec<Order>,
 }
 
+/// Results on their way to the loop.
+#[derive(Debug, Default)]
+struct Results {
+    done: Vec<Done>,
+    /// The loop knows that there are some.
+    woken: bool,
+}
+
 /// The threads. Orders gather until [`Pool::flush`]; the caller bounds them by looking at [`Pool::outstanding`].
 #[derive(Debug)]
 pub struct Pool {
     shards: Vec<Shard>,
-    done: Arc<Mutex<Vec<Done>>>,
+    done: Arc<Mutex<Results>>,
     outstanding: usize,
 }
 
 impl Pool {
     pub fn start(spool: &Arc<Spool>, threads: u16, waker: &Arc<Waker>) -> io::Result<Self> {
-        let done = Arc::new(Mutex::new(Vec::new()));
+        let done = Arc::new(Mutex::new(Results::default()));
         let mut shards = Vec::new();
         for number in 0..threads.max(1) {
             let (sender, receiver) = channel();
@@ -117,13 +127,16 @@ impl Pool {
 
     /// Everything that is done by now.
     pub fn done(&mut self) -> Vec<Done> {
-        let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut results = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        results.woken = false;
+        let done = std::mem::take(&mut results.done);
+        drop(results);
         self.outstanding = self.outstanding.saturating_sub(done.len());
         done
     }
 }
 
-fn work(receiver: &Receiver<Vec<Order>>, spool: &Spool, done: &Mutex<Vec<Done>>, waker: &Waker) {
+fn work(receiver: &Receiver<Vec<Order>>, spool: &Spool, done: &Mutex<Results>, waker: &Waker) {
     let mut results = Vec::new();
     while let Ok(orders) = receiver.recv() {
         for order in orders {
@@ -136,16 +149,19 @@ fn work(receiver: &Receiver<Vec<Order>>, spool: &Spool, done: &Mutex<Vec<Done>>,
     }
 }
 
-/// Wakes the loop only when it has taken all that was there before: one wake-up however many results.
-fn hand_over(results: &mut Vec<Done>, done: &Mutex<Vec<Done>>, waker: &Waker) {
+/// Wakes the loop once however many results come before it looks, and not at all for a few marks and removals: nobody
+/// waits for those.
+fn hand_over(results: &mut Vec<Done>, done: &Mutex<Results>, waker: &Waker) {
     if results.is_empty() {
         return;
     }
+    let news = results.iter().any(|result| !matches!(result, Done::Written));
     let mut shared = done.lock().unwrap_or_else(PoisonError::into_inner);
-    let first = shared.is_empty();
-    shared.append(results);
+    shared.done.append(results);
+    let wake = !shared.woken && (news || shared.done.len() >= QUIET);
+    shared.woken |= wake;
     drop(shared);
-    if first {
+    if wake {
         let _ = waker.wake();
     }
 }

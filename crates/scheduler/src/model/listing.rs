@@ -180,7 +180,7 @@ impl Model {
             State::Ready if destination.is_dead() => ("deferred", destination.until),
             State::Ready | State::Active => ("queued", NONE),
         };
-        let note = recipient.note.as_deref().or_else(|| destination.last.as_deref());
+        let note = recipient.note.as_deref().or(destination.last.as_deref());
         let last = note.map_or_else(String::new, |note| match &*note.remote {
             "-" | "" => format!("{} {}", note.status, note.text),
             remote => format!("{remote}: {} {}", note.status, note.text),

@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 /// A message whose jobs saw this many agents die is tried more and more rarely.
 const KILLS: u8 = 3;
+/// Longest text kept of an answer, in bytes.
+const TEXT: usize = 512;
 /// Ticks until an undecided recipient is tried again, and the spread of it.
 const UNDECIDED: u32 = 10;
 
@@ -47,7 +49,11 @@ impl Model {
             let Some(at) = job.members.iter().position(|position| offset(position) == Some(result.index)) else { continue };
             let place = Place { message: job.message, share: job.share, position: job.members.remove(at) };
             job.learn(report.phase, result.outcome);
-            self.result(place, result, roll, now, &mut marks);
+            if result.text.len() > TEXT || result.remote.len() > TEXT {
+                self.result(place, &shortened(result), roll, now, &mut marks);
+            } else {
+                self.result(place, result, roll, now, &mut marks);
+            }
             if job.signal == Signal::Unreachable {
                 job.note = Some(self.notes.intern(result.status, &result.remote, &result.text, 0));
             }
@@ -237,7 +243,7 @@ impl Model {
             text.push_str("; last: ");
             text.push_str(&last.text);
         }
-        text.truncate(text.floor_char_boundary(512));
+        text.truncate(text.floor_char_boundary(TEXT));
         let remote = last.as_deref().map_or("-", |last| &last.remote);
         let note = self.notes.intern(Enhanced::permanent(4, 7), remote, &text, now.wall_seconds());
         if let Some(message) = self.messages.get(message) {
@@ -279,7 +285,7 @@ impl Model {
 
     /// An agent is gone: its jobs are undecided and tried again soon; nobody remote is to blame.
     pub fn agent_gone(&mut self, agent: u64, now: Now) {
-        self.agents.remove(&agent);
+        self.dismiss(agent, now);
         let mut numbers: Vec<u64> = self.jobs.iter().filter(|(_, job)| job.agent == agent).map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         if !numbers.is_empty() {
@@ -359,6 +365,14 @@ impl Model {
             text = result.text,
         );
     }
+}
+
+/// Agents keep to the limits; one that does not gets its texts cut.
+fn shortened(result: &RecipientResult) -> RecipientResult {
+    let mut result = result.clone();
+    result.text.truncate(result.text.floor_char_boundary(TEXT));
+    result.remote.truncate(result.remote.floor_char_boundary(TEXT));
+    result
 }
 
 impl JobState {

@@ -72,6 +72,8 @@ pub struct Scheduler {
     drain_deadline: Option<Instant>,
     /// More datagrams or answers wait than one turn takes.
     busy: bool,
+    /// A notice may wait in the socket.
+    notified: bool,
     heartbeat: u64,
     _lock: Flock<File>,
 }
@@ -172,6 +174,7 @@ impl Scheduler {
             last_token: FIRST,
             drain_deadline: None,
             busy: false,
+            notified: true,
             heartbeat: 0,
             _lock: lock,
             poll,
@@ -191,7 +194,7 @@ impl Scheduler {
         }
         let now = self.now();
         for (frame, descriptors) in early {
-            self.from_master(frame, descriptors, now);
+            self.told(frame, descriptors, now);
         }
         loop {
             let now = self.now();
@@ -217,12 +220,17 @@ impl Scheduler {
     /// Everything that is not an answer to one event: so a burst of events costs one round of each.
     fn turn(&mut self, now: Now) -> Option<End> {
         self.busy = false;
-        self.hear(now);
+        if self.notified {
+            self.notified = self.hear();
+            self.busy |= self.notified;
+        }
         self.collect(now);
         self.model.wake(now);
         self.answer(now);
-        let skip = |id: MessageId| self.model.knows(id) || self.stuck.has(id);
-        self.intake.pump(&mut self.pool, self.started.settings.queue.transport_scan, now, skip);
+        if self.drain_deadline.is_none() {
+            let skip = |id: MessageId| self.model.knows(id) || self.stuck.has(id);
+            self.intake.pump(&mut self.pool, self.started.settings.queue.transport_scan, now, skip);
+        }
         if self.pool.outstanding() < CALLS {
             let jobs = self.model.dispatch(JOBS, now);
             self.busy |= jobs.len() == JOBS || self.model.discards_wait();
@@ -264,8 +272,9 @@ impl Scheduler {
                 }
             }
             LISTENER => self.accept_agents(now),
-            // Heard and collected in every turn.
-            NOTIFY | WAKER => {}
+            NOTIFY => self.notified = true,
+            // Every turn collects.
+            WAKER => {}
             Token(key) => {
                 let key = key as u64;
                 if self.agents.contains_key(&key) {
@@ -281,7 +290,7 @@ impl Scheduler {
     fn master_readable(&mut self, now: Now) -> Option<End> {
         loop {
             match self.started.master.recv() {
-                Ok(Some((frame, descriptors))) => self.from_master(frame, descriptors, now),
+                Ok(Some((frame, descriptors))) => self.told(frame, descriptors, now),
                 Ok(None) => return None,
                 Err(e) => {
                     daemon::event!(Warning, "orphaned", text = e);
@@ -291,7 +300,7 @@ impl Scheduler {
         }
     }
 
-    fn from_master(&mut self, frame: ToChild, mut descriptors: Vec<OwnedFd>, now: Now) {
+    fn told(&mut self, frame: ToChild, mut descriptors: Vec<OwnedFd>, now: Now) {
         match frame {
             ToChild::Agent { ticket, channel, pid } => match descriptors.pop() {
                 Some(end) => self.welcome(end, ticket, &channel, pid, now),

@@ -32,12 +32,17 @@ impl Stuck {
     fn refused(&mut self, order: Order, error: &io::Error, now: Now) {
         let (Order::Mark { id, .. } | Order::Remove { id }) = &order else { return };
         let id = *id;
+        if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) {
+            // The file is not what was loaded: no later try mends that.
+            daemon::event!(Error, "mark_impossible", id = id, text = error);
+            return;
+        }
         if self.orders.is_empty() {
             // One line a round, not one a message.
             daemon::event!(Error, "mark_refused", id = id, text = error);
             self.at = now.ms + RETRY_MS;
         }
-        self.orders.entry(id).or_default().push_front(order);
+        self.orders.entry(id).or_default().push_back(order);
     }
 
     /// Queues the order behind others of its message, or gives it back to be sent.
@@ -75,15 +80,15 @@ impl Stuck {
 }
 
 impl Scheduler {
-    /// Reads notices.
-    pub(super) fn hear(&mut self, _now: Now) {
-        let Some(socket) = &self.notify else { return };
+    /// Reads notices. True: there may be more.
+    pub(super) fn hear(&mut self) -> bool {
+        let Some(socket) = &self.notify else { return false };
         let Heard { datagrams, malformed, more } = self.intake.hear(socket);
         if datagrams > 0 {
             self.started.counters.add("datagrams", datagrams);
             self.started.counters.add("datagrams_malformed", malformed);
         }
-        self.busy |= more;
+        more
     }
 
     /// Takes what the file threads have done.
