@@ -58,7 +58,7 @@ fn finish(program: &str, result: Result<u8, Trouble>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(trouble) => {
             for line in trouble.text.lines() {
-                eprintln!("{program}: {line}");
+                crate::output::complain(&format!("{program}: {line}\n"));
             }
             ExitCode::from(trouble.code)
         }

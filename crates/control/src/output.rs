@@ -14,6 +14,11 @@ pub fn print(bytes: impl AsRef<[u8]>) -> Result<(), Trouble> {
     }
 }
 
+/// Tells standard error; that nobody listens there is no trouble.
+pub fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Prints one JSON document.
 pub fn print_json(value: &impl Serialize) -> Result<(), Trouble> {
     let mut text = serde_json::to_string_pretty(value).map_err(|e| Trouble::new(EX_SOFTWARE, e.to_string()))?;

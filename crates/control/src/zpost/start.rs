@@ -33,13 +33,13 @@ pub fn start(site: &Site) -> Result<u8, Trouble> {
     let said = text_of(&errors);
     match outcome {
         Ok(()) => {
-            eprint!("{said}");
+            crate::output::complain(&said);
             Ok(0)
         }
         Err(trouble) if said.is_empty() => Err(trouble),
         // The master has said it better.
         Err(Trouble { code, .. }) => {
-            eprint!("{said}");
+            crate::output::complain(&said);
             Ok(code)
         }
     }

@@ -30,10 +30,12 @@ pub fn run(site: &Site, id: &str, json: bool) -> Result<u8, Trouble> {
     let id = parse_id(id)?;
     let (steps, unread) = steps(&site.settings.paths.log, id)?;
     for path in &unread {
-        eprintln!("zpost: {} is not read", path.display());
+        crate::output::complain(&format!("zpost: {} is not read\n", path.display()));
     }
     if !site.settings.log.to_file {
-        eprintln!("zpost: [log] to is \"stderr\", so the steps are where the supervisor keeps the log; this is what the spool knows");
+        crate::output::complain(&format!(
+            "zpost: [log] to is \"stderr\", so the steps are where the supervisor keeps the log; this is what the spool knows\n"
+        ));
     }
     let now = now(site, id)?;
     if steps.is_empty() && now.is_none() {
@@ -100,7 +102,7 @@ fn now(site: &Site, id: MessageId) -> Result<Option<Now>, Trouble> {
     let spool = match offline::open(&site.settings) {
         Ok(spool) => spool,
         Err(trouble) => {
-            eprintln!("zpost: {}", trouble.text);
+            crate::output::complain(&format!("zpost: {}\n", trouble.text));
             return Ok(None);
         }
     };
