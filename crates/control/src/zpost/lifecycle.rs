@@ -25,7 +25,7 @@ pub fn order(site: &Site, request: &Request, done: &str) -> Result<u8, Trouble> 
 pub fn stop(site: &Site, now: bool) -> Result<u8, Trouble> {
     let run = &site.settings.paths.run;
     let Some(first) = link::connect_to(run)? else {
-        crate::output::complain(&format!("zpost: not running\n"));
+        crate::output::complain("zpost: not running\n");
         return Ok(0);
     };
     let pid = super::status::of(first)?.pid;

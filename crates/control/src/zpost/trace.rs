@@ -33,9 +33,9 @@ pub fn run(site: &Site, id: &str, json: bool) -> Result<u8, Trouble> {
         crate::output::complain(&format!("zpost: {} is not read\n", path.display()));
     }
     if !site.settings.log.to_file {
-        crate::output::complain(&format!(
-            "zpost: [log] to is \"stderr\", so the steps are where the supervisor keeps the log; this is what the spool knows\n"
-        ));
+        crate::output::complain(
+            "zpost: [log] to is \"stderr\", so the steps are where the supervisor keeps the log; this is what the spool knows\n",
+        );
     }
     let now = now(site, id)?;
     if steps.is_empty() && now.is_none() {
