@@ -309,3 +309,32 @@ fn a_second_scheduler_waits_and_goes_when_told() {
     running.drain();
     assert!(lock::take(&house.settings().paths.postoffice).unwrap().is_some());
 }
+
+/// Run by hand: `cargo test --release -p scheduler -- --ignored --nocapture`. Prints how long 100,000 waiting messages
+/// take to be known, and when the first job begins.
+#[test]
+#[ignore = "measures"]
+fn how_fast_100_000_messages_are_known() {
+    let mut house = House::new();
+    for n in 0..100_000 {
+        house.mail("smtp", &format!("h{}.example", n % 500), 1);
+    }
+    let begin = Instant::now();
+    let mut running = house.run();
+    let mut agent = running.hire("smtp");
+    let (job, _) = agent.job();
+    println!("first job after {:?}", begin.elapsed());
+    until(|| {
+        let total: u64 = running.ask(Request::Destinations).iter().map(|r| if let Reply::Destination(d) = r { d.queued + d.active } else { 0 }).sum();
+        std::thread::sleep(Duration::from_millis(50));
+        total == 100_000
+    });
+    println!("all known after {:?}", begin.elapsed());
+    let listed = Instant::now();
+    assert_eq!(running.ask(Request::Queue(Selection::default())).len(), 100_000);
+    println!("listed in {:?}", listed.elapsed());
+    // Gives back what it holds, so that the drain has nothing to wait for.
+    running.master.send(&ToChild::Freeze(true)).unwrap();
+    drop((job, agent));
+    running.drain();
+}
