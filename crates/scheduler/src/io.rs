@@ -28,12 +28,21 @@ pub enum Order {
 #[derive(Debug)]
 pub enum Done {
     Loaded(MessageId, Result<Box<Loaded>, LoadError>),
-    Opened { job: u64, file: io::Result<File> },
+    Opened {
+        job: u64,
+        file: io::Result<File>,
+    },
     /// A mark or a removal.
     Written,
     /// A mark or a removal that failed, to be tried again.
-    NotWritten { order: Order, error: io::Error },
-    Scanned { scan: TransportScan, ids: io::Result<Option<Vec<MessageId>>> },
+    NotWritten {
+        order: Order,
+        error: io::Error,
+    },
+    Scanned {
+        scan: TransportScan,
+        ids: io::Result<Option<Vec<MessageId>>>,
+    },
 }
 
 impl Order {

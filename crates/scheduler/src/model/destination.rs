@@ -115,9 +115,7 @@ impl Destination {
 
     /// Could a job begin now?
     pub fn eligible(&self, tick: u32) -> bool {
-        (!self.fresh.is_empty() || !self.turned.is_empty())
-            && self.active < self.window()
-            && (!self.is_dead() || tick >= self.until)
+        (!self.fresh.is_empty() || !self.turned.is_empty()) && self.active < self.window() && (!self.is_dead() || tick >= self.until)
     }
 
     pub fn window(&self) -> u32 {

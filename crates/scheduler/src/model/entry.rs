@@ -64,9 +64,8 @@ pub struct Extra {
 impl Recipient {
     pub fn new(from: ControlRecipient) -> Self {
         let plain = from.quad.attributes == "-" && from.original.is_none() && from.dsn == RecipientDsn::default();
-        let extra = (!plain).then(|| {
-            Box::new(Extra { attributes: from.quad.attributes.into(), original: from.original.map(Into::into), dsn: from.dsn })
-        });
+        let extra = (!plain)
+            .then(|| Box::new(Extra { attributes: from.quad.attributes.into(), original: from.original.map(Into::into), dsn: from.dsn }));
         Self {
             user: from.quad.user.into(),
             extra,

@@ -17,6 +17,7 @@ mod retry;
 mod slab;
 #[cfg(test)]
 mod trials;
+mod undecided;
 
 pub use dispatch::StartedJob;
 pub use listing::{Cursor, Filter};
@@ -62,10 +63,19 @@ impl Now {
 #[derive(Debug, PartialEq)]
 pub enum Action {
     /// State bytes and diagnostics of a message.
-    Mark { id: MessageId, states: Vec<(u32, RecipientState)>, diagnostics: Vec<Diagnostic> },
+    Mark {
+        id: MessageId,
+        states: Vec<(u32, RecipientState)>,
+        diagnostics: Vec<Diagnostic>,
+    },
     /// Every recipient is final.
-    Remove { id: MessageId },
-    WantAgent { ticket: u64, channel: String },
+    Remove {
+        id: MessageId,
+    },
+    WantAgent {
+        ticket: u64,
+        channel: String,
+    },
     /// It has been idle for long.
     DrainAgent(u64),
 }

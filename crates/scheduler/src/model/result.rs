@@ -2,7 +2,7 @@
 
 use super::destination::{Signal, Verdict};
 use super::dispatch::JobState;
-use super::entry::{Members, NONE, State, Wish};
+use super::entry::{Members, State, Wish};
 use super::note::Note;
 use super::retry::{Wake, backoff, ticks};
 use super::{Action, Model, Now};
@@ -11,13 +11,8 @@ use ipc::agents::{RecipientResult, Report};
 use status::{Enhanced, Outcome, Phase};
 use std::rc::Rc;
 
-/// A message whose jobs saw this many agents die is tried more and more rarely.
-const KILLS: u8 = 3;
 /// Longest text kept of an answer, in bytes.
 const TEXT: usize = 512;
-/// Ticks until an undecided recipient is tried again, and the spread of it.
-const UNDECIDED: u32 = 10;
-
 /// In-place marks and diagnostics that one event causes in one control file.
 #[derive(Debug, Default)]
 pub struct Marks {
@@ -27,10 +22,10 @@ pub struct Marks {
 
 /// One recipient as the functions below name it.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    message: u32,
-    share: u32,
-    position: u32,
+pub(super) struct Place {
+    pub message: u32,
+    pub share: u32,
+    pub position: u32,
 }
 
 impl Model {
@@ -62,7 +57,7 @@ impl Model {
     }
 
     /// Puts a job back, or ends it when nobody in it waits for a result; then the marks go out and the message settles.
-    fn close(&mut self, number: u64, job: JobState, marks: Marks, now: Now) {
+    pub(super) fn close(&mut self, number: u64, job: JobState, marks: Marks, now: Now) {
         let (message, share) = (job.message, job.share);
         if job.members.is_empty() {
             self.end_job(&job, now);
@@ -110,7 +105,15 @@ impl Model {
             destination.last.clone_from(&job.note);
             let text = job.note.as_deref().map_or("", |note| &note.text);
             let lane = self.lanes.get(destination.lane as usize).map_or("", |lane| lane.name.as_str());
-            daemon::event!(Info, "destination_dead", channel = lane, host = destination.host, probes = probes, wait = wait.as_secs(), text = text);
+            daemon::event!(
+                Info,
+                "destination_dead",
+                channel = lane,
+                host = destination.host,
+                probes = probes,
+                wait = wait.as_secs(),
+                text = text
+            );
             let until = destination.until;
             self.set_timer(until, Wake::Destination(job.destination));
         }
@@ -193,7 +196,7 @@ impl Model {
 
     /// A recipient that leaves a job undelivered waits until `next`, unless the administrator has asked for something
     /// else meanwhile.
-    fn put_back(&mut self, place: Place, next: u32, now: Now, marks: &mut Marks) {
+    pub(super) fn put_back(&mut self, place: Place, next: u32, now: Now, marks: &mut Marks) {
         let wish = self.wish(place);
         if let Some(recipient) = self.recipient_mut(place.message, place.position) {
             recipient.next = next;
@@ -283,66 +286,6 @@ impl Model {
         self.queue_share(error_share, now);
     }
 
-    /// An agent is gone: its jobs are undecided and tried again soon; nobody remote is to blame.
-    pub fn agent_gone(&mut self, agent: u64, now: Now) {
-        self.dismiss(agent, now);
-        let mut numbers: Vec<u64> = self.jobs.iter().filter(|(_, job)| job.agent == agent).map(|(number, _)| *number).collect();
-        numbers.sort_unstable();
-        if !numbers.is_empty() {
-            daemon::event!(Warning, "agent_died", jobs = numbers.len());
-        }
-        for number in numbers {
-            let Some(message) = self.jobs.get(&number).map(|job| job.message) else { continue };
-            if let Some(message) = self.messages.get_mut(message) {
-                message.kills = message.kills.saturating_add(1);
-                if message.kills == KILLS {
-                    daemon::event!(Warning, "agents_die", id = message.id, kills = message.kills);
-                }
-            }
-            self.undecided(number, now);
-        }
-        for lane in 0..self.lanes.len() {
-            self.list_lane(lane, now);
-        }
-    }
-
-    /// A job ends without results: its recipients wait a moment and their attempts do not count.
-    pub fn undecided(&mut self, number: u64, now: Now) {
-        let Some(mut job) = self.jobs.remove(&number) else { return };
-        let kills = self.messages.get(job.message).map_or(0, |message| message.kills);
-        let spread = self.dice.roll();
-        let wait = if kills >= KILLS {
-            ticks(backoff(&self.limits, u32::from(kills - KILLS) + 1, spread))
-        } else {
-            // Truncation: 0 to 20 ticks.
-            UNDECIDED + (spread * f64::from(2 * UNDECIDED)) as u32
-        };
-        job.signal = Signal::Nothing;
-        let mut marks = Marks::default();
-        for position in std::mem::take(&mut job.members) {
-            let place = Place { message: job.message, share: job.share, position };
-            self.put_back(place, now.tick().saturating_add(wait), now, &mut marks);
-        }
-        self.close(number, job, marks, now);
-    }
-
-    /// The message file of a job is not there any more: whoever removed it has ended the message.
-    pub fn lost(&mut self, number: u64, now: Now) {
-        let Some(message) = self.jobs.get(&number).map(|job| job.message) else { return };
-        self.undecided(number, now);
-        let Some(id) = self.messages.get(message).map(|message| message.id) else { return };
-        daemon::event!(Error, "message_file_missing", id = id);
-        for key in self.shares_of(message) {
-            let members = self.shares.get(key).map(|share| self.members(share)).unwrap_or_default();
-            for (position, state) in members {
-                if state != State::Active {
-                    self.set_state(key, position, State::Failed);
-                }
-            }
-        }
-        self.settle(message);
-    }
-
     /// One recipient's line in the log.
     fn record(&self, event: &'static str, place: Place, result: &RecipientResult, now: Now) {
         let Some(message) = self.messages.get(place.message) else { return };
@@ -389,6 +332,3 @@ impl JobState {
         }
     }
 }
-
-/// `NONE` is no tick: waits never reach it.
-const _: () = assert!(UNDECIDED < NONE / 4);

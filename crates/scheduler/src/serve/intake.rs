@@ -115,7 +115,8 @@ impl Intake {
             let Some(id) = self.found.pop_front() else { break };
             self.load(id, source, pool, &skip);
         }
-        if now.ms >= self.next_step && self.found.len() < FOUND
+        if now.ms >= self.next_step
+            && self.found.len() < FOUND
             && let Some(scan) = self.scan.take()
         {
             let wait = if self.first_scan { 0 } else { u64::try_from((period / FOLDERS).as_millis()).unwrap_or(u64::MAX) };

@@ -52,7 +52,8 @@ impl House {
         file.extend_from_slice(b"Subject: hello\n\nbody\n");
         std::fs::write(self.folder.path().join("post/router").join(id.as_str()), &file).unwrap();
         let quad = |n: u32| Quad { channel: channel.into(), host: host.into(), user: format!("u{n}@a.example"), attributes: "-".into() };
-        let recipient = |n| ControlRecipient { offset: 0, state: RecipientState::Queued, quad: quad(n), original: None, dsn: RecipientDsn::default() };
+        let recipient =
+            |n| ControlRecipient { offset: 0, state: RecipientState::Queued, quad: quad(n), original: None, dsn: RecipientDsn::default() };
         let size = file.len() as u64;
         let control = Control {
             id,
@@ -325,7 +326,8 @@ fn how_fast_100_000_messages_are_known() {
     let (job, _) = agent.job();
     println!("first job after {:?}", begin.elapsed());
     until(|| {
-        let total: u64 = running.ask(Request::Destinations).iter().map(|r| if let Reply::Destination(d) = r { d.queued + d.active } else { 0 }).sum();
+        let total: u64 =
+            running.ask(Request::Destinations).iter().map(|r| if let Reply::Destination(d) = r { d.queued + d.active } else { 0 }).sum();
         std::thread::sleep(Duration::from_millis(50));
         total == 100_000
     });

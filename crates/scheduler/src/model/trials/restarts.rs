@@ -35,8 +35,7 @@ fn states_come_back_from_the_file() {
     let mut bench = Bench::new();
     bench.hire(9, "error");
     let mut control = bench.control("a.example", 5);
-    let states =
-        [RecipientState::Failing, RecipientState::Delivered, RecipientState::Held, RecipientState::Failed, RecipientState::Queued];
+    let states = [RecipientState::Failing, RecipientState::Delivered, RecipientState::Held, RecipientState::Failed, RecipientState::Queued];
     control.recipients.iter_mut().zip(states).for_each(|(recipient, state)| recipient.state = state);
     let mut failed = diagnostic(&bench, Outcome::Failed, 1, 0);
     failed.status = Enhanced::permanent(2, 2);
