@@ -69,6 +69,10 @@ impl Child {
             }
             self.draining |= self.jobs.as_mut().is_some_and(|jobs| matches!(jobs.recv(), Err(RecvError::Closed)));
             self.serve();
+            if self.draining && std::env::var_os("STAND_IN_STUBBORN").is_none() {
+                // As the real one: a drain tells clients to go.
+                self.sessions.clear();
+            }
             if self.draining && self.sessions.is_empty() {
                 return ExitCode::SUCCESS;
             }

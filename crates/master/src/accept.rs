@@ -149,6 +149,9 @@ impl Master {
                 self.connections.remove(address);
             }
         }
+        if child.retire_by.is_some() && child.sessions.is_empty() {
+            self.drain(key);
+        }
     }
 
     /// More workers when places run short, fewer when there have long been too many.

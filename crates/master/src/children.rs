@@ -47,6 +47,8 @@ pub struct Child {
     /// A successor is on the way; drained as soon as that one is ready.
     pub superseded: bool,
     pub ready_at: Option<Instant>,
+    /// It gets no more sessions; it is drained when the last has ended, or at this moment.
+    pub retire_by: Option<Instant>,
     /// SIGKILL when this moment comes.
     pub kill_at: Option<Instant>,
     /// Sessions it serves, with the address each counts for.
@@ -64,7 +66,12 @@ pub struct Child {
 impl Child {
     /// It can be given a session now.
     pub fn takes_sessions(&self) -> bool {
-        self.state == State::Ready && self.link.as_ref().is_some_and(|link| link.pending() == 0)
+        self.state == State::Ready && self.retire_by.is_none() && self.link.as_ref().is_some_and(|link| link.pending() == 0)
+    }
+
+    /// What `zpost status` says.
+    pub const fn word(&self) -> &'static str {
+        if self.retire_by.is_some() { State::Draining.word() } else { self.state.word() }
     }
 
     pub fn session_count(&self) -> u32 {

@@ -111,12 +111,38 @@ impl Master {
         let old: Vec<usize> = self
             .children
             .iter()
-            .filter(|(_, c)| c.superseded && c.service.name == service && c.state != State::Draining)
+            .filter(|(_, c)| c.superseded && c.service.name == service && c.state != State::Draining && c.retire_by.is_none())
             .map(|(key, _)| *key)
             .collect();
         let number = if waiting { 1 } else { old.len() };
         for key in old.into_iter().take(number) {
+            self.retire(key);
+        }
+    }
+
+    /// Lets a child end in peace: a worker whose clients still talk is not drained (it would tell them to go) before
+    /// they have left or the time for a drain is over.
+    pub fn retire(&mut self, key: usize) {
+        let deadline = Instant::now() + self.configuration.settings.processes.drain;
+        match self.children.get_mut(&key) {
+            Some(child) if !child.sessions.is_empty() && child.state == State::Ready => {
+                child.retire_by = Some(deadline);
+                self.wake(deadline);
+            }
+            _ => self.drain(key),
+        }
+    }
+
+    /// Drains those whose clients have taken too long.
+    pub fn drain_overdue(&mut self, now: Instant) {
+        let retiring = |c: &&crate::children::Child| c.retire_by.is_some() && c.state == State::Ready;
+        let overdue: Vec<usize> =
+            self.children.iter().filter(|(_, c)| retiring(c) && c.retire_by.is_some_and(|at| at <= now)).map(|(key, _)| *key).collect();
+        for key in overdue {
             self.drain(key);
+        }
+        if let Some(at) = self.children.values().filter(retiring).filter_map(|c| c.retire_by).min() {
+            self.wake(at);
         }
     }
 

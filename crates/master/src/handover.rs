@@ -302,6 +302,7 @@ impl Master {
             served: saved.served,
             channel: saved.channel,
             mux_end: None,
+            retire_by: None,
             failing: String::new(),
         };
         self.wake(deadline);

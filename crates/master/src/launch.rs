@@ -58,7 +58,7 @@ impl Master {
     pub fn remove_slot(&mut self, service: &Service) {
         let Some(at) = self.slots.iter().rposition(|s| s.service.name == service.name) else { return };
         if let Some(key) = self.slots.remove(at).child {
-            self.drain(key);
+            self.retire(key);
         }
     }
 
@@ -190,6 +190,7 @@ impl Master {
             served: 0,
             channel: channel.to_owned(),
             mux_end: None,
+            retire_by: None,
             failing: String::new(),
         };
         self.wake(now + START_DEADLINE);

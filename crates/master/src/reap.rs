@@ -34,7 +34,7 @@ impl Master {
             self.connections.remove(*address);
         }
         let reason = if child.failing.is_empty() { how } else { format!("{how}: {}", child.failing) };
-        let expected = clean && (child.state == State::Draining || child.service.kind == Kind::Agent);
+        let expected = clean && (child.state == State::Draining || child.superseded || child.service.kind == Kind::Agent);
         if expected || self.stopping.is_some() {
             daemon::event!(Info, "ended", process = child.service.name, index = child.index, child = pid, reason = reason);
         } else {

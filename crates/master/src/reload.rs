@@ -176,7 +176,7 @@ impl Master {
     pub fn watch_reload(&mut self, now: Instant) {
         let Some(reloading) = &self.reloading else { return };
         let over = reloading.deadline <= now;
-        let waiting = self.children.values().any(|c| c.superseded && c.state != State::Draining);
+        let waiting = self.children.values().any(|c| c.superseded && c.state != State::Draining && c.retire_by.is_none());
         let complete = self.all_ready() && !waiting;
         if !complete && !over {
             let at = reloading.deadline;

@@ -16,7 +16,7 @@ impl Master {
                 service: child.service.name.to_owned(),
                 index: child.index,
                 pid: u32::try_from(child.pid.as_raw()).unwrap_or(0),
-                state: child.state.word().to_owned(),
+                state: child.word().to_owned(),
                 restarts: 0,
                 sessions: child.session_count(),
                 last_end: child.failing.clone(),

@@ -238,6 +238,7 @@ impl Master {
     /// Everything that depends on time or that a change of state may have made possible.
     pub fn housekeep(&mut self) {
         let now = Instant::now();
+        self.drain_overdue(now);
         self.kill_overdue(now);
         self.close_overdue_clients(now);
         if self.stopping.is_some() {

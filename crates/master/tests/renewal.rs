@@ -110,6 +110,7 @@ fn upgrade_under_load_refuses_nobody_and_fails_no_session() {
     assert!(after.troubles.is_empty(), "{:?}", after.troubles);
     drop(held);
     let old: Vec<u32> = before.processes.iter().map(|p| p.pid).collect();
+    // The worker of the last session was left in peace until now.
     suite.await_status("renewed", |s| s.processes.iter().all(|p| !old.contains(&p.pid)));
 }
 

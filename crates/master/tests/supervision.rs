@@ -120,7 +120,7 @@ fn one_master_a_run_folder_and_a_killed_one_leaves_no_hindrance() {
 
 #[test]
 fn stop_drains_and_is_bounded() {
-    let mut suite = Suite::start("[processes]\ndrain = \"1s\"\n");
+    let mut suite = Suite::start("[processes]\ndrain = \"1s\"\nenvironment = { STAND_IN_STUBBORN = \"1\" }\n");
     // A session that never ends is cut when the time is over.
     let held = greeted(suite.port);
     assert!(matches!(suite.ask(&Request::Stop { now: false })[..], [Reply::Done(_)]));
