@@ -26,7 +26,7 @@ impl Configuration {
     /// Reads and checks. The error holds every fault, one a line.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let name = path.display();
-        let text = read_text(path).map_err(|e| Failure::config(format!("{name}:0:0: cannot read the configuration: {e}")))?;
+        let text = read_text(path).map_err(|e| Failure::config(format!("{name}: cannot read the configuration: {e}")))?;
         let settings = settings::parse(&text, &name.to_string()).map_err(|faults| Failure::config(render(path, &faults)))?;
         let memory = sealed(text.as_bytes()).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))?;
         Ok(Self { path: path.to_owned(), settings, text, memory })
@@ -43,9 +43,10 @@ impl Configuration {
     }
 }
 
-/// `file:line:column: text`, one fault a line.
+/// One fault a line, each with its place in the file where it has one.
 pub fn render(path: &Path, faults: &[Fault]) -> String {
-    let lines: Vec<String> = faults.iter().map(|f| format!("{}:{}:{}: {}", path.display(), f.line, f.column, f.text)).collect();
+    let name = path.display().to_string();
+    let lines: Vec<String> = faults.iter().map(|f| f.display(&name)).collect();
     lines.join("\n")
 }
 
@@ -89,6 +90,7 @@ mod tests {
         let path = folder.path().join("zpost.toml");
         let missing = Configuration::read(&path).unwrap_err();
         assert_eq!(missing.code, 78);
+        assert!(missing.text.contains("zpost.toml: cannot read"), "{}", missing.text);
         std::fs::write(&path, format!("{}\n[nonsense]\nx = 1\n", crate::tests::SMALLEST)).unwrap();
         let failure = Configuration::read(&path).unwrap_err();
         assert_eq!(failure.code, 78);

@@ -34,7 +34,9 @@ impl Master {
             self.connections.remove(*address);
         }
         let reason = if child.failing.is_empty() { how } else { format!("{how}: {}", child.failing) };
-        let expected = clean && (child.state == State::Draining || child.superseded || child.service.kind == Kind::Agent);
+        // A router that has routed its number of addresses goes by itself, agents when they have been idle.
+        let by_itself = child.service.kind == Kind::Agent || (child.service.kind == Kind::Routers && child.ready_at.is_some());
+        let expected = clean && (by_itself || child.state == State::Draining || child.superseded);
         if expected || self.stopping.is_some() {
             daemon::event!(Info, "ended", process = child.service.name, index = child.index, child = pid, reason = reason);
         } else {

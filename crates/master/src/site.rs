@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::configuration::{Configuration, render};
 use crate::services::{Kind, Service};
 use nix::unistd::{Gid, Group, Uid, User};
-use settings::{DeliveryKind, Fault, Settings, UserSource};
+use settings::{Fault, Settings};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -80,24 +80,17 @@ impl Site {
         let mut groups = vec![spool_gid];
         groups.extend(self.owners.submit_gid.map(Gid::from_raw));
         for service in services {
-            if service.name == "ta-mailbox" && stays_root(configuration) {
+            if service.name == "ta-mailbox" && configuration.settings.delivers_as_recipient() {
                 continue;
             }
-            let local = configuration.settings.local.user.as_ref().filter(|_| service.name == "ta-mailbox");
-            let name = users.services.get(service.name).or(local);
-            let user = name.map_or_else(|| Some(default.clone()), |name| find_user(configuration, name, faults));
+            let name = configuration.settings.user_of(service.name);
+            let user = if name == users.default { Some(default.clone()) } else { find_user(configuration, name, faults) };
             if let Some(user) = user {
                 self.own_users.push(user.uid);
                 self.identities.insert(service.name, sys::Identity { uid: user.uid, gid: user.gid, groups: groups.clone() });
             }
         }
     }
-}
-
-/// Deliveries into mailboxes of system accounts become each recipient in turn, so they begin as root.
-fn stays_root(configuration: &Configuration) -> bool {
-    let local = &configuration.settings.local;
-    local.users == UserSource::Passwd && local.delivery != DeliveryKind::Lmtp
 }
 
 fn find_user(configuration: &Configuration, name: &str, faults: &mut Vec<Fault>) -> Option<User> {

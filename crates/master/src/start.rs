@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::arguments::Arguments;
 use crate::configuration::{Configuration, render};
 use crate::handover::Handover;
-use crate::listeners;
+use crate::listeners::{self, Listener};
 use crate::services::Service;
 use crate::site::{self, Site};
 use crate::sockets::{self, Shape};
@@ -43,20 +43,35 @@ pub fn begin() -> Result<ExitCode, Failure> {
     }
     site::make_folders(&configuration, &site)?;
     let mut handover = handover;
-    let mut keepsakes = match &mut handover {
-        Some(handover) => handover.keepsakes().map_err(|e| Failure::system(format!("zpost-master: upgrade: {e}")))?,
-        None => make_keepsakes(&configuration, &site, roles.as_deref())?,
-    };
-    add_contacts(&mut keepsakes.contacts, &services).map_err(|e| Failure::system(format!("zpost-master: contact points: {e}")))?;
-    let mut bound = handover.as_mut().map(Handover::listeners).unwrap_or_default();
-    let known = |place: &listeners::Place| bound.iter().any(|l: &listeners::Listener| l.place == *place);
-    let new = listeners::bind_new(&configuration, known).map_err(|faults| Failure::config(render(&path, &faults)))?;
-    bound.extend(new);
     let log = open_log(&configuration)?;
+    let (mut keepsakes, bound) = sockets_of(&configuration, &site, roles.as_deref(), handover.as_mut())?;
+    add_contacts(&mut keepsakes.contacts, &services).map_err(|e| Failure::system(format!("zpost-master: contact points: {e}")))?;
     begin_log(&configuration, log.as_ref());
     let beginning = Beginning { configuration, site, roles, signals, keepsakes, listeners: bound, log, background: arguments.background };
     let code = run(beginning, handover).map_err(|e| Failure::system(format!("zpost-master: {e}")))?;
     Ok(ExitCode::from(code))
+}
+
+/// All that is bound. The lock comes first: a second master says that one runs already, not that a port is in use. The
+/// control socket comes last: who finds it finds a master that has got all it needs.
+fn sockets_of(
+    configuration: &Configuration,
+    site: &Site,
+    roles: Option<&[&'static Service]>,
+    handover: Option<&mut Handover>,
+) -> Result<(Keepsakes, Vec<Listener>), Failure> {
+    let bind = |mut bound: Vec<Listener>| {
+        let new = listeners::bind_new(configuration, |place| bound.iter().any(|l| l.place == *place));
+        bound.extend(new.map_err(|faults| Failure::config(render(&configuration.path, &faults)))?);
+        Ok(bound)
+    };
+    let Some(handover) = handover else {
+        let lock = take_lock(&configuration.settings.paths.run.join(format!("master{}.lock", suffix(roles))))?;
+        let bound = bind(Vec::new())?;
+        return Ok((make_keepsakes(lock, configuration, site, roles)?, bound));
+    };
+    let keepsakes = handover.keepsakes().map_err(|e| Failure::system(format!("zpost-master: upgrade: {e}")))?;
+    Ok((keepsakes, bind(handover.listeners())?))
 }
 
 fn run(beginning: Beginning, handover: Option<Handover>) -> io::Result<u8> {
@@ -117,9 +132,8 @@ pub fn control_name(roles: Option<&[&Service]>) -> String {
     format!("control{}", suffix(roles))
 }
 
-fn make_keepsakes(configuration: &Configuration, site: &Site, roles: Option<&[&'static Service]>) -> Result<Keepsakes, Failure> {
+fn make_keepsakes(lock: File, configuration: &Configuration, site: &Site, roles: Option<&[&Service]>) -> Result<Keepsakes, Failure> {
     let run = &configuration.settings.paths.run;
-    let lock = take_lock(&run.join(format!("master{}.lock", suffix(roles))))?;
     let has = |name: &str| roles.is_none_or(|roles| roles.iter().any(|r| r.name == name));
     let make = |name: &str, shape: Shape| {
         sockets::unix(&run.join(name), shape, 64).map_err(|text| {
