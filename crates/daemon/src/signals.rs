@@ -36,6 +36,7 @@ impl Signals {
     }
 
     /// The next signal; ask until `None`.
+    #[expect(clippy::should_implement_trait, reason = "an iterator has an end; this only has pauses")]
     pub fn next(&mut self) -> Option<Signal> {
         loop {
             let info = self.0.read_signal().ok().flatten()?;

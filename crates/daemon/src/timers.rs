@@ -71,6 +71,7 @@ impl<K> Timers<K> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -240,6 +240,7 @@ impl<Out, In> Source for Channel<Out, In> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use serde::Deserialize;

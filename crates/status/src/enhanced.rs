@@ -102,6 +102,7 @@ fn number(part: Option<&str>) -> Result<u16, ParseEnhancedError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
