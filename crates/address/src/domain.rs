@@ -1,7 +1,7 @@
 //! Domains: the normal form that compares equal for routing and limits.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Octets of a domain (RFC 5321 section 4.5.3.1.2), as written and in its normal form.
 pub const MAX_DOMAIN: usize = 255;
@@ -42,6 +42,15 @@ pub fn normalise(domain: &str) -> Result<String, DomainError> {
 /// True for `[...]`.
 pub fn is_literal(domain: &str) -> bool {
     domain.starts_with('[') && domain.ends_with(']')
+}
+
+/// The address of `[1.2.3.4]` or `[IPv6:2001:db8::1]`, written in any case.
+pub fn literal_address(domain: &str) -> Option<IpAddr> {
+    let inside = domain.strip_prefix('[')?.strip_suffix(']')?;
+    match inside.split_at_checked(5) {
+        Some((tag, ip)) if tag.eq_ignore_ascii_case("ipv6:") => ip.parse().ok().map(IpAddr::V6),
+        _ => inside.parse().ok().map(IpAddr::V4),
+    }
 }
 
 /// Checks a domain as written in an address: a literal, LDH labels or U-labels, no trailing dot.

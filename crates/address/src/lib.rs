@@ -7,6 +7,6 @@ mod domain;
 mod mailbox;
 mod path;
 
-pub use domain::{DomainError, MAX_DOMAIN, is_literal, normalise};
+pub use domain::{DomainError, MAX_DOMAIN, is_literal, literal_address, normalise};
 pub use mailbox::{Address, AddressError, MAX_LOCAL};
 pub use path::{Path, PathError, parse_path};

@@ -24,9 +24,10 @@ impl Program {
     pub fn spawn(words: &[String], registry: &Registry, token: Token) -> io::Result<Self> {
         let (name, arguments) = words.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut command = Command::new(name);
-        // A group of its own, so that what the program itself started can be ended with it.
+        // A group of its own, so that what the program itself started can be ended with it; and bound to this process,
+        // so that it ends also when this one is killed. (What it started then reads the end of its input.)
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut child = command.spawn()?;
+        let mut child = sys::spawn_bound(command)?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         let (mut input, mut output) = (Sender::from(input), Receiver::from(output));

@@ -6,10 +6,9 @@ use crate::expansion::{Context, Expansion};
 use crate::rules::Rules;
 use crate::tables::Tables;
 use crate::verdict::{Routed, Verdict};
-use address::{Address, Path};
+use address::{Address, Path, literal_address};
 use settings::Route;
 use status::{Class, Enhanced};
-use std::net::IpAddr;
 
 /// How much of a decision is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +54,7 @@ impl Expansion<'_> {
             self.note(|| format!("{address}: {domain} is in [local] domains"));
             return self.local(address, &domain, context);
         }
-        if literal(&domain).is_some_and(|ip| rules.own_addresses.contains(&ip)) {
+        if literal_address(&domain).is_some_and(|ip| rules.own_addresses.contains(&ip)) {
             self.note(|| format!("{address}: {domain} is this machine"));
             return self.local(address, &rules.hostname, context);
         }
@@ -86,7 +85,7 @@ impl Expansion<'_> {
     }
 
     fn by_domain(&mut self, address: &Address, domain: &str, context: &Context) {
-        let verdict = match (address::is_literal(domain), literal(domain)) {
+        let verdict = match (address::is_literal(domain), literal_address(domain)) {
             (true, Some(ip)) => {
                 self.note(|| format!("{address}: no rule; an address literal, by SMTP to it"));
                 Verdict::quad("smtp", &format!("[{ip}]"), address.as_str())
@@ -98,15 +97,6 @@ impl Expansion<'_> {
             }
         };
         self.settle(address.as_str(), verdict, context);
-    }
-}
-
-/// The address of `[1.2.3.4]` or `[IPv6:2001:db8::1]` (normalised: lower case).
-fn literal(domain: &str) -> Option<IpAddr> {
-    let inside = domain.strip_prefix('[')?.strip_suffix(']')?;
-    match inside.strip_prefix("ipv6:").or_else(|| inside.strip_prefix("IPv6:")) {
-        Some(ip) => ip.parse().ok().map(IpAddr::V6),
-        None => inside.parse().ok().map(IpAddr::V4),
     }
 }
 

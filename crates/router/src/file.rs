@@ -100,7 +100,7 @@ impl FileRouter {
             return Err(Fault::Aside(format!("incomplete: the length line and the size of {} bytes differ", input.size)));
         }
         let trusted = self.trusted.contains(input.owner);
-        let sender = sender(&head.envelope, trusted, input.owner, &self.rules.hostname, &mut self.tables).map_err(|fault| match fault {
+        let sender = sender(&head.envelope, trusted, input.owner, &self.rules.users_domain, &mut self.tables).map_err(|fault| match fault {
             SenderFault::Unknown(reason) => Fault::Aside(reason),
             SenderFault::Temporary(reason) => Fault::Later(reason),
         })?;

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 pub struct Rules {
     /// Normalised.
     pub hostname: String,
+    /// Of senders without one.
+    pub users_domain: String,
     pub postmaster: Option<Address>,
     /// Names and `.suffix`es.
     local_domains: HashSet<String>,
@@ -37,12 +39,13 @@ impl Rules {
         Self {
             postmaster: Address::parse(&settings.identity.postmaster).ok(),
             local_domains: local.domains.iter().map(|domain| normalised(domain)).collect(),
-            own_addresses: own_addresses(settings),
+            own_addresses: settings.listening_addresses().chain(sys::interface_addresses()).collect(),
             lmtp: (local.delivery == DeliveryKind::Lmtp).then(|| local.lmtp.clone()),
             any_user: local.users == UserSource::Any,
             detail: local.detail.chars().collect(),
             routes: settings.routes.clone(),
             hostname,
+            users_domain: settings.users_domain().to_owned(),
             by_domain,
         }
     }
@@ -77,24 +80,4 @@ fn normalised(domain: &str) -> String {
         Some(suffix) => format!(".{}", normalised(suffix)),
         None => normalise(domain).unwrap_or_else(|_| domain.to_lowercase()),
     }
-}
-
-/// The listeners' addresses and those of the interfaces.
-fn own_addresses(settings: &Settings) -> HashSet<IpAddr> {
-    let mut own: HashSet<IpAddr> = settings
-        .listeners
-        .iter()
-        .filter_map(|listener| match &listener.bind {
-            settings::Bind::Tcp(address) => Some(address.ip()),
-            settings::Bind::Unix(_) => None,
-        })
-        .filter(|address| !address.is_unspecified())
-        .collect();
-    for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
-        if let Some(address) = interface.address {
-            own.extend(address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip())));
-            own.extend(address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())));
-        }
-    }
-    own
 }

@@ -40,10 +40,11 @@ impl Trusted {
 }
 
 /// The reverse path of a message: what the envelope says where its owner is trusted, else the owner's own address.
-pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, hostname: &str, tables: &mut SystemTables) -> Result<Path, SenderFault> {
+/// `domain`: of this host's users ([`Settings::users_domain`]).
+pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, domain: &str, tables: &mut SystemTables) -> Result<Path, SenderFault> {
     if trusted {
         match &envelope.from {
-            Some(Path::Mailbox(address)) => return Ok(Path::Mailbox(qualified(address, hostname))),
+            Some(Path::Mailbox(address)) => return Ok(Path::Mailbox(qualified(address, domain))),
             Some(Path::Null) => return Ok(Path::Null),
             None if envelope.errormsg => return Ok(Path::Null),
             None => {}
@@ -54,14 +55,14 @@ pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, hostname: &str, ta
         Ok(None) => return Err(SenderFault::Unknown(format!("the file's owner, uid {owner}, has no account"))),
         Err(TableError::Temporary(reason) | TableError::Permanent(reason)) => return Err(SenderFault::Temporary(reason)),
     };
-    Address::parse(&format!("{}@{hostname}", account.name))
+    Address::parse(&format!("{}@{domain}", account.name))
         .map(Path::Mailbox)
         .map_err(|fault| SenderFault::Unknown(format!("the file owner's name {} makes no address: {fault}", account.name)))
 }
 
-fn qualified(address: &Address, hostname: &str) -> Address {
+fn qualified(address: &Address, domain: &str) -> Address {
     match address.domain() {
         Some(_) => address.clone(),
-        None => Address::parse(&format!("{address}@{hostname}")).unwrap_or_else(|_| address.clone()),
+        None => Address::parse(&format!("{address}@{domain}")).unwrap_or_else(|_| address.clone()),
     }
 }

@@ -95,6 +95,10 @@ fn check_route(route: &Group, own: &[String], faults: &mut Vec<Fault>) {
                 faults.push(at(route, "host", format!("route.host: {reason}")));
             }
         }
+        "hold" if !is_condition(host) => {
+            let text = format!("route.host: `{host}` is none of -, admin, until:SECONDS, retry, retry:REASON");
+            faults.push(at(route, "host", text));
+        }
         known if CHANNELS.contains(&known) || own.iter().any(|c| c == known) => {}
         unknown => {
             let hint = nearest(unknown, CHANNELS.into_iter()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
@@ -103,6 +107,12 @@ fn check_route(route: &Group, own: &[String], faults: &mut Vec<Fault>) {
             faults.push(at(route, "channel", text));
         }
     }
+}
+
+/// What a route may have channel `hold` wait for. Anything else would be kept for ever, or go round and round.
+fn is_condition(host: &str) -> bool {
+    let until = host.strip_prefix("until:").is_some_and(|seconds| seconds.parse::<u64>().is_ok());
+    until || matches!(host, "-" | "" | "admin" | "retry") || host.starts_with("retry:")
 }
 
 /// `example.org[:port]`, `[literal or name][:port]`, a bare address with or without a port, `unix:/path`.

@@ -1,6 +1,6 @@
 //! Questions that several programs ask of the settings.
 
-use crate::{Route, Settings};
+use crate::{Bind, DeliveryKind, Route, Settings, UserSource};
 use std::net::IpAddr;
 
 /// `.suffix` matches every domain below it, not itself; anything else matches only itself. Both sides normalised.
@@ -27,13 +27,51 @@ impl Settings {
         self.relay.domains.iter().any(|d| domain_matches(d, domain))
     }
 
+    /// Is mail to the host's own name delivered here? As the router sees it: local unless a `[[route]]` says otherwise.
+    pub fn hostname_is_local(&self) -> bool {
+        let hostname = address::normalise(&self.identity.hostname).unwrap_or_default();
+        self.is_local_domain(&hostname) || self.route_for(&hostname).is_none_or(|route| route.channel == "local")
+    }
+
+    /// The domain of this host's users, for senders without one: the hostname where it is local, else the first local
+    /// domain, so that a report to them comes back here.
+    pub fn users_domain(&self) -> &str {
+        let hostname = &self.identity.hostname;
+        if self.hostname_is_local() {
+            return hostname;
+        }
+        self.local.domains.iter().find(|d| !d.starts_with('.')).unwrap_or(hostname)
+    }
+
+    /// The addresses that listeners name: they are this machine.
+    pub fn listening_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let named = self.listeners.iter().filter_map(|listener| match &listener.bind {
+            Bind::Tcp(address) => Some(address.ip()),
+            Bind::Unix(_) => None,
+        });
+        named.filter(|address| !address.is_unspecified())
+    }
+
     /// The first route for a domain (normalised).
     pub fn route_for(&self, domain: &str) -> Option<&Route> {
         self.routes.iter().find(|r| r.domain == "*" || domain_matches(&r.domain, domain))
     }
 
+    /// Deliveries into mailboxes of system accounts become each recipient in turn, so their agent begins as root.
+    pub fn delivers_as_recipient(&self) -> bool {
+        self.local.users == UserSource::Passwd && self.local.delivery != DeliveryKind::Lmtp
+    }
+
     /// The user a service runs as when the suite is started as root.
     pub fn user_of(&self, service: &str) -> &str {
+        if service == "ta-mailbox" {
+            if self.delivers_as_recipient() {
+                return "root";
+            }
+            if let Some(user) = &self.local.user {
+                return user;
+            }
+        }
         self.users.services.get(service).unwrap_or(&self.users.default)
     }
 }

@@ -103,6 +103,28 @@ fn defaults_are_the_documented_ones() {
 }
 
 #[test]
+fn who_delivers_local_mail() {
+    let user = |local: &str, users: &str| {
+        let s = parse(&format!("{LEAST}[local]\n{local}\n[users]\n{users}\n"), "f").unwrap();
+        s.user_of("ta-mailbox").to_owned()
+    };
+    assert_eq!(user("", "ta-mailbox = \"vmail\""), "root");
+    assert_eq!(user("users = \"any\"\nuser = \"boxes\"", "ta-mailbox = \"vmail\""), "boxes");
+    assert_eq!(user("users = \"any\"", "ta-mailbox = \"vmail\""), "vmail");
+    assert_eq!(user("users = \"any\"", ""), "zpost");
+    assert_eq!(user("delivery = \"lmtp\"\nlmtp = \"unix:/l\"", ""), "zpost");
+}
+
+#[test]
+fn the_domain_of_users_is_one_that_comes_back_here() {
+    let domain = |more: &str| parse(&format!("{LEAST}{more}"), "f").unwrap().users_domain().to_owned();
+    let away = "[[route]]\ndomain = \"h.example\"\nchannel = \"smtp\"\nhost = \"other.example\"\n";
+    assert_eq!(domain(""), "h.example");
+    assert_eq!(domain("[local]\ndomains = [\".b.example\", \"a.example\"]\n"), "h.example");
+    assert_eq!(domain(&format!("[local]\ndomains = [\".b.example\", \"a.example\"]\n{away}")), "a.example");
+}
+
+#[test]
 fn every_default_of_the_table_is_of_its_kind() {
     for p in table::parameters() {
         assert!(table::SECTIONS.iter().any(|s| s.name == p.section), "{}", p.section);

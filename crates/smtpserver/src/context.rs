@@ -34,7 +34,7 @@ impl Context {
             max_header_bytes: server.max_header_bytes,
             max_line: server.max_line,
             blank_newlines: server.bare_newline == BareNewline::Blank,
-            relay: RelayPolicy { local: settings.local.domains.clone(), relay: settings.relay.domains.clone() },
+            relay: relay_policy(&settings),
         };
         Self { settings, machine: Arc::new(machine) }
     }
@@ -70,6 +70,16 @@ impl Context {
     }
 }
 
+/// Local is what the router takes for local.
+fn relay_policy(settings: &Settings) -> RelayPolicy {
+    let hostname = settings.hostname_is_local().then(|| address::normalise(&settings.identity.hostname).ok()).flatten();
+    RelayPolicy {
+        local: settings.local.domains.iter().cloned().chain(hostname).collect(),
+        own_addresses: settings.listening_addresses().chain(sys::interface_addresses()).collect(),
+        relay: settings.relay.domains.clone(),
+    }
+}
+
 impl Client {
     pub fn of(peer: &Peer) -> Self {
         match peer {
@@ -85,5 +95,24 @@ impl std::fmt::Display for Client {
             Self::Network(address) => write!(f, "{address}"),
             Self::Local(uid) => write!(f, "uid:{uid}"),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn local(more: &str) -> Vec<String> {
+        let text = format!(
+            "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"Mta.example\"\n[local]\ndomains = [\"a.example\", \".b.example\"]\n{more}"
+        );
+        relay_policy(&settings::parse(&text, "zpost.toml").unwrap()).local
+    }
+
+    #[test]
+    fn the_host_itself_is_local_unless_a_route_says_otherwise() {
+        assert_eq!(local(""), ["a.example", ".b.example", "mta.example"]);
+        assert_eq!(local("[[route]]\ndomain = \"mta.example\"\nchannel = \"smtp\"\nhost = \"h.example\"\n"), ["a.example", ".b.example"]);
     }
 }

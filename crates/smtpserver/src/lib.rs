@@ -13,8 +13,8 @@
 //! of the router.
 //!
 //! **When it dies** its sessions drop; every acknowledged message is in the spool, and what it had not acknowledged the
-//! clients send again. A helper that dies is asked again once; without an answer within `server.helper_timeout` the
-//! client gets 451 (or what `rates.failure`, `filter.failure` say).
+//! clients send again. A helper that dies is asked again once; without an answer within `server.helper_timeout`
+//! (the filter: `filter.timeout` and 10 seconds) the client gets 451, or what `rates.failure`, `filter.failure` say.
 //!
 //! **Standards.** RFC 5321, 5322 (trace fields), 1870, 2033, 2034, 2920, 3461, 3848, 6152, 6409, 6531.
 

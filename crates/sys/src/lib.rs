@@ -6,9 +6,11 @@
 mod counters;
 mod descriptors;
 mod file;
+mod interfaces;
 mod spawn;
 
 pub use counters::SharedCounters;
 pub use descriptors::{MAX_DESCRIPTORS, receive, send, take_standard_input};
 pub use file::{read_at_no_wait, start_writeback};
-pub use spawn::{Identity, spawn};
+pub use interfaces::interface_addresses;
+pub use spawn::{Identity, spawn, spawn_bound};

@@ -24,17 +24,8 @@ impl Origin {
         let user = User::from_uid(uid).ok().flatten();
         let login = user.as_ref().map_or_else(|| format!("uid{uid}"), |u| u.name.clone());
         let fullname = user.and_then(|u| full_name(&u.gecos.to_string_lossy(), &login));
-        Self { uid: Uid::as_raw(uid), login, fullname, domain: own_domain(settings) }
+        Self { uid: Uid::as_raw(uid), login, fullname, domain: settings.users_domain().to_owned() }
     }
-}
-
-/// The hostname where it is local, else the first local domain: so that a report to a caller comes back here.
-fn own_domain(settings: &Settings) -> String {
-    let hostname = &settings.identity.hostname;
-    if settings.is_local_domain(hostname) {
-        return hostname.clone();
-    }
-    settings.local.domains.iter().find(|d| !d.starts_with('.')).unwrap_or(hostname).clone()
 }
 
 /// The first part of the GECOS field; `&` stands for the login name.

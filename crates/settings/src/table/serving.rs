@@ -48,7 +48,7 @@ pub const TABLE: &[Parameter] = &[
         "helper_timeout",
         TIMEOUT,
         "30s",
-        "Longest wait for the router, the filter or the rate tracker; then the client gets 451.",
+        "Longest wait for the router or the rate tracker; then the client gets 451 (or what [rates] failure says). For the filter: [filter] timeout and 10 seconds more.",
     ),
     optional("connections", "total", count(1, 1_000_000), "20000", "From everywhere."),
     optional("connections", "per_address", count(1, 1_000_000), "100", "From one address."),

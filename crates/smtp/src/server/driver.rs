@@ -16,7 +16,7 @@ pub(super) fn config() -> Config {
         max_header_bytes: 5_000,
         max_line: 5_000,
         blank_newlines: false,
-        relay: RelayPolicy { local: vec!["local.example".into()], relay: vec!["relay.example".into()] },
+        relay: RelayPolicy { local: vec!["local.example".into()], relay: vec!["relay.example".into()], ..RelayPolicy::default() },
     }
 }
 

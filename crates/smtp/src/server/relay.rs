@@ -1,13 +1,18 @@
 //! Who may send to whom through us. Never open by default.
 
 use address::Address;
+use std::collections::HashSet;
+use std::net::IpAddr;
 
-/// Domains that anybody may send to; all normalised (lower case, A-labels).
+/// Domains that anybody may send to; all normalised (lower case, A-labels). `.suffix` covers every domain below it.
 #[derive(Debug, Clone, Default)]
 pub struct RelayPolicy {
-    /// Delivered here: the recipient must exist.
+    /// Delivered here: the recipient must exist. With the host's own name, since mail to its postmaster must be taken
+    /// (RFC 5321 section 4.5.1).
     pub local: Vec<String>,
-    /// Passed on for; `.suffix` covers every domain below it.
+    /// Address literals that are this machine.
+    pub own_addresses: HashSet<IpAddr>,
+    /// Passed on for.
     pub relay: Vec<String>,
 }
 
@@ -43,7 +48,8 @@ impl RelayPolicy {
             return Judgement::Verify(AwaitingVerification(()));
         };
         let Ok(domain) = address::normalise(domain) else { return Judgement::Denied };
-        if self.local.contains(&domain) {
+        let own = address::literal_address(&domain).is_some_and(|ip| self.own_addresses.contains(&ip));
+        if own || self.local.iter().any(|pattern| covers(pattern, &domain)) {
             return Judgement::Verify(AwaitingVerification(()));
         }
         if client_may_relay || self.relay.iter().any(|pattern| covers(pattern, &domain)) {
@@ -63,7 +69,11 @@ mod tests {
     use super::*;
 
     fn judge(recipient: &str, may_relay: bool) -> &'static str {
-        let policy = RelayPolicy { local: vec!["local.example".into()], relay: vec!["relay.example".into(), ".sub.example".into()] };
+        let policy = RelayPolicy {
+            local: vec!["local.example".into(), ".users.example".into()],
+            own_addresses: HashSet::from(["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()]),
+            relay: vec!["relay.example".into(), ".sub.example".into()],
+        };
         match policy.judge(&Address::parse(recipient).unwrap(), may_relay) {
             Judgement::Permitted(_) => "permitted",
             Judgement::Verify(_) => "verify",
@@ -77,6 +87,10 @@ mod tests {
             ("u@local.example", "verify"),
             ("u@LOCAL.Example", "verify"),
             ("postmaster", "verify"),
+            ("u@a.users.example", "verify"),
+            ("u@users.example", "denied"),
+            ("postmaster@[192.0.2.1]", "verify"),
+            ("postmaster@[IPv6:2001:DB8:0::1]", "verify"),
             ("u@relay.example", "permitted"),
             ("u@x.relay.example", "denied"),
             ("u@a.sub.example", "permitted"),
