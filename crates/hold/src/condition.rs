@@ -11,6 +11,9 @@ pub enum Condition {
     Until(u64),
     /// The next attempt; the reason is for people.
     Retry(Option<String>),
+    /// Nothing: the administrator has released or rerouted it. Only the scheduler says so; a route may not (it would
+    /// come here again and again).
+    Now,
 }
 /// A host field that is no condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,7 @@ impl Condition {
         };
         match (word, value) {
             ("-" | "" | "admin", None) => Ok(Self::Admin),
+            ("now", None) => Ok(Self::Now),
             ("retry", reason) => Ok(Self::Retry(reason.map(str::to_owned))),
             ("until", Some(digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 digits.parse().map(Self::Until).map_err(|_| ConditionError)
@@ -51,7 +55,8 @@ mod tests {
         assert_eq!(Condition::parse("until:1700000000"), Ok(Condition::Until(1_700_000_000)));
         assert_eq!(Condition::parse("retry"), Ok(Condition::Retry(None)));
         assert_eq!(Condition::parse("retry:home:missing"), Ok(Condition::Retry(Some("home:missing".into()))));
-        for bad in ["until", "until:", "until:-1", "until:+1", "until:99999999999999999999999", "admin:x", "later", "Retry"] {
+        assert_eq!(Condition::parse("now"), Ok(Condition::Now));
+        for bad in ["until", "until:", "until:-1", "until:+1", "until:99999999999999999999999", "admin:x", "now:x", "later", "Retry"] {
             assert_eq!(Condition::parse(bad), Err(ConditionError), "{bad}");
         }
     }

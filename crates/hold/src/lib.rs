@@ -5,9 +5,12 @@
 //! - `until:<Unix seconds>`: until then Deferred; afterwards as `retry`;
 //! - `retry` or `retry:<reason>`: goes back to the routers at the next attempt, as a new message with the same sender, these
 //!   recipients, their DSN parameters, the same content and the same moment of arrival (so it expires when it would have).
+//! - `now`: the administrator has released or rerouted it; as `retry`, but at once.
+//!
+//! A member of a list goes back as that member: the list itself, expanded again, would reach everybody twice.
 //!
 //! A message is not resubmitted before it has been in the queue for half of `[queue] retry_first`: the routers may well send
-//! it here again, and without that wait the two would spin. (Half: so that the second attempt, whose wait has jitter, is it.)
+//! it here again, and without that wait the two would spin (not with `now`, which no route can say). (Half: so that the second attempt, whose wait has jitter, is it.)
 //!
 //! **What it trusts.** The master and the scheduler. Not the message: it is copied as bytes.
 //!

@@ -63,6 +63,7 @@ impl Hold {
             Ok(Condition::Until(moment)) if now_micros / 1_000_000 < moment => {
                 return Err(format!("held until {}", message::date(moment)));
             }
+            Ok(Condition::Now) => return Ok(()),
             Ok(Condition::Until(_)) => "its time has come".to_owned(),
             Ok(Condition::Retry(reason)) => reason.unwrap_or_else(|| "no reason given".to_owned()),
         };
@@ -92,8 +93,7 @@ fn envelope_of(job: &Job) -> io::Result<Envelope> {
     let address = |text: &str| Address::parse(text).map_err(|e| io::Error::other(format!("{e}: {text}")));
     let from = if job.sender.is_empty() { Path::Null } else { Path::Mailbox(address(&job.sender)?) };
     let recipient = |r: &JobRecipient| {
-        let address = address(r.original.as_ref().unwrap_or(&r.user))?;
-        Ok(EnvelopeRecipient { address, dsn: r.dsn.clone() })
+        Ok(EnvelopeRecipient { address: address(again(r))?, dsn: r.dsn.clone() })
     };
     Ok(Envelope {
         bodytype: job.bodytype,
@@ -105,6 +105,18 @@ fn envelope_of(job: &Job) -> io::Result<Envelope> {
         recipients: job.recipients.iter().map(recipient).collect::<io::Result<_>>()?,
         ..Envelope::default()
     })
+}
+
+/// The address to route again: what routing made of the original, unless that is no address, or only lost its detail
+/// (`user+detail`). Never a list: it would be expanded for all its members.
+fn again(recipient: &JobRecipient) -> &str {
+    let (user, Some(original)) = (recipient.user.as_str(), recipient.original.as_deref()) else { return &recipient.user };
+    let Some((name, domain)) = user.rsplit_once('@') else { return original };
+    let detailed = original.rsplit_once('@').is_some_and(|(long, at)| {
+        let same = long.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        same && !long.get(name.len()..).unwrap_or_default().starts_with(|c: char| c.is_alphanumeric()) && at.eq_ignore_ascii_case(domain)
+    });
+    if detailed { original } else { user }
 }
 
 /// By position: the file's own offset is shared with whoever else has the descriptor. A file shorter than the control

@@ -118,3 +118,26 @@ fn half_a_message_is_not_sent_on() {
     assert!(report.results.iter().all(|r| r.outcome == Outcome::Deferred));
     assert!(office.spool.read_names(Place::Router).unwrap().is_empty());
 }
+
+#[test]
+fn what_the_administrator_lets_go_goes_at_once() {
+    let mut office = office();
+    let report = office.hold.deliver(&job("now", 0), &message(CONTENT));
+    assert!(report.results.iter().all(|r| r.outcome == Outcome::Delivered));
+    assert_eq!(office.spool.read_names(Place::Router).unwrap().len(), 1);
+}
+
+#[test]
+fn a_member_of_a_list_goes_back_alone() {
+    for (user, original, expected) in [
+        ("joe@home.example", Some("list@local.example"), "joe@home.example"),
+        ("joe@local.example", Some("Joe+news@local.example"), "Joe+news@local.example"),
+        ("joe@local.example", Some("joerg@local.example"), "joe@local.example"),
+        ("joe", Some("joe@local.example"), "joe@local.example"),
+        ("joe@home.example", None, "joe@home.example"),
+    ] {
+        let mut recipient = job("now", 0).recipients.remove(0);
+        (recipient.user, recipient.original) = (user.to_owned(), original.map(str::to_owned));
+        assert_eq!(again(&recipient), expected);
+    }
+}

@@ -33,6 +33,8 @@ pub enum Action {
     /// Bounce now.
     Expire,
     Delete,
+    /// Back to the routers.
+    Reroute,
 }
 
 /// Which messages; all given conditions must hold. Addresses compare without case; `domain` of the recipient.

@@ -1,4 +1,4 @@
-//! `zpost retry`, `hold`, `release`, `expire`, `delete`.
+//! `zpost retry`, `hold`, `release`, `reroute`, `expire`, `delete`.
 
 use super::Selected;
 use crate::link::{connect_to, not_running};
@@ -54,11 +54,11 @@ fn refuse_nothing(selected: &Selected) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Splits names into those of the queue and those set aside in `deferred/` or `freezer/`, which only retry, release
-/// and delete reach.
+/// Splits names into those of the queue and those set aside in `deferred/` or `freezer/`, which only retry, release,
+/// reroute and delete reach.
 fn aside(site: &Site, action: Action, names: &[String]) -> Result<(Vec<String>, Vec<Aside>), Trouble> {
     let (mut ids, mut found) = (Vec::new(), Vec::new());
-    let reaches = matches!(action, Action::Retry | Action::Release | Action::Delete);
+    let reaches = matches!(action, Action::Retry | Action::Release | Action::Reroute | Action::Delete);
     let spool = if reaches && !names.is_empty() { offline::open(&site.settings).ok() } else { None };
     for name in names {
         let there = |place: &Place| spool.as_ref().is_some_and(|s| s.read_message(*place, name).is_ok());
@@ -114,6 +114,7 @@ const fn word(action: Action) -> &'static str {
         Action::Release => "release",
         Action::Expire => "expire",
         Action::Delete => "delete",
+        Action::Reroute => "reroute",
     }
 }
 

@@ -83,6 +83,8 @@ enum Command {
     Hold(Selected),
     /// Let go what is held, frozen or set aside
     Release(Selected),
+    /// Give back to the routers, to go where today's configuration says
+    Reroute(Selected),
     /// Return to the sender now
     Expire(Selected),
     /// Remove without telling anybody
@@ -179,6 +181,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Retry(selected) => change::run(&site, Action::Retry, &selected, json),
         Command::Hold(selected) => change::run(&site, Action::Hold, &selected, json),
         Command::Release(selected) => change::run(&site, Action::Release, &selected, json),
+        Command::Reroute(selected) => change::run(&site, Action::Reroute, &selected, json),
         Command::Expire(selected) => change::run(&site, Action::Expire, &selected, json),
         Command::Delete(selected) => change::run(&site, Action::Delete, &selected, json),
         Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),

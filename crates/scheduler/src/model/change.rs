@@ -1,6 +1,6 @@
 //! What the administrator changes: at once, without a scan, and marked in the control file so that it survives.
 
-use super::entry::{State, Wish};
+use super::entry::{Course, State, Wish};
 use super::listing::{Cursor, Filter};
 use super::result::Marks;
 use super::{Model, Now};
@@ -25,7 +25,7 @@ impl Model {
             let key = self.step(filter, cursor).ok_or(())?;
             let Some(id) = self.messages.get(key).map(|message| message.id) else { continue };
             let places: Vec<(u32, u32)> = self.select(key, filter, now).iter().map(|view| (view.share, view.position)).collect();
-            let touched: Vec<(u32, u32)> = places.into_iter().filter(|(_, position)| self.can(change, key, *position)).collect();
+            let touched: Vec<(u32, u32)> = places.into_iter().filter(|(share, position)| self.can(change, key, *share, *position)).collect();
             if touched.is_empty() {
                 continue;
             }
@@ -39,15 +39,16 @@ impl Model {
     }
 
     /// Would the change do anything to this recipient?
-    fn can(&self, change: Change, message: u32, position: u32) -> bool {
+    fn can(&self, change: Change, message: u32, share: u32, position: u32) -> bool {
         let Some(recipient) = self.recipient(message, position) else { return false };
         match change {
             // Also what is ready: its destination may be dead.
             Change::Retry => matches!(recipient.state, State::Deferred | State::Ready),
-            Change::Release => recipient.state == State::Held || recipient.wish == Wish::Hold,
-            Change::Hold => !recipient.failing && recipient.state != State::Held && recipient.wish != Wish::Hold,
+            Change::Release => recipient.state == State::Held || recipient.wish == Wish::Hold || self.in_hold(share),
+            Change::Reroute => recipient.course == Course::Own && recipient.wish != Wish::Reroute,
+            Change::Hold => !recipient.failing() && recipient.state != State::Held && recipient.wish != Wish::Hold,
             // A report that is on its way already needs no other.
-            Change::Expire => !recipient.failing,
+            Change::Expire => !recipient.failing(),
             Change::Delete => true,
         }
     }
@@ -58,7 +59,9 @@ impl Model {
             match change {
                 Change::Retry => self.retry(*share, *position, now),
                 Change::Hold => self.hold(message, *share, *position, &mut marks),
+                Change::Release if self.in_hold(*share) => self.reroute(message, *share, *position, now, &mut marks),
                 Change::Release => self.release(message, *share, *position, &mut marks),
+                Change::Reroute => self.reroute(message, *share, *position, now, &mut marks),
                 Change::Expire => self.expire_now(message, *share, *position, now, &mut marks),
                 Change::Delete => self.delete(message, *share, *position, &mut marks),
             }
@@ -118,6 +121,27 @@ impl Model {
         self.mark(message, position, RecipientState::Queued, marks);
     }
 
+    /// Is it the share of recipients that channel `hold` keeps? (What leaves it for the routers has another.)
+    fn in_hold(&self, share: u32) -> bool {
+        let Some(share) = self.shares.get(share).filter(|share| share.members.course() == Course::Own) else { return false };
+        let lane = self.destinations.get(share.destination).and_then(|destination| self.lanes.get(destination.lane as usize));
+        lane.is_some_and(|lane| lane.name == "hold")
+    }
+
+    /// Back to the routers: ta-hold makes a new message of these recipients (channel `hold`, host `now`). A job that
+    /// is under way ends first: it may deliver.
+    fn reroute(&mut self, message: u32, share: u32, position: u32, now: Now, marks: &mut Marks) {
+        let held = self.recipient(message, position).is_some_and(|recipient| recipient.state == State::Held);
+        if self.is_active(message, position) {
+            self.wish_for(message, position, Wish::Reroute);
+        } else {
+            self.transfer(share, position, Course::Rerouted, now);
+        }
+        if held {
+            self.mark(message, position, RecipientState::Queued, marks);
+        }
+    }
+
     fn expire_now(&mut self, message: u32, share: u32, position: u32, now: Now, marks: &mut Marks) {
         if self.is_active(message, position) {
             self.wish_for(message, position, Wish::Expire);
@@ -143,6 +167,7 @@ const fn event(change: Change) -> Option<&'static str> {
         Change::Release => Some("released"),
         Change::Delete => Some("deleted"),
         Change::Retry => Some("retry"),
+        Change::Reroute => Some("rerouted"),
         Change::Expire => None,
     }
 }

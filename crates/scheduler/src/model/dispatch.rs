@@ -155,7 +155,7 @@ impl Model {
         let most = self.limits.recipients_per_job.max(1) as usize;
         let Some(share) = self.shares.get_mut(share_key) else { return Vec::new() };
         let Some(message) = self.messages.get(share.message) else { return Vec::new() };
-        let (count, failing, want) = (share.members.len(), share.members.failing(), most.min(share.ready as usize));
+        let (count, course, want) = (share.members.len(), share.members.course(), most.min(share.ready as usize));
         let mut found = Vec::with_capacity(want);
         let mut bytes = 0;
         for _ in 0..count {
@@ -163,7 +163,7 @@ impl Model {
             let recipient = position.and_then(|position| message.recipients.get(position as usize));
             if let (Some(position), Some(recipient)) = (position, recipient)
                 && recipient.state == State::Ready
-                && recipient.failing == failing
+                && recipient.course == course
             {
                 bytes += recipient.weight();
                 if bytes > MOST_BYTES && !found.is_empty() {
@@ -203,15 +203,15 @@ impl Model {
         let members: Vec<&Recipient> = job.members.iter().filter_map(|p| message.recipients.get(*p as usize)).collect();
         let weight = members.iter().map(|recipient| recipient.weight()).sum::<usize>() + message.sender.len() + 300;
         let rare = message.rare.as_deref();
-        // Reports of failure go to the list's owner where there is one.
-        let failing = members.first().is_some_and(|recipient| recipient.failing);
-        let errors_to = rare.and_then(|rare| rare.errors_to.as_deref()).filter(|_| failing);
+        // The owner of a list stands in for the sender (RFC 5321 section 3.9.2), in what goes out and for reports; but
+        // what came from nobody must not yield reports to anybody.
+        let owner = rare.and_then(|rare| rare.errors_to.as_deref()).filter(|_| !message.sender.is_empty());
         let frame = Job {
             number,
             message: message.id.to_string(),
             channel: self.lanes.get(destination.lane as usize)?.name.clone(),
             host: destination.host.to_string(),
-            sender: errors_to.unwrap_or(&message.sender).to_owned(),
+            sender: owner.unwrap_or(&message.sender).to_owned(),
             body_offset: message.body_offset,
             size: message.size,
             arrived: message.arrived,
@@ -227,7 +227,7 @@ impl Model {
 
 fn job_recipient(recipient: &Recipient, now: Now) -> JobRecipient {
     let extra = recipient.extra.as_deref();
-    let failure = recipient.note.as_deref().filter(|_| recipient.failing).map(|note| Failure {
+    let failure = recipient.note.as_deref().filter(|_| recipient.failing()).map(|note| Failure {
         status: note.status,
         remote: note.remote.to_string(),
         text: note.text.to_string(),

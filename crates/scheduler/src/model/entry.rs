@@ -35,6 +35,30 @@ pub enum Wish {
     Hold,
     Expire,
     Delete,
+    Reroute,
+}
+
+/// Which share of its message a recipient belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// That of its own destination.
+    Own,
+    /// Failed, the report is not sent yet: channel `error`, host `bounce`.
+    Failing,
+    /// Back to the routers by the administrator's will: channel `hold`, host `now`. Not in the control file: after a
+    /// crash the recipient has its own destination again.
+    Rerouted,
+}
+
+impl Course {
+    /// Where such recipients go; `None`: each to its own destination.
+    pub const fn destination(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Own => None,
+            Self::Failing => Some(("error", "bounce")),
+            Self::Rerouted => Some(("hold", "now")),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -49,8 +73,7 @@ pub struct Recipient {
     pub attempts: u16,
     pub state: State,
     pub wish: Wish,
-    /// Failed, the report is not sent yet: it belongs to the share for the error channel.
-    pub failing: bool,
+    pub course: Course,
 }
 
 /// What most recipients do not have.
@@ -75,8 +98,12 @@ impl Recipient {
             attempts: 0,
             state: State::Ready,
             wish: Wish::None,
-            failing: false,
+            course: Course::Own,
         }
+    }
+
+    pub fn failing(&self) -> bool {
+        self.course == Course::Failing
     }
 
     /// The address the sender meant.
@@ -90,7 +117,7 @@ impl Recipient {
             let orcpt = extra.dsn.orcpt.as_ref().map_or(0, String::len);
             extra.attributes.len() + extra.original.as_ref().map_or(0, |o| o.len()) + orcpt
         });
-        let note = self.note.as_deref().map_or(0, |note| if self.failing { note.remote.len() + note.text.len() } else { 0 });
+        let note = self.note.as_deref().map_or(0, |note| if self.failing() { note.remote.len() + note.text.len() } else { 0 });
         40 + self.user.len() + extra + note
     }
 }
@@ -122,7 +149,7 @@ pub struct Message {
 pub struct Rare {
     pub envid: Option<String>,
     pub ret: Option<Ret>,
-    /// Where failures are reported when not to the sender.
+    /// The list owner, who stands in for the sender.
     pub errors_to: Option<Box<str>>,
 }
 
@@ -136,7 +163,7 @@ pub struct Share {
     pub members: Members,
     /// Members in state Ready.
     pub ready: u32,
-    /// Members that are not final and have not moved to the error share.
+    /// Members that are not final and have not moved to another share.
     pub open: u32,
     /// Where the next job begins to look.
     pub cursor: u32,
@@ -155,26 +182,29 @@ pub struct Share {
 pub enum Members {
     /// Recipients are sorted by destination, so most shares are a run.
     Run { first: u32, count: u32 },
-    /// The error share: whoever failed.
-    Failing(Vec<u32>),
+    /// Whoever has left its own destination's share, by its course.
+    Moved(Course, Vec<u32>),
 }
 
 impl Members {
     pub fn len(&self) -> u32 {
         match self {
             Self::Run { count, .. } => *count,
-            Self::Failing(list) => u32::try_from(list.len()).unwrap_or(u32::MAX),
+            Self::Moved(_, list) => u32::try_from(list.len()).unwrap_or(u32::MAX),
         }
     }
 
     pub fn at(&self, position: u32) -> Option<u32> {
         match self {
             Self::Run { first, count } => (position < *count).then(|| first.saturating_add(position)),
-            Self::Failing(list) => list.get(position as usize).copied(),
+            Self::Moved(_, list) => list.get(position as usize).copied(),
         }
     }
 
-    pub const fn failing(&self) -> bool {
-        matches!(self, Self::Failing(_))
+    pub const fn course(&self) -> Course {
+        match self {
+            Self::Run { .. } => Course::Own,
+            Self::Moved(course, _) => *course,
+        }
     }
 }

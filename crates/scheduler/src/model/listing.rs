@@ -1,6 +1,6 @@
 //! What operators see of the queue, in pieces: a listing stops anywhere and goes on by id.
 
-use super::entry::{Members, Message, NONE, Share, State};
+use super::entry::{Message, NONE, Share, State};
 use super::{Model, Now};
 use envelope::MessageId;
 use ipc::control::{QueuedDestination, QueuedMessage, QueuedRecipient, Selection};
@@ -172,8 +172,8 @@ impl Model {
         let destination = self.destinations.get(share.destination)?;
         let (state, next) = match recipient.state {
             State::Delivered => ("delivered", NONE),
-            State::Active if !recipient.failing => ("active", NONE),
-            _ if recipient.failing => ("failed", NONE),
+            State::Active if !recipient.failing() => ("active", NONE),
+            _ if recipient.failing() => ("failed", NONE),
             State::Held => ("held", NONE),
             State::Deferred => ("deferred", recipient.next),
             State::Failed => ("failed", NONE),
@@ -186,7 +186,7 @@ impl Model {
             remote => format!("{remote}: {} {}", note.status, note.text),
         });
         let channel = self.lanes.get(destination.lane as usize).map_or("", |lane| lane.name.as_str());
-        debug_assert!(matches!(share.members, Members::Failing(_)) == recipient.failing);
+        debug_assert!(share.members.course() == recipient.course);
         Some(View { share: share_key, position, state, channel, host: &destination.host, next, last })
     }
 

@@ -274,11 +274,11 @@ impl Model {
     /// The members of a share that still belong to it, with their states.
     fn members(&self, share: &Share) -> Vec<(u32, State)> {
         let Some(message) = self.messages.get(share.message) else { return Vec::new() };
-        let failing = share.members.failing();
+        let course = share.members.course();
         (0..share.members.len())
             .filter_map(|at| share.members.at(at))
             .filter_map(|position| message.recipients.get(position as usize).map(|recipient| (position, recipient)))
-            .filter(|(_, recipient)| recipient.failing == failing && !recipient.state.is_final())
+            .filter(|(_, recipient)| recipient.course == course && !recipient.state.is_final())
             .map(|(position, recipient)| (position, recipient.state))
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use super::destination::{Signal, Verdict};
 use super::dispatch::JobState;
-use super::entry::{Members, State, Wish};
+use super::entry::{Course, Members, Recipient, State, Wish};
 use super::note::Note;
 use super::retry::{Wake, backoff, ticks};
 use super::{Action, Model, Now};
@@ -121,7 +121,7 @@ impl Model {
     }
 
     fn result(&mut self, place: Place, result: &RecipientResult, roll: f64, now: Now, marks: &mut Marks) {
-        let failing = self.recipient(place.message, place.position).is_some_and(|recipient| recipient.failing);
+        let failing = self.recipient(place.message, place.position).is_some_and(Recipient::failing);
         if let Some(recipient) = self.recipient_mut(place.message, place.position) {
             recipient.attempts = recipient.attempts.saturating_add(1);
         }
@@ -159,7 +159,7 @@ impl Model {
     }
 
     fn deferred(&mut self, place: Place, result: &RecipientResult, next: u32, now: Now, marks: &mut Marks) {
-        let failing = self.recipient(place.message, place.position).is_some_and(|recipient| recipient.failing);
+        let failing = self.recipient(place.message, place.position).is_some_and(Recipient::failing);
         if !failing && self.wish(place) == Wish::None && self.left(place.message, now).is_zero() {
             self.expire(place.share, place.position, now, marks);
             return;
@@ -210,6 +210,7 @@ impl Model {
             Wish::Hold => self.set_state(place.share, place.position, State::Held),
             Wish::Expire => self.expire(place.share, place.position, now, marks),
             Wish::Delete => self.end(place, State::Failed, marks),
+            Wish::Reroute => self.transfer(place.share, place.position, Course::Rerouted, now),
         }
     }
 
@@ -256,34 +257,43 @@ impl Model {
         self.fail(share, position, note, now, marks);
     }
 
-    /// Moves a recipient from its share to the message's error share (destination `bounce` of channel `error`).
-    pub(super) fn join_error_share(&mut self, share_key: u32, position: u32, note: Rc<Note>, now: Now) {
-        let Some(message) = self.shares.get(share_key).map(|share| share.message) else { return };
-        let existing = self.shares_of(message).into_iter().find(|key| self.shares.get(*key).is_some_and(|s| s.members.failing()));
-        let error_share = existing.unwrap_or_else(|| {
-            let destination = self.destination("error", "bounce");
-            self.new_share(message, destination, Members::Failing(Vec::new()))
+    /// Moves a recipient from its share to the message's share for the report.
+    pub(super) fn join_error_share(&mut self, share: u32, position: u32, note: Rc<Note>, now: Now) {
+        let Some(message) = self.shares.get(share).map(|share| share.message) else { return };
+        self.transfer(share, position, Course::Failing, now);
+        if let Some(recipient) = self.recipient_mut(message, position) {
+            recipient.attempts = 0;
+            recipient.note = Some(note);
+        }
+    }
+
+    /// Moves a recipient from its share to the one of another course, where it is ready.
+    pub(super) fn transfer(&mut self, from: u32, position: u32, course: Course, now: Now) {
+        let Some(message) = self.shares.get(from).map(|share| share.message) else { return };
+        let Some((channel, host)) = course.destination() else { return };
+        let existing = self.shares_of(message).into_iter().find(|key| self.shares.get(*key).is_some_and(|s| s.members.course() == course));
+        let target = existing.unwrap_or_else(|| {
+            let destination = self.destination(channel, host);
+            self.new_share(message, destination, Members::Moved(course, Vec::new()))
         });
         // Out of the old share: as if final there, without touching the message's own count.
-        self.set_state(share_key, position, State::Failed);
+        self.set_state(from, position, State::Failed);
         if let Some(entry) = self.messages.get_mut(message) {
             entry.open += 1;
         }
         self.open_recipients += 1;
         if let Some(recipient) = self.recipient_mut(message, position) {
-            recipient.failing = true;
-            recipient.attempts = 0;
+            recipient.course = course;
             recipient.wish = Wish::None;
-            recipient.note = Some(note);
         }
-        if let Some(share) = self.shares.get_mut(error_share) {
-            if let Members::Failing(list) = &mut share.members {
+        if let Some(share) = self.shares.get_mut(target) {
+            if let Members::Moved(_, list) = &mut share.members {
                 list.push(position);
             }
             share.open += 1;
         }
-        self.set_state(error_share, position, State::Ready);
-        self.queue_share(error_share, now);
+        self.set_state(target, position, State::Ready);
+        self.queue_share(target, now);
     }
 
     /// One recipient's line in the log.

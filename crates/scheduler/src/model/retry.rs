@@ -1,6 +1,6 @@
 //! Waiting: back-off with jitter, timers, expiry, and the slow walk that forgets and expires.
 
-use super::entry::{NONE, State};
+use super::entry::{Course, NONE, State};
 use super::result::Marks;
 use super::{Model, Now};
 use std::cmp::Reverse;
@@ -181,7 +181,7 @@ impl Model {
         for key in self.shares_of(message) {
             let Some(share) = self.shares.get(key) else { continue };
             let dead = self.destinations.get(share.destination).is_some_and(super::Destination::is_dead);
-            if share.members.failing() || !(share.attempted || dead || overdue) {
+            if share.members.course() == Course::Failing || !(share.attempted || dead || overdue) {
                 continue;
             }
             for (position, state) in self.members(share) {

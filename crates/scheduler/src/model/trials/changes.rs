@@ -102,3 +102,70 @@ fn a_listing_shows_every_recipient_once_in_pieces() {
     assert_eq!(recipients.len(), 10_001);
     assert!(frames > 5);
 }
+
+#[test]
+fn rerouted_recipients_go_to_the_keeper_of_held_mail_once() {
+    let mut bench = Bench::new();
+    bench.hire(9, "hold");
+    let id = bench.mail("a.example", 3);
+    let one = Selection { recipient: Some("u1@a.example".into()), ..Selection::default() };
+    assert_eq!(change(&mut bench, Change::Reroute, one.clone(), false), [(id, 1)]);
+    assert_eq!(change(&mut bench, Change::Reroute, one, false), []);
+    let jobs = bench.jobs();
+    let kept: Vec<(&str, &str, usize)> = jobs.iter().map(|(_, j)| (j.channel.as_str(), j.host.as_str(), j.recipients.len())).collect();
+    assert!(kept.len() == 2 && kept.contains(&("hold", "now", 1)) && kept.contains(&("smtp", "a.example", 2)), "{kept:?}");
+    for job in &jobs {
+        bench.delivered(job);
+    }
+    assert_eq!(bench.removed(), [id]);
+}
+
+#[test]
+fn what_is_in_a_job_is_rerouted_when_it_comes_back() {
+    let mut bench = Bench::new();
+    bench.hire(9, "hold");
+    let id = bench.mail("a.example", 1);
+    let job = bench.job();
+    assert_eq!(change(&mut bench, Change::Reroute, by_id(id), false), [(id, 1)]);
+    assert!(bench.jobs().is_empty());
+    bench.answer(&job, Phase::Transaction, Outcome::Deferred);
+    assert_eq!(bench.job().1.host, "now");
+}
+
+#[test]
+fn release_lets_go_what_channel_hold_keeps() {
+    let mut bench = Bench::new();
+    bench.hire(9, "hold");
+    let mut control = bench.control("a.example", 2);
+    for recipient in &mut control.recipients {
+        recipient.quad.channel = "hold".into();
+        recipient.quad.host = "admin".into();
+    }
+    let id = control.id;
+    bench.load(control);
+    let job = bench.job();
+    assert_eq!(job.1.host, "admin");
+    bench.answer(&job, Phase::Transaction, Outcome::Deferred);
+    assert_eq!(change(&mut bench, Change::Hold, Selection { recipient: Some("u0@a.example".into()), ..Selection::default() }, false), [(id, 1)]);
+    bench.actions();
+    assert_eq!(change(&mut bench, Change::Release, by_id(id), false), [(id, 2)]);
+    assert_eq!(bench.actions(), [Action::Mark { id, states: vec![(100, RecipientState::Queued)], diagnostics: Vec::new() }]);
+    let job = bench.job();
+    assert_eq!((job.1.host.as_str(), job.1.recipients.len()), ("now", 2));
+    bench.delivered(&job);
+    assert_eq!(bench.removed(), [id]);
+}
+
+#[test]
+fn a_list_owner_stands_in_for_the_sender_but_not_for_nobody() {
+    let mut bench = Bench::new();
+    let owner = address::Path::Mailbox(address::Address::parse("owner-list@local.example").unwrap());
+    let mut control = bench.control("a.example", 1);
+    control.error_address = Some(owner.clone());
+    bench.load(control);
+    assert_eq!(bench.job().1.sender, "owner-list@local.example");
+    let mut control = bench.control("b.example", 1);
+    (control.error_address, control.sender) = (Some(owner), address::Path::Null);
+    bench.load(control);
+    assert_eq!(bench.job().1.sender, "");
+}
