@@ -6,6 +6,7 @@
 //! **Invariant:** the only crate that knows the shape of a frame; nothing here decides anything.
 
 pub mod agents;
+pub mod arrivals;
 pub mod channel;
 pub mod contact;
 pub mod control;

@@ -5,6 +5,14 @@ use envelope::Quad;
 use serde::{Deserialize, Serialize};
 use status::Reply;
 
+/// What a worker says to the routermux.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToRoutermux {
+    Ask(Ask),
+    /// These files are in `router/` now: a hint that wants no answer.
+    Arrived(Vec<String>),
+}
+
 /// A question of a session or a command.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ask {
@@ -49,13 +57,16 @@ pub enum FromRouter {
     /// Begins with this file now: if the router dies, this is the one to suspect.
     Begun(String),
     /// These files are done (moved to `queue/`, `deferred/`, or gone), with the addresses routed so far in this life.
-    Done { files: Vec<String>, addresses: u64 },
+    Done {
+        files: Vec<String>,
+        addresses: u64,
+    },
     Told(Told),
     /// It was asked to drain: give it nothing more, and close the conversation once it has nothing in hand.
     Leaving,
 }
 
-impl Frame for Ask {
+impl Frame for ToRoutermux {
     const PROTOCOL: u8 = 0x60;
 }
 impl Frame for Told {

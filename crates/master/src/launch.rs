@@ -212,7 +212,7 @@ impl Master {
     fn descriptors(&self, service: &Service, mut start: Start, jobs: Option<OwnedFd>) -> io::Result<(Start, Vec<OwnedFd>)> {
         let keep = &self.keepsakes;
         let mut named: Vec<(String, OwnedFd)> = self.common_descriptors()?;
-        for contact in service.contacts {
+        for contact in service.contacts.iter().chain(service.tells) {
             if let Some((caller, _)) = keep.contacts.get(*contact).filter(|_| self.runs(contact)) {
                 named.push((format!("contact:{contact}"), caller.try_clone()?));
             }

@@ -23,8 +23,10 @@ pub struct Service {
     /// The phase of a shutdown in which it is drained.
     pub phase: u8,
     pub kind: Kind,
-    /// Contact points it may call.
+    /// Contact points it may call, and wait for the answers.
     pub contacts: &'static [&'static str],
+    /// Contact points it may tell of arrivals, without ever waiting.
+    pub tells: &'static [&'static str],
     /// Answers at a contact point of its own name.
     pub serves: bool,
     /// The notification socket it reads.
@@ -37,27 +39,88 @@ pub struct Service {
 pub const LAST_PHASE: u8 = 5;
 
 const fn agent(name: &'static str, contacts: &'static [&'static str]) -> Service {
-    Service { name, level: 5, phase: 4, kind: Kind::Agent, contacts, serves: false, notify: None, exclusive: false }
+    Service { name, level: 5, phase: 4, kind: Kind::Agent, contacts, tells: &[], serves: false, notify: None, exclusive: false }
 }
 
 /// All services, by level.
 pub static SERVICES: &[Service] = &[
-    Service { name: "resolver", level: 1, phase: 5, kind: Kind::Single, contacts: &[], serves: true, notify: None, exclusive: false },
-    Service { name: "ratetracker", level: 1, phase: 5, kind: Kind::Single, contacts: &[], serves: true, notify: None, exclusive: false },
-    Service { name: "contentfilter", level: 2, phase: 5, kind: Kind::Single, contacts: &[], serves: true, notify: None, exclusive: false },
-    Service { name: "router", level: 2, phase: 2, kind: Kind::Routers, contacts: &[], serves: false, notify: None, exclusive: false },
-    Service { name: "routermux", level: 3, phase: 1, kind: Kind::Single, contacts: &[], serves: true, notify: Some("router"), exclusive: true },
+    Service {
+        name: "resolver",
+        level: 1,
+        phase: 5,
+        kind: Kind::Single,
+        contacts: &[],
+        tells: &[],
+        serves: true,
+        notify: None,
+        exclusive: false,
+    },
+    Service {
+        name: "ratetracker",
+        level: 1,
+        phase: 5,
+        kind: Kind::Single,
+        contacts: &[],
+        tells: &[],
+        serves: true,
+        notify: None,
+        exclusive: false,
+    },
+    Service {
+        name: "contentfilter",
+        level: 2,
+        phase: 5,
+        kind: Kind::Single,
+        contacts: &[],
+        tells: &[],
+        serves: true,
+        notify: None,
+        exclusive: false,
+    },
+    Service {
+        name: "router",
+        level: 2,
+        phase: 2,
+        kind: Kind::Routers,
+        contacts: &[],
+        tells: &["scheduler"],
+        serves: false,
+        notify: None,
+        exclusive: false,
+    },
+    Service {
+        name: "routermux",
+        level: 3,
+        phase: 1,
+        kind: Kind::Single,
+        contacts: &[],
+        tells: &[],
+        serves: true,
+        notify: Some("router"),
+        exclusive: true,
+    },
     Service {
         name: "smtpserver",
         level: 4,
         phase: 0,
         kind: Kind::Workers,
         contacts: &["resolver", "ratetracker", "contentfilter", "routermux"],
+        tells: &[],
         serves: false,
         notify: None,
         exclusive: false,
     },
-    Service { name: "scheduler", level: 4, phase: 3, kind: Kind::Single, contacts: &[], serves: false, notify: Some("scheduler"), exclusive: true },
+    Service {
+        name: "scheduler",
+        level: 4,
+        phase: 3,
+        kind: Kind::Single,
+        contacts: &[],
+        tells: &[],
+        serves: true,
+        notify: Some("scheduler"),
+        exclusive: true,
+    },
     agent("ta-smtp", &["resolver"]),
     agent("ta-mailbox", &[]),
     agent("ta-errormail", &[]),

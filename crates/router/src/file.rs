@@ -10,7 +10,7 @@ use address::Path;
 use daemon::{Counters, clock, event};
 use envelope::{Control, IdSource, MessageId, write_control};
 use settings::Settings;
-use spool::{InputFault, InputFile, Notifier, Spool};
+use spool::{InputFault, InputFile, Spool};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ pub struct FileRouter {
     trusted: Trusted,
     max_hops: u32,
     spool: Spool,
-    notifier: Notifier,
+    /// Ids that are in `queue/` and that the scheduler was not told of yet.
+    pub(crate) arrived: Vec<String>,
     counters: Counters,
     ids: IdSource,
     heads: HeadReader,
@@ -53,7 +54,7 @@ impl FileRouter {
             trusted: Trusted::new(settings),
             max_hops: settings.server.max_hops,
             spool: Spool::open(&settings.paths.postoffice)?,
-            notifier: Notifier::new(&settings.paths.run, "scheduler")?,
+            arrived: Vec::new(),
             counters,
             ids: IdSource::new((RandomState::new().hash_one(std::process::id()) & 0xffff_ffff) as u32),
             heads: HeadReader::default(),
@@ -156,7 +157,7 @@ impl FileRouter {
                 _ => return Err(Fault::Later(e.to_string())),
             }
         }
-        self.notifier.notice(control.id.as_str());
+        self.arrived.push(control.id.to_string());
         log(&control, &input.name);
         Ok(())
     }

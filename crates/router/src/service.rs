@@ -3,6 +3,7 @@
 use crate::file::FileRouter;
 use crate::question::answer;
 use daemon::{EX_ORPHANED, Signal, Started, event, log};
+use ipc::arrivals::Teller;
 use ipc::master::{ToChild, ToMaster};
 use ipc::routing::{FromRouter, ToRouter, Told};
 use ipc::{Channel, RecvError};
@@ -24,6 +25,9 @@ const FRAMES_A_TURN: usize = 64;
 /// A drained router waits this long for the routermux to close their conversation.
 const LEAVE: Duration = Duration::from_secs(2);
 
+/// Wait before another attempt at a scheduler that takes no frames.
+const ROOM_AGAIN: Duration = Duration::from_millis(10);
+
 /// Why the process ends.
 #[derive(Debug)]
 enum End {
@@ -43,6 +47,7 @@ struct Service {
     started: Started,
     jobs: Channel<FromRouter, ToRouter>,
     router: FileRouter,
+    scheduler: Teller,
     batches: VecDeque<Batch>,
     draining: bool,
     /// When the routermux was told.
@@ -57,8 +62,9 @@ pub fn serve(mut started: Started) -> ExitCode {
 
 /// `jobs`: our end of the conversation with the routermux.
 pub(crate) fn serve_at(mut started: Started, jobs: Option<OwnedFd>) -> ExitCode {
+    let scheduler = Teller::new(started.contacts.caller("scheduler"));
     let service = match prepare(&started, jobs) {
-        Ok((jobs, router)) => Service { started, jobs, router, batches: VecDeque::new(), draining: false, leaving: None },
+        Ok((jobs, router)) => Service { started, jobs, router, scheduler, batches: VecDeque::new(), draining: false, leaving: None },
         Err(reason) => return fail(&mut started, &reason),
     };
     service.run()
@@ -109,9 +115,13 @@ impl Service {
             self.signals();
             self.master()?;
             self.work()?;
-            let wait = if self.draining { Some(self.leave()?) } else { None };
+            let mut wait = if self.draining { Some(self.leave()?) } else { None };
             if wait.is_some_and(|wait| wait.is_zero()) {
                 return Ok(());
+            }
+            self.scheduler.flush();
+            if self.scheduler.waits() {
+                wait = Some(ROOM_AGAIN);
             }
             log::flush();
             match poll.poll(&mut events, wait) {
@@ -205,6 +215,7 @@ impl Service {
                 self.batches.pop_front();
                 // The log first: once the routermux knows, a reader of the log may look for the lines.
                 log::flush();
+                self.scheduler.tell(&mut self.router.arrived);
                 self.jobs.send(&FromRouter::Done { files, addresses: self.router.addresses }).map_err(closed)?;
             }
         }

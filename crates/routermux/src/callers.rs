@@ -3,7 +3,7 @@
 use crate::questions::Asker;
 use crate::service::Mux;
 use ipc::control::{Reply as Answered, Request};
-use ipc::routing::{Answer, Ask, Question, Told};
+use ipc::routing::{Answer, Question, ToRoutermux, Told};
 use ipc::{Channel, RecvError};
 use mio::{Interest, Token};
 use status::{Enhanced, Reply};
@@ -19,7 +19,7 @@ const MAX_CALLERS: usize = 10_000;
 /// A conversation with somebody who asks.
 #[derive(Debug)]
 pub(crate) enum Caller {
-    Session(Channel<Told, Ask>),
+    Session(Channel<Told, ToRoutermux>),
     /// One request, which the master has read already.
     Command(Channel<Answered, Request>),
 }
@@ -35,7 +35,7 @@ pub(crate) enum Lack {
 impl Mux {
     pub(crate) fn accept(&mut self) {
         // An error is the end of the contact point, hence of the master: its own conversation tells.
-        while let Ok(Some(channel)) = self.serve.accept::<Told, Ask>() {
+        while let Ok(Some(channel)) = self.serve.accept::<Told, ToRoutermux>() {
             if let Some(token) = self.admit(Caller::Session(channel)) {
                 self.caller(token);
             }
@@ -74,10 +74,19 @@ impl Mux {
                 },
             };
             match heard {
-                Ok(Some(ask)) => self.question((token, ask.number), ask.question),
+                Ok(Some(ToRoutermux::Ask(ask))) => self.question((token, ask.number), ask.question),
+                Ok(Some(ToRoutermux::Arrived(names))) => self.arrived(&names),
                 Ok(None) => return,
                 Err(_) => return self.dismiss(token),
             }
+        }
+    }
+
+    /// Names from another process are looked at like those from anybody.
+    fn arrived(&mut self, names: &[String]) {
+        self.started.counters.add("announced", names.len() as u64);
+        for name in names.iter().filter(|name| spool::is_safe_name(name.as_bytes())) {
+            self.files.offer(name);
         }
     }
 

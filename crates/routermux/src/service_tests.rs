@@ -4,7 +4,7 @@ use crate::service::serve_at;
 use daemon::{Contacts, Counters, Signals, Started};
 use ipc::control::{Reply as Answered, Request};
 use ipc::master::{Peer, ToChild, ToMaster};
-use ipc::routing::{Answer, Ask, FromRouter, Question, ToRouter, Told};
+use ipc::routing::{Answer, Ask, FromRouter, Question, ToRouter, ToRoutermux, Told};
 use ipc::{Caller, Channel, ContactPoint, RecvError};
 use spool::{Owners, Spool};
 use std::os::unix::net::UnixDatagram;
@@ -151,9 +151,9 @@ fn what_waits_in_the_spool_is_found_and_junk_is_only_counted() {
 #[test]
 fn questions_come_back_to_their_caller() {
     let mut bench = Bench::new();
-    let mut session: Channel<Ask, Told> = bench.caller.call().unwrap();
+    let mut session: Channel<ToRoutermux, Told> = bench.caller.call().unwrap();
     let question = Question::Verify { address: "a@b".into(), sender: String::new() };
-    session.send(&Ask { number: 77, question: question.clone() }).unwrap();
+    session.send(&ToRoutermux::Ask(Ask { number: 77, question: question.clone() })).unwrap();
     let mut first = bench.router(0);
     ask(&mut first);
     // The router dies over it: another gets it, once.
@@ -164,7 +164,7 @@ fn questions_come_back_to_their_caller() {
     second.send(&FromRouter::Told(Told { number: again.number, answer: answer() })).unwrap();
     let told = session.recv_by(soon()).unwrap().0;
     assert_eq!((told.number, refused(&told)), (77, 250));
-    session.send(&Ask { number: 78, question }).unwrap();
+    session.send(&ToRoutermux::Ask(Ask { number: 78, question })).unwrap();
     ask(&mut second);
     drop(second);
     ask(&mut bench.router(1));

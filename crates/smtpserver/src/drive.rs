@@ -7,7 +7,7 @@ use crate::envelopes::sender_text;
 use crate::sync::{Job, Key};
 use crate::worker::Worker;
 use ipc::rates::{Event, Kind, ToTracker};
-use ipc::routing::{Ask, Question};
+use ipc::routing::{Ask, Question, ToRoutermux};
 use smtp::server::{Rejection, Stage, Step};
 use status::{Enhanced, Reply};
 use std::io;
@@ -195,7 +195,7 @@ impl Worker {
         let sender = c.session.transaction().map(sender_text).unwrap_or_default();
         c.awaiting = Awaiting::Verify;
         let question = Question::Verify { address, sender };
-        self.router.ask(|number| Ask { number, question }, key, self.poll.registry(), self.now);
+        self.router.ask(|number| ToRoutermux::Ask(Ask { number, question }), key, self.poll.registry(), self.now);
     }
 
     /// Refusals for log and counters.

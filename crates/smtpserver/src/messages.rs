@@ -238,6 +238,9 @@ impl Worker {
         if !self.context.limits_recipients() {
             self.tally.count(meta.client, Kind::Recipient, meta.nrcpt);
         }
+        if !frozen {
+            self.arrived.push(meta.id.to_string());
+        }
         self.reply_to(meta.key, Ok(meta.id));
     }
 

@@ -3,10 +3,9 @@
 use crate::context::Client;
 use envelope::{Envelope, MessageId};
 use mio::Waker;
-use spool::{Draft, Notifier, Spool, Submitter};
+use spool::{Draft, Spool, Submitter};
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Which session something is for. The number makes a stale key harmless.
@@ -94,7 +93,6 @@ struct Shared {
     done: Mutex<Vec<Done>>,
     waker: Arc<Waker>,
     spool: Arc<Spool>,
-    run: PathBuf,
 }
 
 #[derive(Debug)]
@@ -107,8 +105,8 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// Threads are made when there is work for them, up to `most`.
-    pub fn new(spool: Arc<Spool>, run: PathBuf, most: u16, waker: Arc<Waker>) -> Self {
-        let shared = Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool, run };
+    pub fn new(spool: Arc<Spool>, most: u16, waker: Arc<Waker>) -> Self {
+        let shared = Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool };
         Self { shared: Arc::new(shared), most: usize::from(most.max(1)), in_flight: 0 }
     }
 
@@ -141,13 +139,9 @@ impl Threads {
 
 fn work(shared: &Shared) {
     let mut submitter = Submitter::new(Arc::clone(&shared.spool));
-    let mut notifier = Notifier::new(&shared.run, "router").ok();
     loop {
         let job = next(shared);
         let Some(done) = perform(job, shared, &mut submitter) else { continue };
-        if let (Done::Committed { meta, result: Ok(()), frozen: false, .. }, Some(notifier)) = (&done, &mut notifier) {
-            notifier.notice(meta.id.as_str());
-        }
         let mut finished = shared.done.lock().unwrap_or_else(PoisonError::into_inner);
         finished.push(done);
         // The loop takes all at once: only the first of a batch needs to wake it.

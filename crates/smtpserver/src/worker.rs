@@ -11,7 +11,7 @@ use envelope::IdSource;
 use ipc::filter::{Judge, Judged};
 use ipc::master::{ToChild, ToMaster};
 use ipc::rates::{ToTracker, Verdict};
-use ipc::routing::{Ask, Told};
+use ipc::routing::{ToRoutermux, Told};
 use ipc::{Caller, RecvError};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -50,7 +50,7 @@ pub(crate) struct Worker {
     pub connections: Connections,
     pub threads: Threads,
     pub spool: Arc<Spool>,
-    pub router: Helper<Ask, Told, Key>,
+    pub router: Helper<ToRoutermux, Told, Key>,
     pub tracker: Helper<ToTracker, Verdict, Key>,
     pub filter: Helper<Judge, Judged, Judging>,
     pub timers: Timers<Key>,
@@ -62,6 +62,8 @@ pub(crate) struct Worker {
     pub again: Vec<Key>,
     /// Sessions whose end the master does not know yet.
     pub ended: Vec<u64>,
+    /// Messages accepted in this turn, which the routermux does not know of yet.
+    pub arrived: Vec<String>,
     /// Buffers of finished messages.
     pub buffers: Vec<Vec<u8>>,
     pub read_buffer: Vec<u8>,
@@ -98,7 +100,7 @@ impl Worker {
             router: Helper::new(ROUTER, callers.router, patience),
             tracker: Helper::new(TRACKER, callers.tracker, patience),
             filter: Helper::new(FILTER, callers.filter, settings.filter.timeout + FILTER_GRACE),
-            threads: Threads::new(Arc::clone(&spool), settings.paths.run.clone(), settings.processes.sync_threads, waker),
+            threads: Threads::new(Arc::clone(&spool), settings.processes.sync_threads, waker),
             free_bytes: spool.free()?.0,
             spool,
             poll,
@@ -109,6 +111,7 @@ impl Worker {
             now,
             again: Vec::new(),
             ended: Vec::new(),
+            arrived: Vec::new(),
             buffers: Vec::new(),
             read_buffer: vec![0; READ_BUFFER],
             measured: now,
@@ -243,7 +246,12 @@ impl Worker {
             }
         }
         self.counters.set("sessions_now", self.connections.count as u64);
+        // The log first: what the routers say of a message comes after its acceptance.
         daemon::log::flush();
+        if !self.arrived.is_empty() {
+            let arrived = std::mem::take(&mut self.arrived);
+            self.router.tell(&ToRoutermux::Arrived(arrived), self.poll.registry(), self.now);
+        }
         Ok(())
     }
 

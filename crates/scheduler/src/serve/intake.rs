@@ -92,7 +92,12 @@ impl Intake {
     /// False: not a notice of a message id.
     fn notice(&mut self, datagram: &[u8]) -> bool {
         let Ok(notice) = spool::parse_notice(datagram) else { return false };
-        let Ok(id) = MessageId::parse(&notice.name) else { return false };
+        self.announced(&notice.name)
+    }
+
+    /// A message that is said to be there. False: not a message id.
+    pub fn announced(&mut self, name: &str) -> bool {
+        let Ok(id) = MessageId::parse(name) else { return false };
         if self.notices.len() < NOTICES && self.noticed.insert(id) {
             self.notices.push_back(id);
         }

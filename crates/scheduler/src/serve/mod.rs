@@ -16,9 +16,10 @@ use daemon::Started;
 use envelope::MessageId;
 use feeding::{AgentLink, Files};
 use intake::Intake;
-use ipc::RecvError;
+use ipc::arrivals::{Arrived, Nothing};
 use ipc::control::Reply;
 use ipc::master::{ToChild, ToMaster};
+use ipc::{Channel, ContactPoint, RecvError};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::fcntl::Flock;
@@ -36,6 +37,7 @@ const SIGNALS: Token = Token(1);
 const NOTIFY: Token = Token(2);
 const LISTENER: Token = Token(3);
 const WAKER: Token = Token(4);
+const CONTACT: Token = Token(5);
 /// Agents and clients come after it.
 const FIRST: usize = 16;
 
@@ -60,6 +62,9 @@ pub struct Scheduler {
     intake: Intake,
     notify: Option<UnixDatagram>,
     listener: Option<UnixListener>,
+    contact: Option<ContactPoint>,
+    /// Routers, which say what has arrived.
+    routers_heard: HashMap<u64, Channel<Nothing, Arrived>>,
     agents: BTreeMap<u64, AgentLink>,
     clients: HashMap<u64, Client>,
     files: Files,
@@ -155,6 +160,10 @@ impl Scheduler {
             socket.set_nonblocking(true)?;
             registry.register(&mut SourceFd(&socket.as_raw_fd()), LISTENER, Interest::READABLE)?;
         }
+        let mut contact = started.contacts.serve();
+        if let Some(contact) = &mut contact {
+            registry.register(contact, CONTACT, Interest::READABLE)?;
+        }
         let seed = daemon::clock::unix_micros() ^ (u64::from(std::process::id()) << 40);
         let model = Model::new(settings.queue.clone(), started.counters.clone(), seed);
         Ok(Self {
@@ -164,6 +173,8 @@ impl Scheduler {
             intake: Intake::default(),
             notify,
             listener,
+            contact,
+            routers_heard: HashMap::new(),
             agents: BTreeMap::new(),
             clients: HashMap::new(),
             files: Files::default(),
@@ -273,11 +284,14 @@ impl Scheduler {
             }
             LISTENER => self.accept_agents(now),
             NOTIFY => self.notified = true,
+            CONTACT => self.meet(),
             // Every turn collects.
             WAKER => {}
             Token(key) => {
                 let key = key as u64;
-                if self.agents.contains_key(&key) {
+                if self.routers_heard.contains_key(&key) {
+                    self.arrivals(key);
+                } else if self.agents.contains_key(&key) {
                     self.agent_readable(key, now);
                 } else if self.clients.get_mut(&key).is_some_and(|client| client.readable() == Turn::Over) {
                     self.close_client(key);
@@ -285,6 +299,43 @@ impl Scheduler {
             }
         }
         None
+    }
+
+    /// Routers that want to tell of arrivals.
+    fn meet(&mut self) {
+        let Some(contact) = &self.contact else { return };
+        let mut new = Vec::new();
+        // An error is the end of the contact point, hence of the master: its own conversation tells.
+        while let Ok(Some(channel)) = contact.accept() {
+            new.push(channel);
+        }
+        for mut channel in new {
+            self.last_token += 1;
+            let key = self.last_token;
+            if self.poll.registry().register(&mut channel, Token(key), Interest::READABLE).is_ok() {
+                self.routers_heard.insert(key as u64, channel);
+                self.arrivals(key as u64);
+            }
+        }
+    }
+
+    fn arrivals(&mut self, key: u64) {
+        let Some(channel) = self.routers_heard.get_mut(&key) else { return };
+        loop {
+            match channel.recv() {
+                Ok(Some((Arrived { names }, _))) => {
+                    self.started.counters.add("announced", names.len() as u64);
+                    for name in &names {
+                        self.intake.announced(name);
+                    }
+                }
+                Ok(None) => return,
+                Err(_) => break,
+            }
+        }
+        if let Some(mut gone) = self.routers_heard.remove(&key) {
+            let _ = self.poll.registry().deregister(&mut gone);
+        }
     }
 
     fn master_readable(&mut self, now: Now) -> Option<End> {

@@ -5,7 +5,7 @@ use daemon::{Counters, Signals, Started};
 use ipc::filter::{Judge, Judged, Judgement};
 use ipc::master::{Peer, Session, ToChild, ToMaster};
 use ipc::rates::{ToTracker, Verdict};
-use ipc::routing::{Answer, Ask, Question, Told};
+use ipc::routing::{Answer, Question, ToRoutermux, Told};
 use ipc::{Caller, Channel, ContactPoint};
 use settings::Settings;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -234,8 +234,9 @@ pub(super) fn router(mut deaths: usize) -> Caller {
     let (caller, point) = contact();
     std::thread::spawn(move || {
         loop {
-            let mut channel: Channel<Told, Ask> = accept(&point);
-            while let Ok((ask, _)) = channel.recv_by(Instant::now() + PATIENCE) {
+            let mut channel: Channel<Told, ToRoutermux> = accept(&point);
+            while let Ok((frame, _)) = channel.recv_by(Instant::now() + PATIENCE) {
+                let ToRoutermux::Ask(ask) = frame else { continue };
                 if deaths > 0 {
                     deaths -= 1;
                     break;
