@@ -55,6 +55,8 @@ impl Contacts {
 /// Starts a service: blocks signals, takes the first frame, opens log and counters. `Err` is a text for standard error.
 /// The caller sends `ToMaster::Ready` once it is able to work.
 pub fn start(service: &str) -> Result<Started, String> {
+    // Where the kernel refuses, only speed is lost.
+    let _ = sys::prefer_throughput();
     let signals = Signals::block().map_err(|e| format!("{service}: cannot block signals: {e}"))?;
     let end = sys::take_standard_input().map_err(|e| format!("{service}: cannot take descriptor 0: {e}"))?;
     let is_socket = nix::sys::socket::getsockopt(&end, nix::sys::socket::sockopt::SockType);

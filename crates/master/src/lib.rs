@@ -70,6 +70,8 @@ impl Failure {
 
 /// Runs the master until it is told to stop.
 pub fn run() -> ExitCode {
+    // Where the kernel refuses, only speed is lost.
+    let _ = sys::prefer_throughput();
     match start::begin() {
         Ok(code) => code,
         Err(failure) => {

@@ -260,7 +260,7 @@ pub struct Processes {
     pub sessions_per_worker: u32,
     /// Sessions after which a worker is replaced. Default 1,000,000.
     pub sessions_per_life: u64,
-    /// Threads of one worker that write and sync messages. Default 16.
+    /// Threads of one worker that write and sync messages, several each at a time. Default 4.
     pub sync_threads: u16,
     /// Default: one per core.
     pub routers: u16,
@@ -300,7 +300,7 @@ pub struct Queue {
     pub transport_scan: Duration,
     /// Seconds after which something left in public/ is removed or adopted. Default 2 days.
     pub public_age: Duration,
-    /// I/O threads. Default 4.
+    /// I/O threads. Default 2.
     pub io_threads: u16,
     /// Channels of the administrator's own, served by agents that register from outside. Default: none.
     pub channels: Vec<String>,

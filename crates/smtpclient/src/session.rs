@@ -186,11 +186,15 @@ impl Session {
         }
     }
 
-    /// Goes on with what the reader thread has read.
-    pub fn supplied(&mut self, piece: io::Result<Vec<u8>>) -> Turn {
+    /// Goes on with what the reader thread has read. The last piece is written here: without content left, nobody
+    /// pumps any more.
+    pub fn supplied(&mut self, piece: io::Result<Vec<u8>>, now: Instant) -> Turn {
         let Some(content) = &mut self.content else { return Turn::Wait };
         let progress = content.supplied(piece, &mut self.out);
-        self.progressed(progress)
+        match self.progressed(progress) {
+            Turn::Wait => self.write(now),
+            turn => turn,
+        }
     }
 
     fn progressed(&mut self, progress: io::Result<Progress>) -> Turn {

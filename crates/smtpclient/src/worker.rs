@@ -131,7 +131,7 @@ impl Worker {
     pub fn supplies(&mut self) {
         while let Ok(Supply { token, piece }) = self.reader.supplies.try_recv() {
             if let Some(mut session) = self.sessions.remove(&token) {
-                let turn = session.supplied(piece);
+                let turn = session.supplied(piece, self.now);
                 self.settle(session, turn);
             }
         }

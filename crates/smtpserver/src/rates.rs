@@ -1,4 +1,4 @@
-//! What the tracker is told without waiting: gathered over one turn of the loop, sent as one frame.
+//! What the tracker is told without waiting: gathered for a while, sent as one frame.
 
 use crate::context::Client;
 use ipc::rates::{Event, Kind, ToTracker};
@@ -18,6 +18,10 @@ impl Tally {
             let so_far = self.0.entry((address, kind)).or_default();
             *so_far = so_far.saturating_add(count);
         }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The frames that tell all of it.

@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+/// Jobs that one thread takes at a time.
+const BATCH: usize = 16;
+
 /// Which session something is for. The number makes a stale key harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -99,6 +102,8 @@ struct Shared {
 pub(crate) struct Threads {
     shared: Arc<Shared>,
     most: usize,
+    /// Jobs of this turn.
+    waiting: Vec<Job>,
     /// Jobs whose end has not been taken yet.
     pub in_flight: usize,
 }
@@ -107,26 +112,38 @@ impl Threads {
     /// Threads are made when there is work for them, up to `most`.
     pub fn new(spool: Arc<Spool>, most: u16, waker: Arc<Waker>) -> Self {
         let shared = Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool };
-        Self { shared: Arc::new(shared), most: usize::from(most.max(1)), in_flight: 0 }
+        Self { shared: Arc::new(shared), most: usize::from(most.max(1)), waiting: Vec::new(), in_flight: 0 }
     }
 
+    /// Queues a job; [`Threads::flush`] hands it over.
     pub fn put(&mut self, job: Job) {
         if !matches!(job, Job::Discard(_)) {
             self.in_flight += 1;
         }
+        self.waiting.push(job);
+    }
+
+    /// Hands the jobs of this turn to the threads, with no more wake-ups than batches.
+    pub fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.jobs.push_back(job);
-        if queue.idle < queue.jobs.len() && queue.threads < self.most {
+        queue.jobs.extend(self.waiting.drain(..));
+        let wanted = queue.jobs.len().div_ceil(BATCH);
+        for _ in queue.idle..wanted.min(queue.idle + self.most.saturating_sub(queue.threads)) {
             let shared = Arc::clone(&self.shared);
-            let made = std::thread::Builder::new().name("sync".into()).stack_size(256 * 1024).spawn(move || work(&shared));
-            match made {
+            match std::thread::Builder::new().name("sync".into()).stack_size(256 * 1024).spawn(move || work(&shared)) {
                 Ok(_) => queue.threads += 1,
                 // The threads there are go on; without any, the sessions wait until their time is over.
                 Err(e) => daemon::event!(Error, "no_thread", reason = e),
             }
         }
+        let wake = wanted.min(queue.idle);
         drop(queue);
-        self.shared.wanted.notify_one();
+        for _ in 0..wake {
+            self.shared.wanted.notify_one();
+        }
     }
 
     /// Everything that has come to an end.
@@ -139,37 +156,63 @@ impl Threads {
 
 fn work(shared: &Shared) {
     let mut submitter = Submitter::new(Arc::clone(&shared.spool));
+    let mut jobs = Vec::with_capacity(BATCH);
+    let mut ended = Vec::with_capacity(BATCH);
     loop {
-        let job = next(shared);
-        let Some(done) = perform(job, shared, &mut submitter) else { continue };
+        next(shared, &mut jobs);
+        perform_all(&mut jobs, &mut ended, shared, &mut submitter);
+        if ended.is_empty() {
+            continue;
+        }
         let mut finished = shared.done.lock().unwrap_or_else(PoisonError::into_inner);
-        finished.push(done);
         // The loop takes all at once: only the first of a batch needs to wake it.
-        if finished.len() == 1 {
+        let wake = finished.is_empty();
+        finished.append(&mut ended);
+        drop(finished);
+        if wake {
             let _ = shared.waker.wake();
         }
     }
 }
 
-fn next(shared: &Shared) -> Job {
+/// Waits for work and takes a batch of it.
+fn next(shared: &Shared, jobs: &mut Vec<Job>) {
     let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        if let Some(job) = queue.jobs.pop_front() {
-            return job;
-        }
+    while queue.jobs.is_empty() {
         queue.idle += 1;
         queue = shared.wanted.wait(queue).unwrap_or_else(PoisonError::into_inner);
         queue.idle -= 1;
+    }
+    let count = queue.jobs.len().min(BATCH);
+    jobs.extend(queue.jobs.drain(..count));
+}
+
+/// Small messages are written first, all of the batch, and their pages sent on their way to the disk; then each is
+/// synced. So the journal commit that the first one waits for serves the others too.
+fn perform_all(jobs: &mut Vec<Job>, ended: &mut Vec<Done>, shared: &Shared, submitter: &mut Submitter) {
+    let several = jobs.len() > 1;
+    let mut written = Vec::new();
+    for job in jobs.drain(..) {
+        match job {
+            Job::Submit { meta, envelope, content, stage: false } => {
+                let draft = submitter.stage(meta.id, &envelope, &content);
+                if let (true, Ok(draft)) = (several, &draft) {
+                    draft.start_writeback();
+                }
+                written.push((meta, content, draft));
+            }
+            other => ended.extend(perform(other, shared, submitter)),
+        }
+    }
+    for (meta, buffer, draft) in written {
+        let result = draft.and_then(Draft::commit).map(drop);
+        ended.push(Done::Committed { meta, result, frozen: false, buffer });
     }
 }
 
 fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done> {
     Some(match job {
-        Job::Submit { meta, envelope, content, stage: false } => {
-            let result = submitter.submit(meta.id, &envelope, &content);
-            Done::Committed { meta, result, frozen: false, buffer: content }
-        }
-        Job::Submit { meta, envelope, content, stage: true } => {
+        Job::Submit { meta, envelope, content, .. } => {
             let result = submitter.draft(meta.id, &envelope).and_then(|draft| append(draft, &content)).and_then(flushed);
             Done::Staged { meta, result, buffer: content }
         }

@@ -32,6 +32,8 @@ pub(crate) const FIRST_SESSION: usize = 16;
 
 /// One read buffer for all sessions.
 const READ_BUFFER: usize = 64 * 1024;
+/// Counts that nobody waits for are told this late: the ratetracker's windows are minutes, its wake-ups cost.
+const TALLY: Duration = Duration::from_millis(200);
 /// Added to the filter's own time-out: it should be the one to say that it is over.
 const FILTER_GRACE: Duration = Duration::from_secs(10);
 
@@ -55,6 +57,8 @@ pub(crate) struct Worker {
     pub filter: Helper<Judge, Judged, Judging>,
     pub timers: Timers<Key>,
     pub tally: Tally,
+    /// When the ratetracker is told of it.
+    tally_due: Option<Instant>,
     pub ids: IdSource,
     /// The moment this turn of the loop began.
     pub now: Instant,
@@ -107,6 +111,7 @@ impl Worker {
             connections: Connections::default(),
             timers: Timers::default(),
             tally: Tally::default(),
+            tally_due: None,
             ids,
             now,
             again: Vec::new(),
@@ -151,7 +156,7 @@ impl Worker {
         }
         let now = Instant::now();
         let room = (self.started.master.pending() > 0).then(|| now + ROOM_AGAIN);
-        let helpers = [self.router.wake(now), self.tracker.wake(now), self.filter.wake(now), room];
+        let helpers = [self.router.wake(now), self.tracker.wake(now), self.filter.wake(now), room, self.tally_due];
         let helpers = helpers.into_iter().flatten().min().map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
         self.timers.sleep(now).into_iter().chain(helpers).min()
     }
@@ -233,9 +238,15 @@ impl Worker {
 
     /// Once a turn: counts to the tracker, ends to the master, lines to the log.
     fn report(&mut self) -> io::Result<()> {
-        for frame in self.tally.take() {
-            self.tracker.tell(&frame, self.poll.registry(), self.now);
+        if self.tally_due.is_some_and(|due| due <= self.now) {
+            self.tally_due = None;
+            for frame in self.tally.take() {
+                self.tracker.tell(&frame, self.poll.registry(), self.now);
+            }
+        } else if self.tally_due.is_none() && !self.tally.is_empty() {
+            self.tally_due = Some(self.now + TALLY);
         }
+        self.threads.flush();
         if self.started.master.pending() > 0 {
             let _ = self.started.master.flush();
         }

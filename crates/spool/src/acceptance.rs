@@ -130,6 +130,11 @@ fn digits(length: u64) -> [u8; LENGTH_DIGITS] {
 }
 
 impl Draft {
+    /// Sends what is written on its way to the disk and does not wait. Worth its call where several drafts are committed
+    /// one after another: one journal commit then serves them all. A failure shows at the commit.
+    pub fn start_writeback(&self) {
+        let _ = sys::start_writeback(&self.file);
+    }
     pub fn id(&self) -> MessageId {
         self.id
     }

@@ -7,10 +7,12 @@ mod counters;
 mod descriptors;
 mod file;
 mod interfaces;
+mod schedule;
 mod spawn;
 
 pub use counters::SharedCounters;
 pub use descriptors::{MAX_DESCRIPTORS, receive, send, take_standard_input};
 pub use file::{read_at_no_wait, start_writeback};
 pub use interfaces::interface_addresses;
+pub use schedule::prefer_throughput;
 pub use spawn::{Identity, spawn, spawn_bound};

@@ -29,7 +29,7 @@ pub const TABLE: &[Parameter] = &[
         "1000000",
         "Sessions after which an SMTP server process is replaced.",
     ),
-    optional("processes", "sync_threads", count(1, 256), "16", "Threads of one SMTP server process that write messages to disk."),
+    optional("processes", "sync_threads", count(1, 256), "4", "Threads of one SMTP server process that write messages to disk."),
     optional("processes", "routers", count(0, 100), "0", "Router processes; 0: one for each processor core."),
     optional("processes", "addresses_per_router", count(1, u64::MAX >> 1), "100000", "Addresses after which a router process is replaced."),
     optional(
@@ -90,7 +90,7 @@ pub const TABLE: &[Parameter] = &[
         "2d",
         "Age at which an unfinished file in public/ is removed.",
     ),
-    optional("queue", "io_threads", count(1, 256), "4", "Threads of the scheduler that read and write the spool."),
+    optional("queue", "io_threads", count(1, 256), "2", "Threads of the scheduler that read and write the spool."),
     optional(
         "queue",
         "channels",

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Agent {
+    /// Messages are not in the page cache when the agent gets them.
+    pub cold: bool,
     pub scheduler: Channel<ToAgent, ToScheduler>,
     _master: Channel<ToChild, ToMaster>,
     thread: std::thread::JoinHandle<ExitCode>,
@@ -90,7 +92,7 @@ impl Agent {
         });
         let mut master = Channel::new(master).unwrap();
         assert!(matches!(master.recv_by(Instant::now() + PATIENCE).unwrap().0, ToMaster::Ready));
-        Self { scheduler: Channel::new(scheduler).unwrap(), _master: master, thread, results: HashMap::new(), credits: 0 }
+        Self { cold: false,  scheduler: Channel::new(scheduler).unwrap(), _master: master, thread, results: HashMap::new(), credits: 0 }
     }
 
     /// Sends a job for `content` and its recipients; `number` is its number, recipient indexes are 0, 1...
@@ -98,6 +100,12 @@ impl Agent {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"env-end\n").unwrap();
         file.write_all(content).unwrap();
+        if self.cold {
+            // Out of the page cache, so that the reader thread must read it.
+            file.sync_all().unwrap();
+            let advice = nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+            nix::fcntl::posix_fadvise(&file, 0, 0, advice).unwrap();
+        }
         let recipient = |(index, user): (usize, &&str)| JobRecipient {
             index: u32::try_from(index).unwrap(),
             user: (*user).into(),

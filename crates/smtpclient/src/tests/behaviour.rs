@@ -154,6 +154,20 @@ fn a_large_message_arrives_whole() {
 }
 
 #[test]
+fn messages_that_the_disk_must_be_asked_for_arrive_whole() {
+    let large = "a line of the message\n".repeat(10_000);
+    let (host, server) = serve(vec![format!("{OPEN}{MESSAGE}{MESSAGE}")]);
+    let mut agent = Agent::start(client());
+    agent.cold = true;
+    for (job, content) in [(1, "small\n"), (2, large.as_str())] {
+        agent.send(job, "smtp", &host, &["a@x"], content.as_bytes());
+        assert_eq!(agent.result(job).0, "Delivered 2.0.0");
+    }
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    assert!(server.join().unwrap()[0].contains(&format!("DATA\r\n{}.\r\n", large.replace("\n", "\r\n"))));
+}
+
+#[test]
 fn a_trickling_server_meets_the_overall_deadline() {
     let (host, server) = serve(vec!["flood 1000000 2\nstall".into(), format!("{OPEN}C: MAIL\nstall")]);
     let short = Duration::from_millis(100);
