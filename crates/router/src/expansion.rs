@@ -152,7 +152,8 @@ impl<'a> Expansion<'a> {
             }
             Value::Include(path) => return self.include(path, context),
             Value::File(path) if path == "/dev/null" => Verdict::quad("discard", "-", self.original.as_str()),
-            Value::File(path) => Verdict::refused(3, 3, format!("Delivery to files ({path}) is not available")),
+            // Without the path: strangers read this.
+            Value::File(_) => Verdict::refused(3, 3, "Delivery to files is not available"),
             Value::Program(_) => Verdict::refused(3, 3, "Delivery to programs is not available"),
         };
         self.settle(self.original.as_str(), verdict, context);

@@ -46,7 +46,9 @@ fn answer_from(routing: Routing) -> Answer {
                 }
             }
             Verdict::Refused { status, text } => refused = refused.or(Some(Reply::new(550, status, shortened(text)))),
-            Verdict::Temporary(_) => {
+            Verdict::Temporary(reason) => {
+                // The client gets no names of ours; the operator needs them.
+                daemon::event!(Warning, "lookup_failed", address = outcome.address, reason = reason);
                 temporary = Some(Reply::new(451, Enhanced::transient(3, 0), "Temporary failure of a lookup table; try again later"));
             }
         }
