@@ -9,7 +9,7 @@ fn fails(change: impl Fn(&Suite, String) -> String) -> (Option<i32>, String, Sui
     let suite = Suite::builder().with_maildirs().prepare();
     let text = change(&suite, fs::read_to_string(suite.config()).unwrap());
     fs::write(suite.config(), text).unwrap();
-    let output = suite.command(programs().join("zpost-master")).arg("--config").arg(suite.config()).output().unwrap();
+    let output = suite.command("timeout").arg("60").arg(programs().join("zpost-master")).arg("--config").arg(suite.config()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(suite.processes_below().is_empty(), "something still runs after: {errors}");
     assert!(!suite.path("run/control").exists(), "half-started: {errors}");
@@ -56,6 +56,19 @@ fn a_folder_that_cannot_be_made() {
     let result = fails(|_, t| t.replace("postoffice = \"", "postoffice = \"/proc/nowhere"));
     assert_eq!(result.0, Some(78), "{}", result.1);
     assert!(result.1.contains("/proc/nowhere"), "{}", result.1);
+}
+
+#[test]
+fn a_spool_folder_of_somebody_else() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let result = fails(|s, t| {
+        std::fs::create_dir(s.postoffice("router")).unwrap();
+        fs::set_permissions(s.postoffice("router"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        t
+    });
+    assert_fault(result, "postoffice = ", &["router: Permission denied"]);
 }
 
 #[test]

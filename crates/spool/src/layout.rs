@@ -5,7 +5,7 @@ use envelope::MessageId;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat, mkdirat, umask};
-use nix::unistd::{Gid, Uid, fchownat};
+use nix::unistd::{AccessFlags, Gid, Uid, faccessat, fchownat};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -67,11 +67,11 @@ impl Spool {
                 (Folder::Public | Folder::Router, Some(gid)) => (0o3730, Some(gid)),
                 _ => (inner, owners.gid),
             };
-            mend(base.as_fd(), folder.name(), mode, owners.uid, gid, &mut layout)?;
+            made_usable(base.as_fd(), folder.name(), mode, (owners.uid, gid), &mut layout)?;
             if matches!(folder, Folder::Queue | Folder::Transport) {
                 for hash in 0..HASH_FOLDERS {
                     let name = format!("{}/{hash:02x}", folder.name());
-                    mend(base.as_fd(), &name, inner, owners.uid, owners.gid, &mut layout)?;
+                    made_usable(base.as_fd(), &name, inner, (owners.uid, owners.gid), &mut layout)?;
                 }
             }
         }
@@ -112,6 +112,15 @@ impl Spool {
         // Another thread may have been first; its descriptor is as good, ours closes.
         Ok(slot.get_or_init(|| fresh).as_fd())
     }
+}
+
+/// A folder that is there; the error names it. Where the caller is the suite's only user it must be able to use it too:
+/// a stranger's folder found now is better than mail that stays in it unseen.
+fn made_usable(base: BorrowedFd<'_>, name: &str, mode: u32, owner: (Option<u32>, Option<u32>), layout: &mut Layout) -> io::Result<()> {
+    let needed = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+    mend(base, name, mode, owner.0, owner.1, layout)
+        .and_then(|()| if owner.0.is_none() { Ok(faccessat(base, name, needed, AtFlags::AT_EACCESS)?) } else { Ok(()) })
+        .map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))
 }
 
 fn mend(base: BorrowedFd<'_>, name: &str, mode: u32, uid: Option<u32>, gid: Option<u32>, layout: &mut Layout) -> io::Result<()> {
