@@ -35,7 +35,7 @@ pub fn serve(mut started: Started, credit: u32, deliver: &mut dyn Deliver) -> Ex
         Ok(End::Orphaned) => u8::try_from(EX_ORPHANED).unwrap_or(1),
         Err(e) => {
             daemon::event!(Error, "agent_failed", reason = e);
-            70
+            daemon::EX_SOFTWARE
         }
     };
     daemon::log::flush();

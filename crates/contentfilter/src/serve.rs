@@ -1,7 +1,7 @@
 //! The event loop: callers, programs, the master.
 
 use crate::pool::{Pool, Question};
-use daemon::{EX_ORPHANED, Signal, Started};
+use daemon::{EX_ORPHANED, Refusal, Signal, Started};
 use ipc::filter::{Judge, Judged};
 use ipc::master::{ToChild, ToMaster};
 use ipc::{Channel, ContactPoint, RecvError};
@@ -33,7 +33,7 @@ struct Server {
 
 /// Runs the service until it is drained or orphaned.
 pub fn run() -> ExitCode {
-    let result = daemon::start("contentfilter").and_then(|started| Server::new(started).map_err(|e| format!("contentfilter: {e}")));
+    let result = daemon::start("contentfilter").and_then(|started| Server::new(started).map_err(|e| Refusal::system(format!("contentfilter: {e}"))));
     match result {
         Ok(mut server) => {
             let code = server.serve();
@@ -41,11 +41,7 @@ pub fn run() -> ExitCode {
             daemon::log::flush();
             ExitCode::from(code)
         }
-        Err(text) => {
-            eprintln!("{text}");
-            // EX_OSERR
-            ExitCode::from(71)
-        }
+        Err(refusal) => refusal.say(),
     }
 }
 
@@ -78,7 +74,7 @@ impl Server {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
                     daemon::event!(Error, "poll_failed", error = e);
-                    return 71;
+                    return daemon::EX_OSERR;
                 }
                 Ok(()) => {}
             }
@@ -119,7 +115,7 @@ impl Server {
     fn reload(&mut self, start: &ipc::master::Start, descriptors: Vec<OwnedFd>) {
         match self.started.reload(start, descriptors) {
             Ok(_) => self.pool.reconfigure(self.started.settings.filter.clone()),
-            Err(e) => daemon::event!(Error, "reload_failed", error = e),
+            Err(e) => daemon::event!(Error, "reload_failed", reason = e),
         }
     }
 

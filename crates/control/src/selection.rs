@@ -22,8 +22,8 @@ pub struct Filters {
     /// Recipients that go to this next hop
     #[arg(long)]
     pub host: Option<String>,
-    /// Recipients in this state: queued, active, deferred or held
-    #[arg(long, value_parser = ["queued", "active", "deferred", "held"])]
+    /// Recipients in this state; delivered and failed ones of messages that are still queued for others
+    #[arg(long, value_parser = ["queued", "active", "deferred", "held", "delivered", "failed"])]
     pub state: Option<String>,
     /// Messages older than this, as in 30m, 2h or 5d
     #[arg(long, value_name = "AGE", value_parser = age)]

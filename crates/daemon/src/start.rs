@@ -1,11 +1,12 @@
 //! The first second of a process: descriptor 0 is the conversation with the master; everything else comes over it.
 
-use crate::{Counters, Signals, log};
+use crate::{Counters, EX_CONFIG, EX_OSERR, EX_SOFTWARE, EX_USAGE, Signals, log};
 use ipc::master::{Start, ToChild, ToMaster};
 use ipc::{Caller, Channel, ContactPoint};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,30 @@ pub struct Started {
     pub contacts: Contacts,
     pub counters: Counters,
     pub signals: Signals,
+}
+
+/// Why a process does not start: a sysexits code and a text for standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: u8,
+    pub text: String,
+}
+
+impl Refusal {
+    /// The system refused something (`EX_OSERR`).
+    pub fn system(text: impl Into<String>) -> Self {
+        Self { code: EX_OSERR, text: text.into() }
+    }
+    /// The master sent what it should not, or not what it should (`EX_SOFTWARE`).
+    pub fn conversation(text: impl Into<String>) -> Self {
+        Self { code: EX_SOFTWARE, text: text.into() }
+    }
+    /// Says it on standard error: the exit status of the process.
+    pub fn say(&self) -> ExitCode {
+        log::flush();
+        eprintln!("{}", self.text);
+        ExitCode::from(self.code)
+    }
 }
 
 /// The descriptors that came with the start, by name.
@@ -52,34 +77,36 @@ impl Contacts {
     }
 }
 
-/// Starts a service: blocks signals, takes the first frame, opens log and counters. `Err` is a text for standard error.
+/// Starts a service: blocks signals, takes the first frame, opens log and counters.
 /// The caller sends `ToMaster::Ready` once it is able to work.
-pub fn start(service: &str) -> Result<Started, String> {
-    // Where the kernel refuses, only speed is lost.
-    let _ = sys::prefer_throughput();
-    let signals = Signals::block().map_err(|e| format!("{service}: cannot block signals: {e}"))?;
-    let end = sys::take_standard_input().map_err(|e| format!("{service}: cannot take descriptor 0: {e}"))?;
+pub fn start(service: &str) -> Result<Started, Refusal> {
+    let signals = Signals::block().map_err(|e| Refusal::system(format!("{service}: cannot block signals: {e}")))?;
+    let end = sys::take_standard_input().map_err(|e| Refusal::system(format!("{service}: cannot take descriptor 0: {e}")))?;
     let is_socket = nix::sys::socket::getsockopt(&end, nix::sys::socket::sockopt::SockType);
     if is_socket != Ok(nix::sys::socket::SockType::SeqPacket) {
-        return Err(format!(
+        let text = format!(
             "{service}: descriptor 0 is not a conversation with zpost-master. This program is started by zpost-master; run `zpost start`."
-        ));
+        );
+        return Err(Refusal { code: EX_USAGE, text });
     }
-    let mut master = Channel::<ToMaster, ToChild>::new(end).map_err(|e| format!("{service}: {e}"))?;
-    let (frame, descriptors) =
-        master.recv_by(Instant::now() + START_DEADLINE).map_err(|e| format!("{service}: no start from the master: {e}"))?;
-    let ToChild::Start(start) = frame else {
-        return Err(format!("{service}: the master's first frame is not a start"));
-    };
-    if start.service != service {
-        return Err(format!("{service}: the master wants to start {}", start.service));
-    }
-    let (settings, mut contacts) = open(&start, descriptors)?;
+    let mut master = Channel::<ToMaster, ToChild>::new(end).map_err(|e| Refusal::system(format!("{service}: {e}")))?;
+    let (start, descriptors) = first_frame(service, &mut master)?;
+    let (settings, mut contacts) = open(&start, descriptors).map_err(|text| Refusal { code: EX_CONFIG, text })?;
     log::init(service, settings.log.format, settings.log.level, contacts.take("log").map(File::from));
-    let table = contacts.take("counters").ok_or_else(|| format!("{service}: the master sent no counters"))?;
-    let counters = Counters::map(&table, start.counter_row, service).map_err(|e| format!("{service}: counters: {e}"))?;
+    let table = contacts.take("counters").ok_or_else(|| Refusal::conversation(format!("{service}: the master sent no counters")))?;
+    let counters = Counters::map(&table, start.counter_row, service).map_err(|e| Refusal::system(format!("{service}: counters: {e}")))?;
     let Start { service, index, generation, channel, .. } = start;
     Ok(Started { service, index, generation, channel, settings, master, contacts, counters, signals })
+}
+
+fn first_frame(service: &str, master: &mut Channel<ToMaster, ToChild>) -> Result<(Start, Vec<OwnedFd>), Refusal> {
+    let received = master.recv_by(Instant::now() + START_DEADLINE);
+    let (frame, descriptors) = received.map_err(|e| Refusal::conversation(format!("{service}: no start from the master: {e}")))?;
+    match frame {
+        ToChild::Start(start) if start.service == service => Ok((start, descriptors)),
+        ToChild::Start(start) => Err(Refusal::conversation(format!("{service}: the master wants to start {}", start.service))),
+        _ => Err(Refusal::conversation(format!("{service}: the master's first frame is not a start"))),
+    }
 }
 
 impl Started {

@@ -32,16 +32,13 @@ const CREDIT: u32 = 20;
 pub fn run() -> ExitCode {
     let started = match daemon::start("ta-errormail") {
         Ok(started) => started,
-        Err(reason) => {
-            eprintln!("{reason}");
-            return ExitCode::from(78);
-        }
+        Err(refusal) => return refusal.say(),
     };
     match open(&started) {
         Ok(mut errormail) => agent::serve(started, CREDIT, &mut errormail),
         Err(e) => {
             daemon::event!(Error, "start_failed", reason = format!("the postoffice cannot be opened: {e}"));
-            ExitCode::from(71)
+            ExitCode::from(daemon::EX_OSERR)
         }
     }
 }

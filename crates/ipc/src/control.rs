@@ -46,7 +46,7 @@ pub struct Selection {
     pub domain: Option<String>,
     pub channel: Option<String>,
     pub host: Option<String>,
-    /// queued, active, deferred, held
+    /// queued, active, deferred, held, delivered, failed
     pub state: Option<String>,
     /// Seconds.
     pub older: Option<u64>,

@@ -24,10 +24,7 @@ pub fn run() -> ExitCode {
     }
     let started = match daemon::start("ta-mailbox") {
         Ok(started) => started,
-        Err(text) => {
-            eprintln!("{text}");
-            return ExitCode::FAILURE;
-        }
+        Err(refusal) => return refusal.say(),
     };
     survive_file_size_limit();
     let mailboxes = Mailboxes::new(Arc::clone(&started.settings), started.counters.clone());
@@ -35,7 +32,8 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(e) => {
             daemon::event!(Error, "agent_failed", reason = e);
-            ExitCode::FAILURE
+            daemon::log::flush();
+            ExitCode::from(daemon::EX_SOFTWARE)
         }
     }
 }

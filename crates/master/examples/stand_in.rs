@@ -24,10 +24,7 @@ fn main() -> ExitCode {
     }
     match daemon::start(name) {
         Ok(started) => Child::new(started).run(),
-        Err(text) => {
-            eprintln!("{text}");
-            ExitCode::from(70)
-        }
+        Err(refusal) => refusal.say(),
     }
 }
 

@@ -33,8 +33,7 @@ impl Arguments {
                 let _ = e.print();
                 Ok(None)
             }
-            // EX_USAGE
-            Err(e) => Err(Failure { code: 64, text: e.to_string() }),
+            Err(e) => Err(Failure { code: daemon::EX_USAGE, text: e.to_string() }),
         }
     }
 
@@ -44,7 +43,7 @@ impl Arguments {
             return Ok(None);
         }
         let find = |name: &String| {
-            services::named(name).ok_or_else(|| Failure { code: 64, text: format!("zpost-master: --role: no service {name:?}") })
+            services::named(name).ok_or_else(|| Failure { code: daemon::EX_USAGE, text: format!("zpost-master: --role: no service {name:?}") })
         };
         self.role.iter().map(find).collect::<Result<Vec<_>, _>>().map(Some)
     }

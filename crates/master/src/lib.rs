@@ -56,15 +56,15 @@ pub struct Failure {
 impl Failure {
     /// EX_CONFIG.
     fn config(text: impl Into<String>) -> Self {
-        Self { code: 78, text: text.into() }
+        Self { code: daemon::EX_CONFIG, text: text.into() }
     }
     /// EX_OSERR.
     fn system(text: impl Into<String>) -> Self {
-        Self { code: 71, text: text.into() }
+        Self { code: daemon::EX_OSERR, text: text.into() }
     }
     /// EX_TEMPFAIL.
     fn busy(text: impl Into<String>) -> Self {
-        Self { code: 75, text: text.into() }
+        Self { code: daemon::EX_TEMPFAIL, text: text.into() }
     }
 }
 

@@ -46,7 +46,7 @@ impl Master {
             }
         };
         if let Err(e) = self.swap(prepared) {
-            daemon::event!(Error, "reload_failed", error = e);
+            daemon::event!(Error, "reload_failed", reason = e);
             return self.answer_refusal(client, 71, &format!("the reload came half through: {e}; restart the suite"));
         }
         daemon::event!(Info, "reloading", generation = self.generation);

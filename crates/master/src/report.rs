@@ -1,8 +1,10 @@
 //! What the master tells about the suite: `zpost status`, `zpost counters`.
 
 use crate::children::State;
+use crate::listeners::Place;
 use crate::supervise::Master;
 use ipc::control::{ProcessStatus, Reply, Status};
+use settings::ListenerKind;
 use std::time::Instant;
 
 /// Counters in one frame: far below the frame limit with the longest names.
@@ -31,10 +33,24 @@ impl Master {
             uptime_seconds: self.started.elapsed().as_secs(),
             frozen: self.frozen,
             sessions: self.connections.total(),
-            listeners: self.listeners.values().map(|l| l.place.to_string()).collect(),
+            listeners: self.listeners.values().map(|l| self.shown(&l.place)).collect(),
             processes,
             troubles: self.troubles(),
         }
+    }
+
+    /// `smtp 127.0.0.1:25`; one that is on its way out after a reload has no kind any more.
+    fn shown(&self, place: &Place) -> String {
+        let known = self.configuration.settings.listeners.iter().find(|l| Place::of(&l.bind) == *place);
+        let kind = match (place, known.map(|l| l.kind)) {
+            (Place::Submit(_), _) => "submit",
+            (_, Some(ListenerKind::Smtp)) => "smtp",
+            (_, Some(ListenerKind::Submission)) => "submission",
+            (_, Some(ListenerKind::Submissions)) => "submissions",
+            (_, Some(ListenerKind::Lmtp)) => "lmtp",
+            (_, None) => return place.to_string(),
+        };
+        format!("{kind} {place}")
     }
 
     /// What a place remembers goes beside its process; a place without one is a line of its own.

@@ -155,7 +155,9 @@ pub fn make_folders(configuration: &Configuration, site: &Site) -> Result<(), Fa
     check(&paths.run, folder(&paths.run, 0o755, None));
     check(&paths.run, folder(&paths.run.join("notify"), 0o755, None));
     if configuration.settings.log.to_file {
-        check(&paths.log, folder(&paths.log, 0o755, site.owners.uid));
+        // Below a postoffice that others may pass, of an ordinary user: whose mail went where is nobody else's business.
+        let mode = if site.owners.uid.is_some() { 0o755 } else { 0o700 };
+        check(&paths.log, folder(&paths.log, mode, site.owners.uid));
     }
     if faults.is_empty() { Ok(()) } else { Err(Failure::config(render(&configuration.path, &faults))) }
 }

@@ -1,7 +1,7 @@
 //! The process: contact point, callers, master, signals, on one mio loop.
 
 use crate::limits::Tracker;
-use daemon::{Counters, Signal, Started};
+use daemon::{Counters, Refusal, Signal, Started};
 use ipc::master::{ToChild, ToMaster};
 use ipc::rates::{ToTracker, Verdict};
 use ipc::{Channel, ContactPoint, RecvError};
@@ -21,14 +21,11 @@ const MOST_CALLERS: usize = 4096;
 
 /// The ratetracker process.
 pub fn run() -> ExitCode {
-    let outcome = daemon::start("ratetracker").and_then(|started| serve(started).map_err(|e| format!("ratetracker: {e}")));
+    let outcome = daemon::start("ratetracker").and_then(|started| serve(started).map_err(|e| Refusal::system(format!("ratetracker: {e}"))));
     daemon::log::flush();
     match outcome {
         Ok(code) => code,
-        Err(text) => {
-            eprintln!("{text}");
-            ExitCode::FAILURE
-        }
+        Err(refusal) => refusal.say(),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::conversation::converse;
 use crate::lookups::Lookups;
 use crate::watch::watch;
-use daemon::{Signal, Started};
+use daemon::{Refusal, Signal, Started};
 use ipc::dns::{Ask, Told};
 use ipc::master::{ToChild, ToMaster};
 use ipc::{ContactPoint, RecvError};
@@ -19,16 +19,14 @@ const MOST_CONVERSATIONS: usize = 4096;
 /// The resolver process.
 pub fn run() -> ExitCode {
     let outcome = daemon::start("resolver").and_then(|started| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("resolver: {e}"))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Refusal::system(format!("resolver: {e}")))?;
         runtime.block_on(LocalSet::new().run_until(serve(started)))
     });
     daemon::log::flush();
     match outcome {
         Ok(code) => code,
-        Err(text) => {
-            eprintln!("{text}");
-            ExitCode::FAILURE
-        }
+        Err(refusal) => refusal.say(),
     }
 }
 
@@ -39,15 +37,15 @@ enum Next {
     Orphaned,
 }
 
-async fn serve(mut started: Started) -> Result<ExitCode, String> {
-    let contact = started.contacts.serve().ok_or("resolver: the master sent no contact point")?;
-    let lookups = Rc::new(Lookups::new(&started.settings.dns, started.counters.clone()).map_err(|e| format!("resolver: {e}"))?);
-    started.master.send(&ToMaster::Ready).map_err(|e| format!("resolver: {e}"))?;
+async fn serve(mut started: Started) -> Result<ExitCode, Refusal> {
+    let contact = started.contacts.serve().ok_or_else(|| Refusal::conversation("resolver: the master sent no contact point"))?;
+    let lookups = Rc::new(Lookups::new(&started.settings.dns, started.counters.clone()).map_err(|e| Refusal::system(format!("resolver: {e}")))?);
+    started.master.send(&ToMaster::Ready).map_err(|e| Refusal::system(format!("resolver: {e}")))?;
     daemon::event!(Info, "started", servers = started.settings.dns.servers.len());
     daemon::log::flush();
     let (drain, draining) = switch(false);
     let mut conversations = JoinSet::new();
-    let next = main_loop(&mut started, &contact, &lookups, &draining, &mut conversations).await.map_err(|e| format!("resolver: {e}"))?;
+    let next = main_loop(&mut started, &contact, &lookups, &draining, &mut conversations).await.map_err(|e| Refusal::system(format!("resolver: {e}")))?;
     if matches!(next, Next::Orphaned) {
         return Ok(ExitCode::from(u8::try_from(daemon::EX_ORPHANED).unwrap_or(1)));
     }

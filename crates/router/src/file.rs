@@ -158,7 +158,7 @@ impl FileRouter {
             }
         }
         self.arrived.push(control.id.to_string());
-        log(&control, &input.name);
+        log(&control, &input.name, input.owner);
         Ok(())
     }
 
@@ -181,15 +181,17 @@ impl FileRouter {
     }
 }
 
-fn log(control: &Control, name: &str) {
+/// A dropped file begins its way here: its name, and whose it was.
+fn log(control: &Control, name: &str, owner: u32) {
     let from = match &control.sender {
-        Path::Null => "",
+        Path::Null => "<>",
         Path::Mailbox(address) => address.as_str(),
     };
-    let (nrcpt, message_id) = (control.recipients.len(), control.message_id.as_deref().unwrap_or(""));
-    if name == control.id.as_str() {
-        event!(Info, "routed", id = control.id, from = from, nrcpt = nrcpt, size = control.size, message_id = message_id);
+    let (id, nrcpt, size) = (control.id, control.recipients.len(), control.size);
+    let message_id = control.message_id.as_deref().unwrap_or("");
+    if name == id.as_str() {
+        event!(Info, "routed", id = id, from = from, nrcpt = nrcpt, size = size, message_id = message_id);
     } else {
-        event!(Info, "routed", id = control.id, from = from, nrcpt = nrcpt, size = control.size, message_id = message_id, dropped = name);
+        event!(Info, "routed", id = id, from = from, nrcpt = nrcpt, size = size, message_id = message_id, dropped = name, owner = owner);
     }
 }

@@ -50,9 +50,6 @@ pub use verdict::{Routed, Verdict};
 pub fn run() -> std::process::ExitCode {
     match daemon::start("router") {
         Ok(started) => service::serve(started),
-        Err(reason) => {
-            eprintln!("{reason}");
-            std::process::ExitCode::FAILURE
-        }
+        Err(refusal) => refusal.say(),
     }
 }

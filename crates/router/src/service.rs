@@ -65,7 +65,7 @@ pub(crate) fn serve_at(mut started: Started, jobs: Option<OwnedFd>) -> ExitCode 
     let scheduler = Teller::new(started.contacts.caller("scheduler"));
     let service = match prepare(&started, jobs) {
         Ok((jobs, router)) => Service { started, jobs, router, scheduler, batches: VecDeque::new(), draining: false, leaving: None },
-        Err(reason) => return fail(&mut started, &reason),
+        Err(reason) => return fail(&mut started, &reason, daemon::EX_OSERR),
     };
     service.run()
 }
@@ -85,11 +85,11 @@ fn report_faults(router: &mut FileRouter) {
     }
 }
 
-fn fail(started: &mut Started, reason: &str) -> ExitCode {
+fn fail(started: &mut Started, reason: &str, code: u8) -> ExitCode {
     event!(Error, "failing", reason = reason);
     let _ = started.master.send(&ToMaster::Failing(reason.to_owned()));
     log::flush();
-    ExitCode::FAILURE
+    ExitCode::from(code)
 }
 
 impl Service {
@@ -99,7 +99,7 @@ impl Service {
         match end {
             End::Done => ExitCode::SUCCESS,
             End::Orphaned => ExitCode::from(u8::try_from(EX_ORPHANED).unwrap_or(1)),
-            End::Failed(reason) => fail(&mut self.started, &reason),
+            End::Failed(reason) => fail(&mut self.started, &reason, daemon::EX_SOFTWARE),
         }
     }
 

@@ -30,9 +30,6 @@ mod service_tests;
 pub fn run() -> std::process::ExitCode {
     match daemon::start("routermux") {
         Ok(started) => service::serve(started),
-        Err(reason) => {
-            eprintln!("{reason}");
-            std::process::ExitCode::FAILURE
-        }
+        Err(refusal) => refusal.say(),
     }
 }

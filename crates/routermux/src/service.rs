@@ -71,8 +71,7 @@ pub(crate) fn serve_at(started: Started, notify: Option<OwnedFd>, serve: Option<
         Ok(mux) => mux,
         Err(reason) => {
             event!(Error, "failing", reason = reason);
-            eprintln!("routermux: {reason}");
-            return ExitCode::FAILURE;
+            return daemon::Refusal::system(format!("routermux: {reason}")).say();
         }
     };
     let end = mux.turns().err().unwrap_or(End::Drained);
@@ -83,7 +82,8 @@ pub(crate) fn serve_at(started: Started, notify: Option<OwnedFd>, serve: Option<
         End::Failed(reason) => {
             event!(Error, "failing", reason = reason);
             let _ = mux.started.master.send(&ToMaster::Failing(reason));
-            ExitCode::FAILURE
+            log::flush();
+            ExitCode::from(daemon::EX_SOFTWARE)
         }
     }
 }

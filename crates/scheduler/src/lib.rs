@@ -25,9 +25,6 @@ mod serve;
 pub fn run() -> std::process::ExitCode {
     match daemon::start("scheduler") {
         Ok(started) => serve::run(started),
-        Err(trouble) => {
-            eprintln!("{trouble}");
-            std::process::ExitCode::from(64)
-        }
+        Err(refusal) => refusal.say(),
     }
 }

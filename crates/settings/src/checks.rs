@@ -20,6 +20,9 @@ pub fn check(sheet: &mut Sheet) {
     for group in sheet.groups("local") {
         local(group, &mut faults);
     }
+    for group in sheet.groups("users") {
+        users(group, &mut faults);
+    }
     for (section, less, more) in [
         ("queue", "concurrency_first", "concurrency_most"),
         ("queue", "retry_first", "retry_longest"),
@@ -42,6 +45,20 @@ fn text<'g>(group: &'g Group, key: &str) -> Option<&'g str> {
 fn at(group: &Group, key: &str, text: String) -> Fault {
     let (line, column) = group.entry(key).filter(|e| e.line > 0).map_or((group.line, group.column), |e| (e.line, e.column));
     Fault { line, column, text }
+}
+
+/// With a submit group `public/` and `router/` are sticky: only their owner, the default user, may move others' files.
+fn users(group: &Group, faults: &mut Vec<Fault>) {
+    let named = |key: &str| text(group, key).filter(|name| !name.is_empty());
+    if named("submit_group").is_none() {
+        return;
+    }
+    for key in ["router", "routermux"] {
+        if named(key).is_some_and(|user| Some(user) != named("default")) {
+            let text = format!("users.{key} must be users.default where users.submit_group is set: only the owner of router/ may move others' files");
+            faults.push(at(group, key, text));
+        }
+    }
 }
 
 fn listeners(groups: &[Group], faults: &mut Vec<Fault>) {

@@ -33,11 +33,11 @@ impl Settings {
         self.is_local_domain(&hostname) || self.route_for(&hostname).is_none_or(|route| route.channel == "local")
     }
 
-    /// The domain of this host's users, for senders without one: the hostname where it is local, else the first local
-    /// domain, so that a report to them comes back here.
+    /// The domain of this host's users, for senders without one: the hostname where `[local] domains` has it, else the
+    /// first of those, so that a report to them comes back here, into the mailboxes that other mail goes to.
     pub fn users_domain(&self) -> &str {
         let hostname = &self.identity.hostname;
-        if self.hostname_is_local() {
+        if address::normalise(hostname).is_ok_and(|hostname| self.is_local_domain(&hostname)) {
             return hostname;
         }
         self.local.domains.iter().find(|d| !d.starts_with('.')).unwrap_or(hostname)

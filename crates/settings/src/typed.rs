@@ -298,7 +298,7 @@ pub struct Queue {
     /// How often the spool is scanned for what no datagram told of: router/, transport/. Defaults 10 s, 60 s.
     pub router_scan: Duration,
     pub transport_scan: Duration,
-    /// Seconds after which something left in public/ is removed or adopted. Default 2 days.
+    /// Age at which an unfinished file in public/ is removed (a complete one is adopted at once). Default 2 days.
     pub public_age: Duration,
     /// I/O threads. Default 2.
     pub io_threads: u16,

@@ -5,7 +5,7 @@ use crate::content::Reader;
 use crate::lookups::Lookups;
 use crate::worker::Worker;
 use agent::{Incoming, Link};
-use daemon::{Counters, EX_ORPHANED, Signal, Signals};
+use daemon::{Counters, EX_ORPHANED, Refusal, Signal, Signals};
 use ipc::master::{ToChild, ToMaster};
 use ipc::{Caller, Channel, RecvError};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -31,16 +31,12 @@ const SWEEP_EVERY: Duration = Duration::from_millis(50);
 pub fn run() -> ExitCode {
     let started = match daemon::start("ta-smtp") {
         Ok(started) => started,
-        Err(text) => {
-            eprintln!("{text}");
-            return ExitCode::FAILURE;
-        }
+        Err(refusal) => return refusal.say(),
     };
     let settings = Arc::clone(&started.settings);
     let mut contacts = started.contacts;
     let Some(jobs) = contacts.take("jobs") else {
-        eprintln!("ta-smtp: the master sent no job conversation");
-        return ExitCode::FAILURE;
+        return Refusal::conversation("ta-smtp: the master sent no job conversation").say();
     };
     let parts = Channel::new(jobs).map(|jobs| Parts {
         client: settings.client.clone(),
@@ -56,7 +52,8 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(e) => {
             daemon::event!(Error, "stopped", reason = e);
-            ExitCode::FAILURE
+            daemon::log::flush();
+            ExitCode::from(daemon::EX_SOFTWARE)
         }
     }
 }

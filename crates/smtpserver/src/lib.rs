@@ -40,15 +40,12 @@ use std::process::ExitCode;
 pub fn run() -> ExitCode {
     let started = match daemon::start("smtpserver") {
         Ok(started) => started,
-        Err(text) => {
-            eprintln!("{text}");
-            return ExitCode::from(70);
-        }
+        Err(refusal) => return refusal.say(),
     };
     let code = worker::Worker::new(started).and_then(worker::Worker::run).unwrap_or_else(|e| {
         daemon::event!(Error, "stopped", reason = e);
-        70
+        i32::from(daemon::EX_OSERR)
     });
     daemon::log::flush();
-    ExitCode::from(u8::try_from(code).unwrap_or(70))
+    ExitCode::from(u8::try_from(code).unwrap_or(daemon::EX_SOFTWARE))
 }

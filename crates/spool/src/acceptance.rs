@@ -12,11 +12,12 @@
 //!
 //! The folders are not synced. A power cut after step 5 brings back the old name or the new one, never none, since
 //! the rename is one journal entry; under the old name the file is complete by its length line and is adopted
-//! (`recovery`). So one sync a message is enough. Six system calls: openat, flock, write, fsync, renameat2, close.
+//! (`recovery`). What must not be adopted (a message for `freezer/`, or one that a content filter has yet to judge) has
+//! no right length line while it is in `public/`. So one sync a message is enough. Six system calls: openat, flock, write, fsync, renameat2, close.
 
 use crate::Spool;
 use crate::fault;
-use crate::folder::{Folder, MESSAGE_MODE};
+use crate::folder::Folder;
 use envelope::{Envelope, IdSource, LENGTH_FIELD, MessageId, write_envelope};
 use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
@@ -78,7 +79,7 @@ impl Submitter {
     pub fn submit(&mut self, id: MessageId, envelope: &Envelope, content: &[u8]) -> io::Result<()> {
         self.stage(id, envelope, content)?.commit().map(|_| ())
     }
-    /// `submit` in two steps, for a content filter between them: the complete, not yet synced file.
+    /// The complete, not yet synced file. Not for what somebody has still to judge: a crash now, and recovery adopts it.
     pub fn stage(&mut self, id: MessageId, envelope: &Envelope, content: &[u8]) -> io::Result<Draft> {
         let mut draft = self.create(id)?;
         self.buffer.clear();
@@ -99,7 +100,7 @@ impl Submitter {
     }
     fn create(&mut self, id: MessageId) -> io::Result<Draft> {
         fault::point()?;
-        let file = self.spool.create_file(Folder::Public, id.as_str(), MESSAGE_MODE)?;
+        let file = self.spool.create_message(id.as_str())?;
         let draft =
             Draft { spool: Arc::clone(&self.spool), id, file, buffer: Vec::new(), written: 0, length_known: false, committed: false };
         draft.file.try_lock().map_err(|e| io::Error::other(e.to_string()))?;
@@ -138,7 +139,7 @@ impl Draft {
     pub fn id(&self) -> MessageId {
         self.id
     }
-    /// Appends headers or body (LF line ends). Not after [`Submitter::stage`]: the length stands there already.
+    /// Appends headers or body (LF line ends). Not once the length stands there.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.length_known {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
@@ -154,17 +155,29 @@ impl Draft {
     }
     /// Fills in the length, syncs, renames into `router/`. After Ok: durable (S2).
     pub fn commit(mut self) -> io::Result<MessageId> {
-        self.settle(Folder::Router)?;
+        self.complete()?;
+        self.place(Folder::Router)?;
         Ok(self.id)
     }
-    /// Fills in the length, syncs, renames into `freezer/` and writes `freezer/<id>.reason`.
+    /// Syncs, renames into `freezer/`, only then fills in the length and syncs again; writes `freezer/<id>.reason`.
+    ///
+    /// Twice, since a power cut can take back the rename: under its name in `public/` the file must not be one that
+    /// recovery adopts, or what the filter refused would be delivered. The second sync makes the new name durable
+    /// before the client is told.
     pub fn freeze(mut self, reason: &str) -> io::Result<MessageId> {
-        self.settle(Folder::Freezer)?;
+        if self.length_known {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        self.flush()?;
+        self.place(Folder::Freezer)?;
+        self.complete()?;
+        fault::point()?;
+        self.file.sync_all()?;
         self.spool.write_reason(Folder::Freezer, self.id.as_str(), reason);
         Ok(self.id)
     }
-    fn settle(&mut self, target: Folder) -> io::Result<()> {
-        self.complete()?;
+    /// The bytes and the first name are durable, then the new name is there.
+    fn place(&mut self, target: Folder) -> io::Result<()> {
         fault::point()?;
         self.file.sync_all()?;
         fault::point()?;

@@ -71,6 +71,16 @@ impl Spool {
     pub(crate) fn create_file(&self, folder: Folder, name: &str, mode: Mode) -> io::Result<File> {
         self.open_file(folder, name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)
     }
+    /// A new message file in `public/`. With a submit group the folder hands its group down, and members who guess the
+    /// name could read the message; so the file gets the spool's own group, and no group right before it has that.
+    /// Members' own processes may not do that: their files stay readable for the group (the routers need it).
+    pub(crate) fn create_message(&self, name: &str) -> io::Result<File> {
+        let Some(gid) = self.own_group() else { return self.create_file(Folder::Public, name, MESSAGE_MODE) };
+        let file = self.create_file(Folder::Public, name, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let _ = std::os::unix::fs::fchown(&file, None, Some(gid));
+        nix::sys::stat::fchmod(&file, MESSAGE_MODE)?;
+        Ok(file)
+    }
     pub(crate) fn open_read(&self, folder: Folder, name: &str) -> io::Result<File> {
         self.open_file(folder, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty())
     }

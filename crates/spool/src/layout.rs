@@ -19,6 +19,8 @@ pub struct Spool {
     root: OwnedFd,
     /// In the order of [`Folder::ALL`]; opened on first use, so that a process needs no right to folders it never uses.
     folders: [OnceLock<OwnedFd>; 6],
+    /// The group of the spool where it is not that of `public/`.
+    own_group: OnceLock<Option<u32>>,
     /// Names that a scan of `router/` left out.
     pub(crate) unsafe_names: AtomicU64,
 }
@@ -49,15 +51,17 @@ impl Spool {
     ///
     /// One user for everything: all folders 0700. A group of the spool (`gid`): 02770, set-group-id so that files of
     /// all the suite's users belong to it. With `submit_gid`, `public/` and `router/` are 03730 of that group: its
-    /// members can drop files but not list, and (sticky) not touch each other's. Only the owner of `router/` may then move
-    /// others' files on, so routers run as `uid`; the suite's own users have to be in that group.
+    /// members can drop files but not list, and (sticky) not touch each other's. Only the owner of the two folders may then
+    /// move others' files on, so router and routermux run as `uid` (the configuration's check sees to it); the suite's
+    /// own users have to be in that group. Of one user only, the postoffice can be passed (0711) but not listed, for
+    /// the sockets of a run folder below it.
     pub fn create(root: &Path, owners: &Owners) -> io::Result<Layout> {
         umask(MASK);
         let mut layout = Layout::default();
         if !root.is_dir() {
             std::fs::create_dir_all(root)?;
             layout.made.push(root.display().to_string());
-            let open_root = if owners.uid.is_some() || owners.gid.is_some() { 0o755 } else { 0o700 };
+            let open_root = if owners.uid.is_some() || owners.gid.is_some() { 0o755 } else { 0o711 };
             std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(open_root))?;
         }
         let base = open(root, FOLDER_FLAGS, Mode::empty())?;
@@ -86,6 +90,7 @@ impl Spool {
             path: root.to_owned(),
             root: open(root, FOLDER_FLAGS, Mode::empty())?,
             folders: [const { OnceLock::new() }; 6],
+            own_group: OnceLock::new(),
             unsafe_names: AtomicU64::new(0),
         })
     }
@@ -101,6 +106,12 @@ impl Spool {
     /// `public/<id>` as a path for a content filter program.
     pub fn public_path(&self, id: MessageId) -> PathBuf {
         self.path.join(Folder::Public.name()).join(id.as_str())
+    }
+
+    /// The group that files made in `public/` should have, where the folder would give them another.
+    pub(crate) fn own_group(&self) -> Option<u32> {
+        let group = |folder: Folder| fstatat(&self.root, folder.name(), AtFlags::AT_SYMLINK_NOFOLLOW).ok().map(|s| s.st_gid);
+        *self.own_group.get_or_init(|| group(Folder::Queue).filter(|own| group(Folder::Public).is_some_and(|handed| handed != *own)))
     }
 
     pub(crate) fn folder(&self, folder: Folder) -> io::Result<BorrowedFd<'_>> {

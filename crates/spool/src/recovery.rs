@@ -31,7 +31,7 @@ impl Spool {
     /// lock (`acceptance`). Files of others, without a length line, cannot show that they are complete: they stay
     /// until they are old.
     ///
-    /// The process needs to read and list `public/`: the master, before it starts anything else.
+    /// The process needs to read and list `public/` and to rename there: the routermux, at its start and now and then.
     pub fn recover_public(&self, age: Duration) -> io::Result<Recovered> {
         let mut names = Vec::new();
         self.names(Folder::Public, ".", |name| {

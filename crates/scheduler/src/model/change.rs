@@ -41,6 +41,9 @@ impl Model {
     /// Would the change do anything to this recipient?
     fn can(&self, change: Change, message: u32, share: u32, position: u32) -> bool {
         let Some(recipient) = self.recipient(message, position) else { return false };
+        if recipient.state.is_final() {
+            return false;
+        }
         match change {
             // Also what is ready: its destination may be dead.
             Change::Retry => matches!(recipient.state, State::Deferred | State::Ready),

@@ -201,6 +201,13 @@ impl Members {
         }
     }
 
+    pub fn holds(&self, position: u32) -> bool {
+        match self {
+            Self::Run { first, count } => (*first..first.saturating_add(*count)).contains(&position),
+            Self::Moved(_, list) => list.contains(&position),
+        }
+    }
+
     pub const fn course(&self) -> Course {
         match self {
             Self::Run { .. } => Course::Own,

@@ -32,6 +32,11 @@ impl Filter {
             && self.selection.older.is_none_or(|older| now.wall_ms.saturating_sub(message.arrived) / 1000 >= older)
     }
 
+    /// Is it about recipients that are done with?
+    fn wants_ended(&self) -> bool {
+        self.selection.state.as_deref().is_some_and(|state| ["delivered", "failed"].iter().any(|s| s.eq_ignore_ascii_case(state)))
+    }
+
     fn place(&self, channel: &str, host: &str) -> bool {
         self.selection.channel.as_deref().is_none_or(|c| c.eq_ignore_ascii_case(channel))
             && self.selection.host.as_deref().is_none_or(|h| h.eq_ignore_ascii_case(host))
@@ -129,7 +134,7 @@ impl Model {
             sender: message.sender.to_string(),
             size: message.size,
             arrived: message.arrived,
-            state: state.unwrap_or("failed").to_owned(),
+            state: state.or(views.first().map(|view| view.state)).unwrap_or("failed").to_owned(),
             recipients,
             more,
         })
@@ -148,7 +153,7 @@ impl Model {
         })
     }
 
-    /// The open recipients of a message that a filter selects.
+    /// The recipients of a message that a filter selects: open ones, and ended ones only by a filter for their state.
     pub(super) fn select(&self, key: u32, filter: &Filter, now: Now) -> Vec<View<'_>> {
         let mut views = Vec::new();
         let Some(message) = self.messages.get(key).filter(|message| filter.message(message, now)) else { return views };
@@ -163,8 +168,28 @@ impl Model {
                 }
             }
         }
+        if filter.wants_ended() {
+            self.select_ended(key, message, filter, &mut views);
+        }
         views.sort_by_key(|view| view.position);
         views
+    }
+
+    /// Those that are done with, of a message that has others. Their share may be gone: then nobody knows any more where
+    /// they went.
+    fn select_ended<'a>(&'a self, key: u32, message: &Message, filter: &Filter, views: &mut Vec<View<'a>>) {
+        let shares = self.shares_of(key);
+        let ended = (0..).zip(&message.recipients).filter(|(_, recipient)| recipient.state.is_final());
+        for (position, recipient) in ended {
+            let state = if recipient.state == State::Delivered { "delivered" } else { "failed" };
+            let share = shares.iter().filter_map(|key| self.shares.get(*key)).find(|share| share.members.course() == recipient.course && share.members.holds(position));
+            let destination = share.and_then(|share| self.destinations.get(share.destination));
+            let channel = destination.and_then(|d| self.lanes.get(d.lane as usize)).map_or("-", |lane| lane.name.as_str());
+            let host = destination.map_or("-", |destination| &destination.host);
+            if filter.place(channel, host) && filter.recipient(recipient.address(), state) {
+                views.push(View { share: NONE, position, state, channel, host, next: NONE, last: String::new() });
+            }
+        }
     }
 
     fn view<'a>(&'a self, message: &Message, share_key: u32, share: &Share, position: u32) -> Option<View<'a>> {

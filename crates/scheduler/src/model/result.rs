@@ -250,8 +250,8 @@ impl Model {
         text.truncate(text.floor_char_boundary(TEXT));
         let remote = last.as_deref().map_or("-", |last| &last.remote);
         let note = self.notes.intern(Enhanced::permanent(4, 7), remote, &text, now.wall_seconds());
-        if let Some(message) = self.messages.get(message) {
-            daemon::event!(Info, "expired", id = message.id);
+        if let (Some(entry), Some(recipient)) = (self.messages.get(message), self.recipient(message, position)) {
+            daemon::event!(Info, "expired", id = entry.id, to = recipient.address());
         }
         self.counters.add("expired", 1);
         self.fail(share, position, note, now, marks);

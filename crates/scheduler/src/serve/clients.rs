@@ -4,6 +4,7 @@
 use super::link::Link;
 use crate::io::Pool;
 use crate::model::{Cursor, Filter, Model, Now};
+use daemon::EX_USAGE;
 use ipc::control::{Action, Reply, Request};
 use mio::Registry;
 use std::io;
@@ -12,8 +13,6 @@ use std::io;
 const BUDGET: usize = 500;
 /// Changes stop while so many file calls are under way.
 const CALLS: usize = 2000;
-/// sysexits EX_USAGE.
-const EX_USAGE: u8 = 64;
 
 #[derive(Debug)]
 enum Work {

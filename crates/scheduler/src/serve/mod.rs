@@ -49,8 +49,6 @@ const CALLS: usize = 2048;
 const JOBS: usize = 512;
 /// Commands answered at once.
 const CLIENTS: usize = 64;
-/// sysexits EX_TEMPFAIL.
-const EX_TEMPFAIL: u8 = 75;
 
 /// The process.
 #[derive(Debug)]
@@ -98,7 +96,7 @@ pub fn run(mut started: Started) -> ExitCode {
         Err(e) => {
             daemon::event!(Error, "start_failed", text = e);
             daemon::log::flush();
-            ExitCode::FAILURE
+            ExitCode::from(daemon::EX_OSERR)
         }
     }
 }
@@ -119,7 +117,7 @@ fn wait_for_lock(started: &mut Started, early: &mut VecDeque<Frame>) -> Result<F
             daemon::event!(Error, "start_failed", text = trouble);
             let _ = started.master.send(&ToMaster::Failing(trouble));
             daemon::log::flush();
-            return Err(ExitCode::from(EX_TEMPFAIL));
+            return Err(ExitCode::from(daemon::EX_TEMPFAIL));
         }
         match started.master.recv_by(Instant::now() + Duration::from_millis(50)) {
             Ok((ToChild::Drain, _)) => return Err(ExitCode::SUCCESS),
@@ -215,7 +213,7 @@ impl Scheduler {
             match self.poll.poll(&mut events, Some(self.sleep(now))) {
                 Err(e) if e.kind() != io::ErrorKind::Interrupted => {
                     daemon::event!(Error, "poll_failed", text = e);
-                    return ExitCode::FAILURE;
+                    return ExitCode::from(daemon::EX_OSERR);
                 }
                 _ => {}
             }
@@ -367,7 +365,7 @@ impl Scheduler {
             ToChild::Drain => self.begin_drain(),
             ToChild::Reload(start) => match self.started.reload(&start, descriptors) {
                 Ok(_) => self.model.reload(self.started.settings.queue.clone()),
-                Err(e) => daemon::event!(Error, "reload_failed", text = e),
+                Err(e) => daemon::event!(Error, "reload_failed", reason = e),
             },
             ToChild::Start(_) | ToChild::Session(_) => daemon::event!(Warning, "stray_frame"),
         }
@@ -380,7 +378,7 @@ impl Scheduler {
         let Ok(mut link) = link else { return };
         if self.clients.len() >= CLIENTS {
             let reason = "the scheduler answers too many commands already; try again".to_owned();
-            let _ = link.channel.send(&Reply::Refused { code: EX_TEMPFAIL, reason });
+            let _ = link.channel.send(&Reply::Refused { code: daemon::EX_TEMPFAIL, reason });
             return;
         }
         self.clients.insert(token.0 as u64, Client::new(link, request));

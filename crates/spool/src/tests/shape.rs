@@ -99,3 +99,21 @@ fn a_control_file_of_any_length_is_read_whole() {
         assert_eq!(office.spool.read_control(id).unwrap(), bytes);
     }
 }
+
+/// Only root can give folders to groups at will.
+#[test]
+fn members_of_the_submit_group_cannot_read_what_the_suite_writes() {
+    use std::os::unix::fs::MetadataExt;
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut office = office();
+    Spool::create(&office.path, &Owners { uid: None, gid: Some(60_001), submit_gid: Some(60_002) }).unwrap();
+    // Which group it is is asked once for each open postoffice.
+    let id = office.submitter.next_id();
+    let spool = std::sync::Arc::new(Spool::open(&office.path).unwrap());
+    Submitter::new(spool).submit(id, &envelope(), CONTENT).unwrap();
+    let file = std::fs::metadata(office.path.join("router").join(id.as_str())).unwrap();
+    assert_eq!((file.gid(), file.mode() & 0o7777), (60_001, 0o640));
+    assert_eq!(std::fs::metadata(office.path.join("router")).unwrap().gid(), 60_002);
+}

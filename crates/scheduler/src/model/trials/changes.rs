@@ -169,3 +169,23 @@ fn a_list_owner_stands_in_for_the_sender_but_not_for_nobody() {
     bench.load(control);
     assert_eq!(bench.job().1.sender, "");
 }
+
+#[test]
+fn who_is_done_with_is_shown_when_asked_for_and_never_changed() {
+    let mut bench = Bench::new();
+    let mut control = bench.control("a.example", 2);
+    control.recipients[1].quad.host = "b.example".into();
+    let id = control.id;
+    bench.load(control);
+    let jobs = bench.jobs();
+    bench.delivered(&jobs[0]);
+    let state = |text: &str| Selection { state: Some(text.into()), ..Selection::default() };
+    let list = |selection: Selection, bench: &mut Bench| {
+        let shown = bench.model.next_listed(&Filter::new(selection), &mut Cursor::default(), &mut 10, bench.now);
+        shown.ok().flatten().map(|m| (m.state, m.recipients.into_iter().map(|r| r.state).collect::<Vec<_>>()))
+    };
+    assert_eq!(list(state("delivered"), &mut bench), Some(("delivered".to_owned(), vec!["delivered".to_owned()])));
+    assert_eq!(list(state("failed"), &mut bench), None);
+    assert_eq!(list(by_id(id), &mut bench), Some(("active".to_owned(), vec!["active".to_owned()])));
+    assert_eq!(change(&mut bench, Change::Delete, state("delivered"), false), []);
+}
