@@ -24,10 +24,8 @@ pub fn free_port() -> u16 {
 
 /// The folder of the built programs: `ZPOST_BIN`, else beside the test's own.
 pub fn programs() -> PathBuf {
-    std::env::var_os("ZPOST_BIN").map_or_else(
-        || std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_path_buf(),
-        PathBuf::from,
-    )
+    std::env::var_os("ZPOST_BIN")
+        .map_or_else(|| std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_path_buf(), PathBuf::from)
 }
 
 /// A running suite in a folder of its own.

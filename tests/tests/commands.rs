@@ -63,7 +63,9 @@ fn queue_show_why_trace() {
     assert_eq!(recipient["channel"], "smtp");
     assert!(recipient["attempts"].as_u64().unwrap() >= 1);
     assert!(recipient["last"].as_str().unwrap().to_lowercase().contains("refused"), "{recipient}");
-    for filter in [&["--sender", "anna@sender.example"][..], &["--domain", "there.example"], &["--channel", "smtp"], &["--state", "deferred"]] {
+    for filter in
+        [&["--sender", "anna@sender.example"][..], &["--domain", "there.example"], &["--channel", "smtp"], &["--state", "deferred"]]
+    {
         assert_eq!(suite.json(&[&["queue"], filter].concat()).as_array().unwrap().len(), 1, "{filter:?}");
     }
     for filter in [&["--sender", "other@sender.example"][..], &["--domain", "not.example"], &["--state", "held"], &["--older", "1h"]] {

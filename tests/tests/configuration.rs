@@ -9,7 +9,8 @@ fn fails(change: impl Fn(&Suite, String) -> String) -> (Option<i32>, String, Sui
     let suite = Suite::builder().with_maildirs().prepare();
     let text = change(&suite, fs::read_to_string(suite.config()).unwrap());
     fs::write(suite.config(), text).unwrap();
-    let output = suite.command("timeout").arg("60").arg(programs().join("zpost-master")).arg("--config").arg(suite.config()).output().unwrap();
+    let output =
+        suite.command("timeout").arg("60").arg(programs().join("zpost-master")).arg("--config").arg(suite.config()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(suite.processes_below().is_empty(), "something still runs after: {errors}");
     assert!(!suite.path("run/control").exists(), "half-started: {errors}");

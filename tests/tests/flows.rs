@@ -91,7 +91,12 @@ fn the_sendmail_command_submits() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(b"To: carl@local.example\nBcc: dora@local.example\nSubject: by sendmail\n\nbody\n.\nafter the dot\n").unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"To: carl@local.example\nBcc: dora@local.example\nSubject: by sendmail\n\nbody\n.\nafter the dot\n")
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     wait_until("both arrive", LONG, || maildir(&suite, "carl").len() == 1 && maildir(&suite, "dora").len() == 1);
@@ -204,7 +209,11 @@ fn unknown_users_are_refused_and_failures_come_back_as_one_report() {
     assert_eq!(session.command("RCPT TO:<gustav+detail@local.example>").unwrap().0, 250);
     assert_eq!(session.command("RSET").unwrap().0, 250);
     let (code, text) = session
-        .message("frida@local.example", &["a@sink.example", "b@sink.example", "c@refused.example"], b"Subject: lost\r\nMessage-ID: <orig@x>\r\n\r\nbody\r\n")
+        .message(
+            "frida@local.example",
+            &["a@sink.example", "b@sink.example", "c@refused.example"],
+            b"Subject: lost\r\nMessage-ID: <orig@x>\r\n\r\nbody\r\n",
+        )
         .unwrap();
     assert_eq!(code, 250, "{text}");
     wait_until("the bounce arrives", LONG, || !maildir(&suite, "frida").is_empty());
@@ -270,17 +279,24 @@ fn lmtp_in_and_lmtp_out_over_a_unix_socket() {
     let inner = Suite::builder().with_maildirs();
     let inner = inner.prepare();
     let socket = inner.path("run/lmtp");
-    let text = fs::read_to_string(inner.config()).unwrap() + &format!("[[listener]]\nkind = \"lmtp\"\nbind = \"unix:{}\"\n", socket.display());
+    let text =
+        fs::read_to_string(inner.config()).unwrap() + &format!("[[listener]]\nkind = \"lmtp\"\nbind = \"unix:{}\"\n", socket.display());
     fs::write(inner.config(), text).unwrap();
     let mut inner = inner;
     inner.give_away();
     inner.start();
     let outer = Suite::builder()
-        .with(&format!("[local]\ndomains = [\"local.example\"]\ndelivery = \"lmtp\"\nlmtp = \"unix:{}\"\nusers = \"any\"\n", socket.display()))
+        .with(&format!(
+            "[local]\ndomains = [\"local.example\"]\ndelivery = \"lmtp\"\nlmtp = \"unix:{}\"\nusers = \"any\"\n",
+            socket.display()
+        ))
         .start();
     let (mut session, _) = Session::open(outer.port).unwrap();
     session.command("EHLO me.example").unwrap();
-    assert_eq!(session.message("x@sender.example", &["karl@local.example", "lena@local.example"], b"Subject: x\r\n\r\nx\r\n").unwrap().0, 250);
+    assert_eq!(
+        session.message("x@sender.example", &["karl@local.example", "lena@local.example"], b"Subject: x\r\n\r\nx\r\n").unwrap().0,
+        250
+    );
     wait_until("both got it through LMTP", LONG, || maildir(&inner, "karl").len() == 1 && maildir(&inner, "lena").len() == 1);
     outer.wait_drained(LONG);
 }

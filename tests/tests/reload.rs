@@ -19,8 +19,9 @@ fn under_load(suite: &Suite, change: impl FnOnce()) -> usize {
                     assert_eq!(code, 220);
                     session.command("EHLO load.example").unwrap();
                     for _ in 0..3 {
-                        let (code, text) =
-                            session.message("a@sender.example", &["b@sink.example"], b"Subject: x\r\n\r\nx\r\n").expect("no session may fail");
+                        let (code, text) = session
+                            .message("a@sender.example", &["b@sink.example"], b"Subject: x\r\n\r\nx\r\n")
+                            .expect("no session may fail");
                         assert_eq!(code, 250, "{text}");
                         taken.fetch_add(1, Relaxed);
                     }

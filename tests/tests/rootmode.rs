@@ -37,9 +37,8 @@ fn children_become_their_users_and_mail_is_delivered_as_the_recipient() {
     for below in ["post", "run"] {
         std::os::unix::fs::chown(suite.path(below), Some(0), Some(0)).unwrap();
     }
-    let zpost = |arguments: &[&str]| {
-        Command::new(programs().join("zpost")).env("ZPOST_CONFIG", suite.config()).args(arguments).output().unwrap()
-    };
+    let zpost =
+        |arguments: &[&str]| Command::new(programs().join("zpost")).env("ZPOST_CONFIG", suite.config()).args(arguments).output().unwrap();
     let started = zpost(&["start"]);
     assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
     let stop = scopeguard(|| {

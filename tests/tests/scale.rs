@@ -60,10 +60,8 @@ fn fill(suite: &Suite, count: usize) {
     let router = suite.postoffice("router");
     fs::create_dir_all(&router).unwrap();
     for number in 0..count {
-        let text = format!(
-            "from <bulk@sender.example>\nto <user{number}@dest{}.example>\nenv-end\nSubject: {number}\n\nbody\n",
-            number % 1000
-        );
+        let text =
+            format!("from <bulk@sender.example>\nto <user{number}@dest{}.example>\nenv-end\nSubject: {number}\n\nbody\n", number % 1000);
         fs::write(router.join(format!("bulk-{number}")), text).unwrap();
     }
     suite.give_away();

@@ -33,7 +33,8 @@ struct Server {
 
 /// Runs the service until it is drained or orphaned.
 pub fn run() -> ExitCode {
-    let result = daemon::start("contentfilter").and_then(|started| Server::new(started).map_err(|e| Refusal::system(format!("contentfilter: {e}"))));
+    let result =
+        daemon::start("contentfilter").and_then(|started| Server::new(started).map_err(|e| Refusal::system(format!("contentfilter: {e}"))));
     match result {
         Ok(mut server) => {
             let code = server.serve();

@@ -64,9 +64,18 @@ fn example() -> Control {
     let quad = Quad { channel: "smtp".into(), host: "sink.example".into(), user: "user@sink.example".into(), attributes: "-".into() };
     let one = ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original: None, dsn: RecipientDsn::default() };
     Control {
-        id: IdSource::new(1).next(1_700_000_000_000_000), body_offset: 150, size: 4096, arrived: 1_700_000_000_000,
-        sender: Path::Mailbox(address::Address::parse("s@example.org").unwrap()), error_address: None, bodytype: BodyType::SevenBit,
-        smtputf8: false, envid: None, ret: None, message_id: Some("<m@example.org>".into()), recipients: vec![one.clone(), one],
+        id: IdSource::new(1).next(1_700_000_000_000_000),
+        body_offset: 150,
+        size: 4096,
+        arrived: 1_700_000_000_000,
+        sender: Path::Mailbox(address::Address::parse("s@example.org").unwrap()),
+        error_address: None,
+        bodytype: BodyType::SevenBit,
+        smtputf8: false,
+        envid: None,
+        ret: None,
+        message_id: Some("<m@example.org>".into()),
+        recipients: vec![one.clone(), one],
     }
 }
 
@@ -115,8 +124,14 @@ fn damaged_diagnostics_are_left_out_and_good_ones_stay() {
     let mut out = written(&example());
     let offset = parse_control(&out).unwrap().control.recipients[1].offset;
     let good = Diagnostic {
-        recipient: offset, time: 5, outcome: Outcome::Deferred, attempts: 1, next_attempt: 9, status: Enhanced::transient(4, 1),
-        remote: "-".into(), text: "connection refused".into(),
+        recipient: offset,
+        time: 5,
+        outcome: Outcome::Deferred,
+        attempts: 1,
+        next_attempt: 9,
+        status: Enhanced::transient(4, 1),
+        remote: "-".into(),
+        text: "connection refused".into(),
     };
     diagnostic_line(&good, &mut out);
     out.extend_from_slice(b"d 7 1 deferred 1 1 4.4.1 - no such recipient\nd x\n\0\0\0\nd 99999999999 1 deferred 1 1 4.4.1 - x\n");
@@ -131,7 +146,14 @@ fn long_answers_are_cut() {
     let mut out = Vec::new();
     let text = "ü".repeat(400);
     let long = Diagnostic {
-        recipient: 0, time: 0, outcome: Outcome::Failed, attempts: 0, next_attempt: 0, status: Enhanced::permanent(0, 0), remote: text.clone(), text,
+        recipient: 0,
+        time: 0,
+        outcome: Outcome::Failed,
+        attempts: 0,
+        next_attempt: 0,
+        status: Enhanced::permanent(0, 0),
+        remote: text.clone(),
+        text,
     };
     diagnostic_line(&long, &mut out);
     assert!(out.len() < 1100);

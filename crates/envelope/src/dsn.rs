@@ -157,7 +157,9 @@ mod tests {
         }
         assert!(!is_envid(&"x".repeat(101)));
         assert!(is_orcpt("rfc822;user@example.org") && is_orcpt("utf-8;jürgen@x") && is_orcpt("rfc822;a+2Bb@x"));
-        for bad in ["rfc822", "rfc822;", ";a@b", "rfc822;a+0Ab", "rfc822;a+00", "rfc822;ü", "utf-8;a+0Ab", "utf-8;a\u{85}b", "r c;a", "rfc822;a b"] {
+        for bad in
+            ["rfc822", "rfc822;", ";a@b", "rfc822;a+0Ab", "rfc822;a+00", "rfc822;ü", "utf-8;a+0Ab", "utf-8;a\u{85}b", "r c;a", "rfc822;a b"]
+        {
             assert!(!is_orcpt(bad), "{bad:?}");
         }
         assert!(!is_orcpt(&format!("rfc822;{}", "x".repeat(500))));

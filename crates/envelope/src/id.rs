@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn only_ids_are_ids() {
-        for bad in ["", "0123456789abcde", "0123456789abcdefg", "0123456789abcdEf", "0123456789abcdei", "../456789abcdefg", "０123456789abc"] {
+        for bad in
+            ["", "0123456789abcde", "0123456789abcdefg", "0123456789abcdEf", "0123456789abcdei", "../456789abcdefg", "０123456789abc"]
+        {
             assert_eq!(MessageId::parse(bad), Err(IdError), "{bad}");
         }
     }

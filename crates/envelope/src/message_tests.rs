@@ -102,7 +102,8 @@ fn text() -> impl Strategy<Value = Option<String>> {
 }
 
 pub(crate) fn address() -> impl Strategy<Value = Address> {
-    "[a-z+]{1,8}@[a-z]{1,8}(\\.[a-z]{2,5})?|\"[ -!#-Z]{1,10}\"@[a-z]{1,5}|ü[a-z]{1,3}@bü[a-z]{1,3}".prop_map(|a| Address::parse(&a).unwrap())
+    "[a-z+]{1,8}@[a-z]{1,8}(\\.[a-z]{2,5})?|\"[ -!#-Z]{1,10}\"@[a-z]{1,5}|ü[a-z]{1,3}@bü[a-z]{1,3}"
+        .prop_map(|a| Address::parse(&a).unwrap())
 }
 
 pub(crate) fn dsn() -> impl Strategy<Value = RecipientDsn> {

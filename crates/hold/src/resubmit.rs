@@ -92,9 +92,7 @@ impl Hold {
 fn envelope_of(job: &Job) -> io::Result<Envelope> {
     let address = |text: &str| Address::parse(text).map_err(|e| io::Error::other(format!("{e}: {text}")));
     let from = if job.sender.is_empty() { Path::Null } else { Path::Mailbox(address(&job.sender)?) };
-    let recipient = |r: &JobRecipient| {
-        Ok(EnvelopeRecipient { address: address(again(r))?, dsn: r.dsn.clone() })
-    };
+    let recipient = |r: &JobRecipient| Ok(EnvelopeRecipient { address: address(again(r))?, dsn: r.dsn.clone() });
     Ok(Envelope {
         bodytype: job.bodytype,
         smtputf8: job.smtputf8,

@@ -198,8 +198,7 @@ fn decode<M: Frame + DeserializeOwned>(frame: &[u8]) -> Result<M, RecvError> {
     if *protocol != M::PROTOCOL {
         return Err(RecvError::Malformed("frame of another conversation"));
     }
-    let (message, used) = bincode::serde::decode_from_slice(body, configuration())
-        .map_err(|_| RecvError::Malformed("does not decode"))?;
+    let (message, used) = bincode::serde::decode_from_slice(body, configuration()).map_err(|_| RecvError::Malformed("does not decode"))?;
     if used != body.len() {
         return Err(RecvError::Malformed("bytes after the message"));
     }

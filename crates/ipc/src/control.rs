@@ -9,7 +9,9 @@ pub enum Request {
     // The master's.
     Status,
     /// `now`: without draining.
-    Stop { now: bool },
+    Stop {
+        now: bool,
+    },
     Reload,
     Upgrade,
     Freeze,
@@ -19,9 +21,16 @@ pub enum Request {
     Queue(Selection),
     /// One line per destination (`mailq -Q`).
     Destinations,
-    Change { action: Action, selection: Selection, dry_run: bool },
+    Change {
+        action: Action,
+        selection: Selection,
+        dry_run: bool,
+    },
     // The routermux's.
-    Route { address: String, sender: String },
+    Route {
+        address: String,
+        sender: String,
+    },
 }
 
 /// What to do with queued messages.
@@ -57,14 +66,20 @@ pub enum Reply {
     /// Done, with a line for the operator (may be empty).
     Done(String),
     /// Not done: a sysexits code, whose fault it is and what to do.
-    Refused { code: u8, reason: String },
+    Refused {
+        code: u8,
+        reason: String,
+    },
     Status(Status),
     /// service, index, name, value
     Counters(Vec<(String, u16, String, u64)>),
     Message(QueuedMessage),
     Destination(QueuedDestination),
     /// A message (and how many of its recipients) that a change touched or would touch.
-    Touched { id: String, recipients: u32 },
+    Touched {
+        id: String,
+        recipients: u32,
+    },
     Routed(crate::routing::Answer),
     /// The last frame of an answer of several.
     End,

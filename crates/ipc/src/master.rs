@@ -77,7 +77,11 @@ pub struct Session {
 pub enum Peer {
     Network(SocketAddr),
     /// Unix socket credentials.
-    Local { uid: u32, gid: u32, pid: i32 },
+    Local {
+        uid: u32,
+        gid: u32,
+        pid: i32,
+    },
 }
 
 impl Frame for ToChild {

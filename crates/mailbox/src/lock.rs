@@ -70,13 +70,8 @@ fn dot_lock(mailbox: &Path) -> io::Result<Option<Locked>> {
 /// The lock belongs to the open file, not to the process: it meets the record locks of other programs and keeps our own
 /// threads apart too.
 fn record_lock(file: &File) -> io::Result<bool> {
-    let whole = nix::libc::flock {
-        l_type: nix::libc::F_WRLCK as i16,
-        l_whence: nix::libc::SEEK_SET as i16,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
+    let whole =
+        nix::libc::flock { l_type: nix::libc::F_WRLCK as i16, l_whence: nix::libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
         Ok(_) => Ok(true),
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),

@@ -102,7 +102,15 @@ impl Mailboxes {
         Ok((mailbox, parsed))
     }
 
-    fn copy(&self, job: &Job, recipient: &JobRecipient, mailbox: &Mailbox, parsed: &Recipient, file: &File, original: &Original<'_>) -> Verdict {
+    fn copy(
+        &self,
+        job: &Job,
+        recipient: &JobRecipient,
+        mailbox: &Mailbox,
+        parsed: &Recipient,
+        file: &File,
+        original: &Original<'_>,
+    ) -> Verdict {
         let hostname = &self.settings.identity.hostname;
         match self.rights {
             Rights::Own => {
@@ -134,7 +142,15 @@ impl Mailboxes {
             if verdict.outcome == Outcome::Delivered {
                 self.counters.add("bytes", job.size);
             }
-            daemon::event!(Debug, "mailbox", id = job.message, to = recipient.user, path = remote, status = verdict.status, text = verdict.text);
+            daemon::event!(
+                Debug,
+                "mailbox",
+                id = job.message,
+                to = recipient.user,
+                path = remote,
+                status = verdict.status,
+                text = verdict.text
+            );
             let Verdict { outcome, status, text } = verdict;
             results.push(RecipientResult { index: recipient.index, outcome, status, remote, text });
         }

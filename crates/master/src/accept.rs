@@ -61,7 +61,8 @@ impl Master {
                 Some(Ok(None)) | None => return Turn::Empty,
                 Some(Err(e)) => {
                     self.counters.add("accept_errors", 1);
-                    if matches!(e.raw_os_error(), Some(libc_codes::EMFILE | libc_codes::ENFILE | libc_codes::ENOBUFS | libc_codes::ENOMEM)) {
+                    if matches!(e.raw_os_error(), Some(libc_codes::EMFILE | libc_codes::ENFILE | libc_codes::ENOBUFS | libc_codes::ENOMEM))
+                    {
                         self.rest(key, &e);
                         return Turn::Stuck;
                     }

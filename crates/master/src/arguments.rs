@@ -43,7 +43,8 @@ impl Arguments {
             return Ok(None);
         }
         let find = |name: &String| {
-            services::named(name).ok_or_else(|| Failure { code: daemon::EX_USAGE, text: format!("zpost-master: --role: no service {name:?}") })
+            services::named(name)
+                .ok_or_else(|| Failure { code: daemon::EX_USAGE, text: format!("zpost-master: --role: no service {name:?}") })
         };
         self.role.iter().map(find).collect::<Result<Vec<_>, _>>().map(Some)
     }

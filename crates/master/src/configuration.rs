@@ -35,9 +35,12 @@ impl Configuration {
     /// A fault about a value that stands somewhere in the file: found by its text, else about the whole file.
     pub fn fault(&self, value: &str, text: String) -> Fault {
         let quoted = format!("\"{value}\"");
-        let place = self.text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#')).find_map(|(number, line)| {
-            line.find(&quoted).map(|column| (number + 1, column + 1))
-        });
+        let place = self
+            .text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim_start().starts_with('#'))
+            .find_map(|(number, line)| line.find(&quoted).map(|column| (number + 1, column + 1)));
         let (line, column) = place.unwrap_or((0, 0));
         Fault { line, column, text }
     }

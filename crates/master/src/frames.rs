@@ -105,9 +105,11 @@ impl Master {
 
     /// Successors are ready: as many predecessors may go.
     fn retire_superseded(&mut self, service: &str) {
-        let waiting = self.slots.iter().filter(|s| s.service.name == service).any(|slot| {
-            slot.child.and_then(|key| self.children.get(&key)).is_none_or(|c| c.state != State::Ready)
-        });
+        let waiting = self
+            .slots
+            .iter()
+            .filter(|s| s.service.name == service)
+            .any(|slot| slot.child.and_then(|key| self.children.get(&key)).is_none_or(|c| c.state != State::Ready));
         let old: Vec<usize> = self
             .children
             .iter()

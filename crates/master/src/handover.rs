@@ -127,8 +127,7 @@ fn decode(state: &File) -> io::Result<Saved> {
     use std::os::unix::fs::FileExt;
     let mut bytes = vec![0; usize::try_from(state.metadata()?.len()).map_err(io::Error::other)?];
     state.read_exact_at(&mut bytes, 0)?;
-    let (saved, _): (Saved, usize) =
-        bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).map_err(io::Error::other)?;
+    let (saved, _): (Saved, usize) = bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).map_err(io::Error::other)?;
     if saved.version != VERSION {
         return Err(io::Error::other(format!("state of version {}, this program knows {VERSION}", saved.version)));
     }

@@ -51,9 +51,9 @@ fn network(address: IpAddr) -> IpAddr {
 impl Table {
     /// Judges a connection from `address` (`None`: a local socket, which only the total limits).
     pub fn judge(&self, address: Option<IpAddr>, limits: &settings::Connections) -> Verdict {
-        let counts = address.map(folded).map_or((0, 0), |a| {
-            (self.addresses.get(&a).copied().unwrap_or(0), self.networks.get(&network(a)).copied().unwrap_or(0))
-        });
+        let counts = address
+            .map(folded)
+            .map_or((0, 0), |a| (self.addresses.get(&a).copied().unwrap_or(0), self.networks.get(&network(a)).copied().unwrap_or(0)));
         let met = [
             (Limit::Total, self.total, limits.total, "Too many connections, try again later"),
             (Limit::Address, counts.0, limits.per_address, "Too many connections from your address, try again later"),
@@ -125,7 +125,10 @@ mod tests {
             told.push(table.judge(address("10.0.0.1"), &limits));
             table.add(address("10.0.0.1"));
         }
-        assert!(matches!(told.as_slice(), [Verdict::Admit, Verdict::Admit, Verdict::Refuse(Limit::Address, _), .., Verdict::Close(Limit::Address)]));
+        assert!(matches!(
+            told.as_slice(),
+            [Verdict::Admit, Verdict::Admit, Verdict::Refuse(Limit::Address, _), .., Verdict::Close(Limit::Address)]
+        ));
         assert_eq!(table.judge(address("::ffff:10.0.0.1"), &limits), Verdict::Close(Limit::Address));
         assert_eq!(table.judge(address("10.0.0.2"), &limits), Verdict::Admit);
     }

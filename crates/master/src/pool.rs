@@ -11,10 +11,7 @@ pub struct Candidate {
 
 /// The least loaded worker of the newest generation that has a free place.
 pub fn choose(candidates: impl Iterator<Item = Candidate>, places: u32) -> Option<usize> {
-    candidates
-        .filter(|c| c.sessions < places)
-        .min_by_key(|c| (std::cmp::Reverse(c.generation), c.sessions, c.key))
-        .map(|c| c.key)
+    candidates.filter(|c| c.sessions < places).min_by_key(|c| (std::cmp::Reverse(c.generation), c.sessions, c.key)).map(|c| c.key)
 }
 
 /// What the number of workers should become.

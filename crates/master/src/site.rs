@@ -34,7 +34,10 @@ impl Site {
         for service in services {
             let program = libexec.join(service.name);
             if !is_program(&program) {
-                let text = format!("program {} is missing or not executable; set [paths] libexec to the folder of the programs", program.display());
+                let text = format!(
+                    "program {} is missing or not executable; set [paths] libexec to the folder of the programs",
+                    program.display()
+                );
                 faults.push(configuration.fault(&settings.paths.libexec.clone().unwrap_or_default().to_string_lossy(), text));
             }
         }

@@ -268,9 +268,9 @@ impl Master {
 
     /// Every place is filled by a process that is ready.
     pub fn all_ready(&self) -> bool {
-        self.slots.iter().all(|slot| {
-            slot.child.and_then(|key| self.children.get(&key)).is_some_and(|c| c.state == crate::children::State::Ready)
-        })
+        self.slots
+            .iter()
+            .all(|slot| slot.child.and_then(|key| self.children.get(&key)).is_some_and(|c| c.state == crate::children::State::Ready))
     }
 
     /// In the background nobody reads the standard streams any more. What a panic would say goes to the log.

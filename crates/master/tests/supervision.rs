@@ -47,14 +47,16 @@ fn every_child_is_replaced_when_killed() {
 
 #[test]
 fn a_crash_loop_backs_off_and_shows() {
-    let mut suite = Suite::prepare("[processes]\nrestart_first = \"1m\"\nrestart_longest = \"1m\"\nenvironment = { STAND_IN_FAILS = \"resolver\" }\n");
+    let mut suite =
+        Suite::prepare("[processes]\nrestart_first = \"1m\"\nrestart_longest = \"1m\"\nenvironment = { STAND_IN_FAILS = \"resolver\" }\n");
     let mut child = suite.command().stderr(Stdio::null()).spawn().unwrap();
     let control = suite.folder.path().join("run/control");
     while !control.exists() {
         assert!(child.try_wait().unwrap().is_none(), "the master ended");
         std::thread::yield_now();
     }
-    let status = suite.await_status("in trouble", |s| s.troubles.iter().any(|t| t.starts_with("resolver waits") && t.contains("exit status 9")));
+    let status =
+        suite.await_status("in trouble", |s| s.troubles.iter().any(|t| t.starts_with("resolver waits") && t.contains("exit status 9")));
     assert_eq!(status.processes.iter().find(|p| p.service == "resolver").unwrap().state, "waiting");
     // The rest works: a session is served.
     greeted(suite.port);

@@ -55,10 +55,8 @@ async fn mail_hosts(lookups: &Rc<Lookups>, domain: &str, deadline: Instant) -> R
     if matches!(list.as_slice(), [Exchange { host: None, .. }]) {
         return Err(Trouble::NullMx);
     }
-    let mut hosts: Vec<MailHost> = list
-        .into_iter()
-        .filter_map(|e| e.host.map(|name| MailHost { preference: e.preference, name, addresses: Vec::new() }))
-        .collect();
+    let mut hosts: Vec<MailHost> =
+        list.into_iter().filter_map(|e| e.host.map(|name| MailHost { preference: e.preference, name, addresses: Vec::new() })).collect();
     if hosts.is_empty() {
         // There are MX records, so the domain's own address must not be used (RFC 5321 section 5.1).
         return Err(Trouble::Temporary(format!("no usable host name in the MX records of {domain}")));

@@ -156,7 +156,8 @@ mod tests {
     fn impossible_names_are_left_out() {
         let evil = Name::from_labels([&b"a\nb"[..], b"example"]).unwrap();
         let blank = Name::from_labels([&b"a b"[..]]).unwrap();
-        let (records, over) = Records::read(Kind::Mx, &[mx(1, evil.clone()), mx(2, blank), mx(3, Name::root()), mx(4, Name::from_ascii("A.").unwrap())]);
+        let (records, over) =
+            Records::read(Kind::Mx, &[mx(1, evil.clone()), mx(2, blank), mx(3, Name::root()), mx(4, Name::from_ascii("A.").unwrap())]);
         let expected = vec![Exchange { preference: 4, host: Some("a".into()) }];
         assert_eq!((records, over), (Records::Exchanges(expected), false));
         let (names, _) = Records::read(Kind::Ptr, &[record(RData::PTR(PTR(evil)))]);

@@ -39,13 +39,16 @@ enum Next {
 
 async fn serve(mut started: Started) -> Result<ExitCode, Refusal> {
     let contact = started.contacts.serve().ok_or_else(|| Refusal::conversation("resolver: the master sent no contact point"))?;
-    let lookups = Rc::new(Lookups::new(&started.settings.dns, started.counters.clone()).map_err(|e| Refusal::system(format!("resolver: {e}")))?);
+    let lookups =
+        Rc::new(Lookups::new(&started.settings.dns, started.counters.clone()).map_err(|e| Refusal::system(format!("resolver: {e}")))?);
     started.master.send(&ToMaster::Ready).map_err(|e| Refusal::system(format!("resolver: {e}")))?;
     daemon::event!(Info, "started", servers = started.settings.dns.servers.len());
     daemon::log::flush();
     let (drain, draining) = switch(false);
     let mut conversations = JoinSet::new();
-    let next = main_loop(&mut started, &contact, &lookups, &draining, &mut conversations).await.map_err(|e| Refusal::system(format!("resolver: {e}")))?;
+    let next = main_loop(&mut started, &contact, &lookups, &draining, &mut conversations)
+        .await
+        .map_err(|e| Refusal::system(format!("resolver: {e}")))?;
     if matches!(next, Next::Orphaned) {
         return Ok(ExitCode::from(u8::try_from(daemon::EX_ORPHANED).unwrap_or(1)));
     }

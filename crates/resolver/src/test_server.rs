@@ -117,7 +117,9 @@ fn zone(name: &str, kind: RecordType) -> Zone {
         ("plain.example", RecordType::A) => vec![a(3)],
         ("null.example", RecordType::MX) => vec![mx(0, ".")],
         ("mixed.example", RecordType::MX) => vec![mx(0, "."), mx(10, "a.good.example.")],
-        ("unusable.example", RecordType::MX) => vec![mx(0, "."), (String::new(), RData::MX(MX::new(1, Name::from_labels([&b"a b"[..], b"example"]).unwrap())))],
+        ("unusable.example", RecordType::MX) => {
+            vec![mx(0, "."), (String::new(), RData::MX(MX::new(1, Name::from_labels([&b"a b"[..], b"example"]).unwrap())))]
+        }
         ("unresolved.example", RecordType::MX) => vec![mx(0, "gone.good.example.")],
         ("halfdown.example", RecordType::MX) => vec![mx(0, "mx.broken.example."), mx(5, "a.good.example.")],
         ("down.example", RecordType::MX) => vec![mx(0, "mx.broken.example."), mx(5, "gone.good.example.")],

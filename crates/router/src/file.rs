@@ -101,10 +101,11 @@ impl FileRouter {
             return Err(Fault::Aside(format!("incomplete: the length line and the size of {} bytes differ", input.size)));
         }
         let trusted = self.trusted.contains(input.owner);
-        let sender = sender(&head.envelope, trusted, input.owner, &self.rules.users_domain, &mut self.tables).map_err(|fault| match fault {
-            SenderFault::Unknown(reason) => Fault::Aside(reason),
-            SenderFault::Temporary(reason) => Fault::Later(reason),
-        })?;
+        let sender =
+            sender(&head.envelope, trusted, input.owner, &self.rules.users_domain, &mut self.tables).map_err(|fault| match fault {
+                SenderFault::Unknown(reason) => Fault::Aside(reason),
+                SenderFault::Temporary(reason) => Fault::Later(reason),
+            })?;
         let recipients = self.recipients(&head, &sender);
         if recipients.list.is_empty() {
             return Err(Fault::Aside("no recipient is left after routing".to_owned()));

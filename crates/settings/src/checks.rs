@@ -55,7 +55,9 @@ fn users(group: &Group, faults: &mut Vec<Fault>) {
     }
     for key in ["router", "routermux"] {
         if named(key).is_some_and(|user| Some(user) != named("default")) {
-            let text = format!("users.{key} must be users.default where users.submit_group is set: only the owner of router/ may move others' files");
+            let text = format!(
+                "users.{key} must be users.default where users.submit_group is set: only the owner of router/ may move others' files"
+            );
             faults.push(at(group, key, text));
         }
     }

@@ -174,7 +174,10 @@ fn each_fault_says_where_and_what() {
         ("[[listener]]\nbind = \"[::1]:25\"\n[[listener]]\nbind = \"[::1]:25\"\n", "f:6:8: listener.bind: the listener of line 4 has"),
         ("[[route]]\ndomain = \"*\"\n", "f:3:1: [route] channel must be given"),
         ("[[route]]\ndomain = \"*\"\nchannel = \"pipe\"\n", "f:5:11: route.channel: channel pipe is not available in this version"),
-        ("[[route]]\ndomain = \"*\"\nchannel = \"hold\"\nhost = \"now\"\n", "f:6:8: route.host: `now` is none of -, admin, until:SECONDS, retry, retry:REASON"),
+        (
+            "[[route]]\ndomain = \"*\"\nchannel = \"hold\"\nhost = \"now\"\n",
+            "f:6:8: route.host: `now` is none of -, admin, until:SECONDS, retry, retry:REASON",
+        ),
         (
             "[users]\nsubmit_group = \"mail\"\nrouter = \"other\"\n",
             "f:5:10: users.router must be users.default where users.submit_group is set: only the owner of router/ may move others' files",

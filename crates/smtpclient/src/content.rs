@@ -5,8 +5,8 @@ use smtp::client::ContentEncoder;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Bytes read at once. Content up to this size leaves with its final dot in one write.
 pub const PIECE: usize = 64 * 1024;

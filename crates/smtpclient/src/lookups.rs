@@ -45,7 +45,14 @@ impl Lookups {
     }
 
     /// Asks for a job; the error is the verdict when no resolver can be asked.
-    pub fn ask(&mut self, work: Box<Work>, question: Question, port: u16, registry: &Registry, token: Token) -> Result<(), (Box<Work>, Verdict)> {
+    pub fn ask(
+        &mut self,
+        work: Box<Work>,
+        question: Question,
+        port: u16,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<(), (Box<Work>, Verdict)> {
         let waiting = Waiting { work, question, port, deadline: Instant::now() + self.patience, asked: 0 };
         self.put(waiting, registry, token).map_err(|(waiting, why)| (waiting.work, temporary(&why)))
     }

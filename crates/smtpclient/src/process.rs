@@ -90,12 +90,7 @@ impl Parts {
     }
 }
 
-fn turns(
-    poll: &mut Poll,
-    worker: &mut Worker,
-    master: &mut Channel<ToMaster, ToChild>,
-    signals: &mut Signals,
-) -> io::Result<ExitCode> {
+fn turns(poll: &mut Poll, worker: &mut Worker, master: &mut Channel<ToMaster, ToChild>, signals: &mut Signals) -> io::Result<ExitCode> {
     let mut events = Events::with_capacity(512);
     let mut swept = Instant::now();
     loop {

@@ -54,9 +54,7 @@ impl SharedCounters {
         }
         // SAFETY: the mapping holds rows x columns u64 (checked in `map`), is page aligned, lives as long as self,
         // and AtomicU64 has the size and alignment of u64.
-        Some(unsafe {
-            std::slice::from_raw_parts(self.base.cast::<AtomicU64>().as_ptr().add(row * self.columns), self.columns)
-        })
+        Some(unsafe { std::slice::from_raw_parts(self.base.cast::<AtomicU64>().as_ptr().add(row * self.columns), self.columns) })
     }
 }
 

@@ -16,8 +16,18 @@ use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const PROGRAMS: [&str; 12] = [
-    "zpost-master", "smtpserver", "routermux", "router", "scheduler", "resolver", "ratetracker", "contentfilter", "ta-smtp", "ta-mailbox",
-    "ta-errormail", "ta-hold",
+    "zpost-master",
+    "smtpserver",
+    "routermux",
+    "router",
+    "scheduler",
+    "resolver",
+    "ratetracker",
+    "contentfilter",
+    "ta-smtp",
+    "ta-mailbox",
+    "ta-errormail",
+    "ta-hold",
 ];
 
 pub struct Suite {

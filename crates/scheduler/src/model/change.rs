@@ -25,7 +25,8 @@ impl Model {
             let key = self.step(filter, cursor).ok_or(())?;
             let Some(id) = self.messages.get(key).map(|message| message.id) else { continue };
             let places: Vec<(u32, u32)> = self.select(key, filter, now).iter().map(|view| (view.share, view.position)).collect();
-            let touched: Vec<(u32, u32)> = places.into_iter().filter(|(share, position)| self.can(change, key, *share, *position)).collect();
+            let touched: Vec<(u32, u32)> =
+                places.into_iter().filter(|(share, position)| self.can(change, key, *share, *position)).collect();
             if touched.is_empty() {
                 continue;
             }

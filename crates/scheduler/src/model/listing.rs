@@ -182,7 +182,10 @@ impl Model {
         let ended = (0..).zip(&message.recipients).filter(|(_, recipient)| recipient.state.is_final());
         for (position, recipient) in ended {
             let state = if recipient.state == State::Delivered { "delivered" } else { "failed" };
-            let share = shares.iter().filter_map(|key| self.shares.get(*key)).find(|share| share.members.course() == recipient.course && share.members.holds(position));
+            let share = shares
+                .iter()
+                .filter_map(|key| self.shares.get(*key))
+                .find(|share| share.members.course() == recipient.course && share.members.holds(position));
             let destination = share.and_then(|share| self.destinations.get(share.destination));
             let channel = destination.and_then(|d| self.lanes.get(d.lane as usize)).map_or("-", |lane| lane.name.as_str());
             let host = destination.map_or("-", |destination| &destination.host);

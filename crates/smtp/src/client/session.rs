@@ -187,10 +187,7 @@ impl Client {
     pub fn take_verdicts(&mut self) -> Vec<Verdict> {
         self.transaction = None;
         let missing = || Verdict::deferred(Enhanced::transient(4, 2), "the session ended without an answer");
-        self.standings
-            .drain(..)
-            .map(|standing| if let Standing::Decided(verdict) = standing { verdict } else { missing() })
-            .collect()
+        self.standings.drain(..).map(|standing| if let Standing::Decided(verdict) = standing { verdict } else { missing() }).collect()
     }
 
     /// Takes bytes from the server and appends the commands that follow. After an event the rest of the input has

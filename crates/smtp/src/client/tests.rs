@@ -38,7 +38,11 @@ const HELLO: &str = "S: 220 hi\nC: EHLO me.example\n";
 
 #[test]
 fn one_by_one_without_pipelining() {
-    let (mut client, events) = play(Flavour::Smtp, &["a@x", "b@x"], &format!("{HELLO}
+    let (mut client, events) = play(
+        Flavour::Smtp,
+        &["a@x", "b@x"],
+        &format!(
+            "{HELLO}
         S: 250-x\\r\\n250 SIZE 5000
         C: MAIL FROM:<s@a.example> SIZE=100
         S: 250 ok
@@ -49,20 +53,31 @@ fn one_by_one_without_pipelining() {
         C: DATA
         S: 354 go
         content
-        S: 250 2.0.0 taken"));
+        S: 250 2.0.0 taken"
+        ),
+    );
     assert_eq!(events, [Event::SendContent, Event::Finished]);
-    assert_eq!(outcomes(&mut client), [(Outcome::Failed, "5.1.1 550 5.1.1 no such user".into()), (Outcome::Delivered, "2.0.0 250 2.0.0 taken".into())]);
+    assert_eq!(
+        outcomes(&mut client),
+        [(Outcome::Failed, "5.1.1 550 5.1.1 no such user".into()), (Outcome::Delivered, "2.0.0 250 2.0.0 taken".into())]
+    );
     assert!(client.is_idle());
 }
 
 #[test]
 fn pipelined_with_every_recipient_refused_and_354() {
-    let (mut client, events) = play(Flavour::Smtp, &["a@x", "b@x"], &format!("{HELLO}
+    let (mut client, events) = play(
+        Flavour::Smtp,
+        &["a@x", "b@x"],
+        &format!(
+            "{HELLO}
         S: 250-x\\r\\n250-8BITMIME\\r\\n250 pipelining
         C: MAIL FROM:<s@a.example>\\r\\nRCPT TO:<a@x>\\r\\nRCPT TO:<b@x>\\r\\nDATA
         S: 250 ok\\r\\n550 a\\r\\n452 too many\\r\\n354 go
         C: .
-        S: 554 no recipients"));
+        S: 554 no recipients"
+        ),
+    );
     assert_eq!(events, [Event::Finished]);
     assert_eq!(outcomes(&mut client), [(Outcome::Failed, "5.0.0 550 a".into()), (Outcome::Deferred, "4.0.0 452 too many".into())]);
     assert!(client.is_idle());
@@ -70,10 +85,16 @@ fn pipelined_with_every_recipient_refused_and_354() {
 
 #[test]
 fn a_refused_transaction_is_reset_before_the_next() {
-    let (mut client, events) = play(Flavour::Smtp, &["a@x"], &format!("{HELLO}
+    let (mut client, events) = play(
+        Flavour::Smtp,
+        &["a@x"],
+        &format!(
+            "{HELLO}
         S: 250-x\\r\\n250 PIPELINING
         C: MAIL FROM:<s@a.example>\\r\\nRCPT TO:<a@x>\\r\\nDATA
-        S: 250 ok\\r\\n552 full\\r\\n503 no"));
+        S: 250 ok\\r\\n552 full\\r\\n503 no"
+        ),
+    );
     assert_eq!(events, [Event::Finished]);
     assert_eq!(outcomes(&mut client), [(Outcome::Deferred, "4.5.3 552 full".into())]);
     let mut out = Vec::new();
@@ -86,14 +107,18 @@ fn a_refused_transaction_is_reset_before_the_next() {
 
 #[test]
 fn lmtp_has_a_reply_for_each_accepted_recipient() {
-    let (mut client, events) = play(Flavour::Lmtp, &["a@x", "b@x", "c@x"], "S: 220 hi
+    let (mut client, events) = play(
+        Flavour::Lmtp,
+        &["a@x", "b@x", "c@x"],
+        "S: 220 hi
         C: LHLO me.example
         S: 250-x\\r\\n250 PIPELINING
         C: MAIL FROM:<s@a.example>\\r\\nRCPT TO:<a@x>\\r\\nRCPT TO:<b@x>\\r\\nRCPT TO:<c@x>\\r\\nDATA
         S: 250 ok\\r\\n250 a\\r\\n550 b\\r\\n250 c\\r\\n354 go
         content
         S: 250 a
-        S: 452 4.2.2 c full");
+        S: 452 4.2.2 c full",
+    );
     assert_eq!(events, [Event::SendContent, Event::Finished]);
     let got: Vec<Outcome> = outcomes(&mut client).into_iter().map(|o| o.0).collect();
     assert_eq!(got, [Outcome::Delivered, Outcome::Failed, Outcome::Deferred]);
@@ -101,13 +126,19 @@ fn lmtp_has_a_reply_for_each_accepted_recipient() {
 
 #[test]
 fn helo_when_ehlo_is_not_known() {
-    let (_, events) = play(Flavour::Smtp, &["a@x"], &format!("{HELLO}
+    let (_, events) = play(
+        Flavour::Smtp,
+        &["a@x"],
+        &format!(
+            "{HELLO}
         S: 502 what
         C: HELO me.example
         S: 250 hi
         C: MAIL FROM:<s@a.example>
         S: 250 ok
-        C: RCPT TO:<a@x>"));
+        C: RCPT TO:<a@x>"
+        ),
+    );
     assert_eq!(events, []);
 }
 

@@ -92,7 +92,7 @@ impl Agent {
         });
         let mut master = Channel::new(master).unwrap();
         assert!(matches!(master.recv_by(Instant::now() + PATIENCE).unwrap().0, ToMaster::Ready));
-        Self { cold: false,  scheduler: Channel::new(scheduler).unwrap(), _master: master, thread, results: HashMap::new(), credits: 0 }
+        Self { cold: false, scheduler: Channel::new(scheduler).unwrap(), _master: master, thread, results: HashMap::new(), credits: 0 }
     }
 
     /// Sends a job for `content` and its recipients; `number` is its number, recipient indexes are 0, 1...

@@ -45,7 +45,8 @@ fn credits_come_back() {
 
 #[test]
 fn a_session_that_died_idle_is_replaced_without_a_deferral() {
-    let (host, server) = serve(vec![format!("{OPEN}{MESSAGE}S: 421 idle\nclose"), format!("{OPEN}{MESSAGE}"), format!("{OPEN}C: MAIL\nclose")]);
+    let (host, server) =
+        serve(vec![format!("{OPEN}{MESSAGE}S: 421 idle\nclose"), format!("{OPEN}{MESSAGE}"), format!("{OPEN}C: MAIL\nclose")]);
     let mut agent = Agent::start(client());
     for job in [1, 2] {
         agent.send(job, "smtp", &host, &["a@x"], b"x\n");

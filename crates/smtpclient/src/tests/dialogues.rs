@@ -8,7 +8,11 @@ use std::time::Duration;
 fn run(name: &str, text: &str) {
     let directive = |word: &str| text.lines().filter_map(|l| l.strip_prefix(word)).map(str::trim).collect::<Vec<_>>();
     let recipients = directive("recipients ").first().map_or(vec!["a@x"], |r| r.split(' ').collect());
-    let script: String = text.lines().filter(|l| !["expect ", "recipients ", "timeout"].iter().any(|d| l.starts_with(d))).map(|l| format!("{l}\n")).collect();
+    let script: String = text
+        .lines()
+        .filter(|l| !["expect ", "recipients ", "timeout"].iter().any(|d| l.starts_with(d)))
+        .map(|l| format!("{l}\n"))
+        .collect();
     let mut settings = client();
     if text.lines().any(|l| l == "timeout") {
         let short = Duration::from_millis(100);

@@ -146,7 +146,10 @@ fn release_lets_go_what_channel_hold_keeps() {
     let job = bench.job();
     assert_eq!(job.1.host, "admin");
     bench.answer(&job, Phase::Transaction, Outcome::Deferred);
-    assert_eq!(change(&mut bench, Change::Hold, Selection { recipient: Some("u0@a.example".into()), ..Selection::default() }, false), [(id, 1)]);
+    assert_eq!(
+        change(&mut bench, Change::Hold, Selection { recipient: Some("u0@a.example".into()), ..Selection::default() }, false),
+        [(id, 1)]
+    );
     bench.actions();
     assert_eq!(change(&mut bench, Change::Release, by_id(id), false), [(id, 2)]);
     assert_eq!(bench.actions(), [Action::Mark { id, states: vec![(100, RecipientState::Queued)], diagnostics: Vec::new() }]);
