@@ -76,6 +76,7 @@ impl Frame for Nothing {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::channel::pair;
