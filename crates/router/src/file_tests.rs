@@ -117,7 +117,7 @@ fn an_owner_who_is_not_trusted_is_the_sender() {
     let id = envelope::IdSource::new(7).next(1);
     bench.route(id.as_str(), "from <forged@b.example>\narrived 5\nto c@local.example\nenv-end\n\n");
     let control = bench.queued().remove(0);
-    assert!(matches!(&control.sender, Path::Mailbox(a) if a.as_str() == format!("{me}@mta.example")));
+    assert!(matches!(&control.sender, Path::Mailbox(a) if a.as_str() == format!("{me}@local.example")));
     assert!(control.id != id && control.arrived > 1_700_000_000_000);
 }
 
