@@ -2,8 +2,8 @@
 //!
 //! **What it does.** Loads control files as notices and scans tell of them, gathers recipients by destination
 //! (channel and host), hands jobs with an open message file to transport agents, marks the results in place, removes
-//! finished messages, retries, expires, and answers the queue commands. The decisions are in [`model`], a state
-//! machine without I/O; [`io`] makes the file calls on threads; [`serve`] is the loop between them.
+//! finished messages, retries, expires, and answers the queue commands. The decisions are in `model`, a state
+//! machine without I/O; `io` makes the file calls on threads; `serve` is the loop between them.
 //!
 //! **What it trusts.** The master. The spool, whose formats are checked as they are read. Not notices: each may be
 //! lost, repeated, forged or early, and costs at most one failed load, so many a second. Not agents beyond their jobs:
