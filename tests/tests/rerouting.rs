@@ -26,9 +26,7 @@ fn reroute_and_release_follow_the_routes_of_today() {
         .with_maildirs()
         .start();
     let (stuck, kept) = (send(&suite, "stuck@stuck.example"), send(&suite, "kept@kept.example"));
-    wait_until("both are deferred", LONG, || {
-        suite.json(&["queue", "--state", "deferred"]).as_array().unwrap().len() == 2
-    });
+    wait_until("both are deferred", LONG, || suite.json(&["queue", "--state", "deferred"]).as_array().unwrap().len() == 2);
     let text = fs::read_to_string(suite.config()).unwrap();
     let text = text.replace("channel = \"hold\"\nhost = \"admin\"", "channel = \"local\"");
     let text = text.replace(&format!("channel = \"smtp\"\nhost = \"127.0.0.1:{dead}\""), "channel = \"local\"");
