@@ -1,10 +1,11 @@
 //! kill -9 of anything at any moment, and a stop after each durable step: nothing acknowledged is lost.
 
 use end_to_end::load::Session;
-use end_to_end::{LONG, Sink, Suite, installed, wait_until};
+use end_to_end::{LONG, Sink, Suite, files, installed, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::{HashMap, HashSet};
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -113,26 +114,45 @@ fn twenty_thousand_messages_survive_two_hundred_kills() {
     assert_eq!(suite.zpost(&["queue", "--json"]).status.code(), Some(0));
 }
 
-/// strace kills the process that makes the `when`-th call of `call` on a path of the spool.
-fn crash_at(call: &str, when: usize) {
-    if !installed("strace") {
-        panic!("strace is not installed: scripts/test installs it");
+/// strace, attached to one process; it kills that process (its successor is not traced) at a call.
+struct Killer(Child);
+impl Killer {
+    fn attach(pid: u32, call: &str, when: usize) -> Self {
+        let inject = format!("inject={call}:signal=SIGKILL:when={when}");
+        let trace = format!("trace={call}");
+        let arguments = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid.to_string()];
+        let strace = Command::new("strace").args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace");
+        wait_until("strace is attached to every thread", LONG, || {
+            let tasks = std::path::PathBuf::from(format!("/proc/{pid}/task"));
+            let traced = |task: &String| {
+                let status = std::fs::read_to_string(tasks.join(task).join("status")).unwrap_or_default();
+                status.lines().any(|l| l.strip_prefix("TracerPid:").is_some_and(|v| v.trim() != "0"))
+            };
+            let all = files(&tasks);
+            !all.is_empty() && all.iter().all(traced)
+        });
+        Self(strace)
     }
+}
+impl Drop for Killer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Every process of `service` dies at the `when`-th such call of one of its threads.
+fn crash_at(service: &str, call: &str, when: usize) {
+    assert!(installed("strace"), "strace is not installed: scripts/test installs it");
     let sink = Sink::start();
-    let inject = format!("inject={call}:signal=SIGKILL:when={when}");
-    let trace = format!("trace={call}");
-    let mut suite = Suite::builder()
-        .relaying_to(sink.port)
-        .with(QUICK)
-        .under(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-P", "SPOOL"])
-        .prepare();
-    suite.replace_wrapper("SPOOL", &suite.postoffice("").display().to_string());
-    suite.start();
+    let suite = Suite::builder().relaying_to(sink.port).with(QUICK).start();
+    let victims: Vec<u32> = suite.pids().into_iter().filter(|(name, _)| name == service).map(|(_, pid)| pid).collect();
+    let killers: Vec<Killer> = victims.iter().map(|pid| Killer::attach(*pid, call, when)).collect();
     let mut acknowledged = Vec::new();
     let mut number = 0;
     let start = Instant::now();
-    while acknowledged.len() < 12 {
-        assert!(start.elapsed() < LONG, "no acceptance after {call} number {when}");
+    while acknowledged.len() < 24 {
+        assert!(start.elapsed() < LONG, "no acceptance after {call} number {when} of {service}");
         number += 1;
         let Ok((mut session, 220)) = Session::open(suite.port) else { continue };
         if session.command("EHLO x.example").is_err() {
@@ -148,29 +168,39 @@ fn crash_at(call: &str, when: usize) {
         acknowledged.iter().all(|n| arrived.contains(n))
     });
     suite.wait_drained(LONG);
-    suite.stop();
+    let living = suite.pids();
+    assert!(victims.iter().any(|pid| living.iter().all(|(_, other)| other != pid)), "no {service} died at {call} number {when}");
+    drop(killers);
 }
 
 #[test]
-fn a_process_that_dies_at_its_nth_rename_loses_nothing() {
-    for when in [1, 2, 3] {
-        crash_at("renameat2,renameat,rename", when);
-    }
-}
-
-#[test]
-fn a_process_that_dies_at_its_nth_sync_loses_nothing() {
-    crash_at("fsync,fdatasync", 2);
-}
-
-#[test]
-fn a_process_that_dies_at_its_nth_removal_loses_nothing() {
+fn a_server_that_dies_while_accepting_loses_nothing() {
     for when in [1, 2] {
-        crash_at("unlinkat,unlink", when);
+        crash_at("smtpserver", "openat", when);
+        crash_at("smtpserver", "fsync,fdatasync", when);
+        crash_at("smtpserver", "renameat2,renameat,rename", when);
+    }
+}
+
+/// The first rename moves the message to queue/, the second names its control file.
+#[test]
+fn a_router_that_dies_while_routing_loses_nothing() {
+    for when in [1, 2, 3] {
+        crash_at("router", "renameat2,renameat,rename", when);
     }
 }
 
 #[test]
-fn a_process_that_dies_at_its_nth_mark_loses_nothing() {
-    crash_at("pwrite64", 1);
+fn a_scheduler_that_dies_while_marking_loses_nothing() {
+    for when in [1, 2] {
+        crash_at("scheduler", "pwrite64", when);
+    }
+}
+
+/// queue/ first, then transport/.
+#[test]
+fn a_scheduler_that_dies_while_removing_loses_nothing() {
+    for when in [1, 2, 3] {
+        crash_at("scheduler", "unlinkat,unlink", when);
+    }
 }
