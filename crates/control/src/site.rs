@@ -35,6 +35,21 @@ pub fn faulty(path: &Path, faults: &[settings::Fault]) -> Trouble {
 }
 
 impl Site {
+    /// As `load`, for commands that speak with a suite at work: it goes on with the configuration it read before, so a
+    /// file that has become faulty since is a warning here.
+    pub fn load_despite_faults(given: Option<&Path>) -> Result<Self, Trouble> {
+        let config = config_path(given);
+        match settings::parse_leniently(&read_config(&config)?) {
+            (Some(settings), faults) => {
+                for line in faulty(&config, &faults).text.lines() {
+                    crate::output::complain(&format!("zpost: warning: {line}\n"));
+                }
+                Ok(Self { config, settings })
+            }
+            (None, faults) => Err(faulty(&config, &faults)),
+        }
+    }
+
     pub fn load(given: Option<&Path>) -> Result<Self, Trouble> {
         let config = config_path(given);
         let text = read_config(&config)?;

@@ -51,6 +51,16 @@ pub fn parse(text: &str, path: &str) -> Result<Settings, Vec<Fault>> {
     checked(text).map(|sheet| build::build(&sheet))
 }
 
+/// For commands that speak with a suite at work, which goes on with the configuration it read before: the settings with
+/// the default in place of each faulty value, and the faults. No settings where the faults leave open where the suite
+/// lives or who it is.
+pub fn parse_leniently(text: &str) -> (Option<Settings>, Vec<Fault>) {
+    let mut sheet = sheet::Sheet::read(text);
+    checks::check(&mut sheet);
+    let whole = sheet.fill_in();
+    (whole.then(|| build::build(&sheet)), sheet.faults)
+}
+
 /// A sheet without faults.
 fn checked(text: &str) -> Result<sheet::Sheet, Vec<Fault>> {
     let mut sheet = sheet::Sheet::read(text);

@@ -54,6 +54,24 @@ impl Sheet {
     pub fn groups(&self, section: &str) -> &[Group] {
         self.groups.get(section).map_or(&[], Vec::as_slice)
     }
+
+    /// Puts the default where a fault left no value; false when a value is missing that has none, or the paths are in
+    /// doubt.
+    pub fn fill_in(&mut self) -> bool {
+        let mut whole = !self.groups.is_empty();
+        for (section, groups) in &mut self.groups {
+            for parameter in table::parameters().filter(|p| p.section == *section) {
+                for group in groups.iter_mut().filter(|g| !g.entries.contains_key(parameter.key)) {
+                    let default = parameter.default.filter(|_| *section != "paths");
+                    match default.and_then(|d| value::from_default(parameter.kind, d).ok()) {
+                        Some(value) => drop(group.entries.insert(parameter.key, Entry { value, line: 0, column: 0 })),
+                        None => whole = false,
+                    }
+                }
+            }
+        }
+        whole
+    }
 }
 
 impl Group {

@@ -282,3 +282,16 @@ proptest! {
         let _ = parse(&text, "f");
     }
 }
+
+#[test]
+fn a_faulty_configuration_still_says_where_the_suite_is() {
+    let text = |more: &str| format!("[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"mta.example\"\n{more}");
+    let (settings, faults) = parse_leniently(&text("[server]\nmax_recipient = 3\nmax_recipients = \"many\"\n[nonsense]\n"));
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert_eq!(settings.unwrap().paths.run, std::path::Path::new("/p/run"));
+    // Where it lives is not guessed.
+    for faulty in ["[paths]\npostoffice = 3\n[identity]\nhostname = \"mta.example\"\n", "paths = 3\n", "not TOML", &text("[[paths]]\n")] {
+        let (settings, faults) = parse_leniently(faulty);
+        assert!(settings.is_none() && !faults.is_empty(), "{faulty}: {faults:?}");
+    }
+}

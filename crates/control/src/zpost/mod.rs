@@ -164,7 +164,9 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
     if let Command::Config(what) = &command {
         return config::run(config.as_deref(), what, json);
     }
-    let site = Site::load(config.as_deref())?;
+    let begins = matches!(command, Command::Start | Command::Restart | Command::Reload | Command::Upgrade);
+    let load = if begins { Site::load } else { Site::load_despite_faults };
+    let site = load(config.as_deref())?;
     match command {
         Command::Start => start::start(&site),
         Command::Stop { now } => lifecycle::stop(&site, now),
