@@ -156,7 +156,9 @@ impl Suite {
     /// `zpost ... --json` as a value; panics when it fails.
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let output = self.zpost(&[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "zpost {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        // 1: the suite is degraded, as it is while a process that was killed is started again.
+        let degraded = arguments == ["status"] && output.status.code() == Some(1);
+        assert!(output.status.success() || degraded, "zpost {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 

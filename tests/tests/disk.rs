@@ -37,7 +37,10 @@ fn a_full_disk_gives_452_and_loses_nothing() {
     let sink = Sink::start();
     // Declared first, so that a failing test shows its log before the filesystem goes.
     let small;
-    let mut suite = Suite::builder().relaying_to(sink.port).with("[server]\nmin_free_bytes = \"64KiB\"\n[queue]\nrouter_scan = \"1s\"\ntransport_scan = \"1s\"\nretry_first = \"1s\"\n").prepare();
+    let mut suite = Suite::builder()
+        .relaying_to(sink.port)
+        .with("[server]\nmin_free_bytes = \"64KiB\"\n[queue]\nrouter_scan = \"1s\"\ntransport_scan = \"1s\"\nretry_first = \"1s\"\n")
+        .prepare();
     small = Small::mount(suite.postoffice(""), "size=4m").expect("mount a tmpfs");
     suite.start();
     assert!(suite.zpost(&["freeze"]).status.success());
