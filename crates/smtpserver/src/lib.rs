@@ -9,8 +9,7 @@
 //! Peers of a Unix socket are users of this machine by their credentials: they may relay like a client in
 //! `relay.networks`, their sender is taken as given, and the envelope says which uid it was (`rcvdfrom`, `identinfo`).
 //!
-//! **May touch** the sockets passed to it, `public/`, `router/` (and `freezer/` for the filter), the notification socket
-//! of the router.
+//! **May touch** the sockets passed to it, `public/`, `router/` (and `freezer/` for the filter).
 //!
 //! **When it dies** its sessions drop; every acknowledged message is in the spool, and what it had not acknowledged the
 //! clients send again. A helper that dies is asked again once; without an answer within `server.helper_timeout`
