@@ -1,5 +1,6 @@
 //! The event loop: brings what happened to the model and does what the model says.
 
+mod arrivals;
 mod clients;
 mod feeding;
 mod intake;
@@ -297,43 +298,6 @@ impl Scheduler {
             }
         }
         None
-    }
-
-    /// Routers that want to tell of arrivals.
-    fn meet(&mut self) {
-        let Some(contact) = &self.contact else { return };
-        let mut new = Vec::new();
-        // An error is the end of the contact point, hence of the master: its own conversation tells.
-        while let Ok(Some(channel)) = contact.accept() {
-            new.push(channel);
-        }
-        for mut channel in new {
-            self.last_token += 1;
-            let key = self.last_token;
-            if self.poll.registry().register(&mut channel, Token(key), Interest::READABLE).is_ok() {
-                self.routers_heard.insert(key as u64, channel);
-                self.arrivals(key as u64);
-            }
-        }
-    }
-
-    fn arrivals(&mut self, key: u64) {
-        let Some(channel) = self.routers_heard.get_mut(&key) else { return };
-        loop {
-            match channel.recv() {
-                Ok(Some((Arrived { names }, _))) => {
-                    self.started.counters.add("announced", names.len() as u64);
-                    for name in &names {
-                        self.intake.announced(name);
-                    }
-                }
-                Ok(None) => return,
-                Err(_) => break,
-            }
-        }
-        if let Some(mut gone) = self.routers_heard.remove(&key) {
-            let _ = self.poll.registry().deregister(&mut gone);
-        }
     }
 
     fn master_readable(&mut self, now: Now) -> Option<End> {
