@@ -118,7 +118,7 @@ impl Worker {
 
     pub(crate) fn unconnected(&self, work: &mut Work, remote: &str, error: &io::Error) {
         self.counters.add("connect_failures", 1);
-        let verdict = Verdict::deferred(Enhanced::transient(4, 1), format!("cannot connect to {remote}: {error}"));
+        let verdict = Verdict::deferred(Enhanced::transient(4, 1), format!("cannot connect: {error}"));
         work.trouble(Phase::Connect, verdict, remote.to_owned());
     }
 }
