@@ -48,6 +48,8 @@ fn five_thousand_idle_sessions() {
     let answered = start.elapsed();
     eprintln!("5,000 sessions: {pss} MiB PSS; a new one answers in {answered:?}");
     assert_eq!(code, 220);
+    assert_eq!(suite.json(&["status"])["sessions"].as_u64(), Some(5001), "all of them are still there");
+    assert_eq!(sessions.iter_mut().filter_map(|s| s.command("NOOP").ok()).filter(|(code, _)| *code == 250).count(), 5000);
     assert!(pss < 120, "{pss} MiB");
     // The promise is 50 ms; a busy test machine gets room.
     assert!(answered < Duration::from_secs(1), "{answered:?}");
