@@ -8,5 +8,5 @@ mod mailbox;
 mod path;
 
 pub use domain::{DomainError, MAX_DOMAIN, is_literal, literal_address, normalise};
-pub use mailbox::{Address, AddressError, MAX_LOCAL};
+pub use mailbox::{Address, AddressError, MAX_LOCAL, unquoted};
 pub use path::{Path, PathError, parse_path};

@@ -71,17 +71,7 @@ impl Address {
 
     /// The local part without quotes and backslashes: `"a b"` and `a\ b` name the same mailbox.
     pub fn unquoted_local(&self) -> Cow<'_, str> {
-        let local = self.local();
-        let Some(inside) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) else { return Cow::Borrowed(local) };
-        if !inside.contains('\\') {
-            return Cow::Borrowed(inside);
-        }
-        let mut plain = String::with_capacity(inside.len());
-        let mut chars = inside.chars();
-        while let Some(c) = chars.next() {
-            plain.extend(if c == '\\' { chars.next() } else { Some(c) });
-        }
-        Cow::Owned(plain)
+        unquoted(self.local())
     }
 
     /// The domain as written.
@@ -134,6 +124,20 @@ pub(crate) fn is_harmless(c: char) -> bool {
     let deceptive = matches!(c, '\u{ad}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}');
     !deceptive && !c.is_control() && !c.is_whitespace()
+}
+
+/// A local part without quotes and backslashes (RFC 5321 section 4.1.2: the quoted and the plain form name the same mailbox).
+pub fn unquoted(local: &str) -> Cow<'_, str> {
+    let Some(inside) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) else { return Cow::Borrowed(local) };
+    if !inside.contains('\\') {
+        return Cow::Borrowed(inside);
+    }
+    let mut plain = String::with_capacity(inside.len());
+    let mut chars = inside.chars();
+    while let Some(c) = chars.next() {
+        plain.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    Cow::Owned(plain)
 }
 
 impl fmt::Display for Address {

@@ -17,7 +17,7 @@ impl Recipient {
     /// Reads `name@domain` (or a bare name) and `uid=1000,home=/home/joe`.
     pub fn parse(address: &str, attributes: &str) -> Result<Self, Verdict> {
         let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-        let mut recipient = Self { user: unquoted(local), domain: domain.to_owned(), home: None, uid: None };
+        let mut recipient = Self { user: address::unquoted(local).into_owned(), domain: domain.to_owned(), home: None, uid: None };
         if !is_safe(&recipient.user) || !(domain.is_empty() || is_safe(domain)) {
             return Err(Verdict::failed(1, 3, "the address cannot name a mailbox"));
         }
@@ -35,16 +35,6 @@ impl Recipient {
 /// A name that stays one component of a path and does not hide or climb.
 fn is_safe(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME && !name.starts_with('.') && !name.contains('/') && !name.chars().any(char::is_control)
-}
-
-fn unquoted(local: &str) -> String {
-    let Some(inside) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) else { return local.to_owned() };
-    let mut out = String::with_capacity(inside.len());
-    let mut chars = inside.chars();
-    while let Some(c) = chars.next() {
-        out.extend(if c == '\\' { chars.next() } else { Some(c) });
-    }
-    out
 }
 
 /// Undoes `%XX`; what is no such escape stays.

@@ -42,41 +42,16 @@ const fn agent(name: &'static str, contacts: &'static [&'static str]) -> Service
     Service { name, level: 5, phase: 4, kind: Kind::Agent, contacts, tells: &[], serves: false, notify: None, exclusive: false }
 }
 
+/// Answers at a contact point and calls nobody; drained last.
+const fn subdaemon(name: &'static str, level: u8) -> Service {
+    Service { name, level, phase: LAST_PHASE, kind: Kind::Single, contacts: &[], tells: &[], serves: true, notify: None, exclusive: false }
+}
+
 /// All services, by level.
 pub static SERVICES: &[Service] = &[
-    Service {
-        name: "resolver",
-        level: 1,
-        phase: 5,
-        kind: Kind::Single,
-        contacts: &[],
-        tells: &[],
-        serves: true,
-        notify: None,
-        exclusive: false,
-    },
-    Service {
-        name: "ratetracker",
-        level: 1,
-        phase: 5,
-        kind: Kind::Single,
-        contacts: &[],
-        tells: &[],
-        serves: true,
-        notify: None,
-        exclusive: false,
-    },
-    Service {
-        name: "contentfilter",
-        level: 2,
-        phase: 5,
-        kind: Kind::Single,
-        contacts: &[],
-        tells: &[],
-        serves: true,
-        notify: None,
-        exclusive: false,
-    },
+    subdaemon("resolver", 1),
+    subdaemon("ratetracker", 1),
+    subdaemon("contentfilter", 2),
     Service {
         name: "router",
         level: 2,

@@ -185,7 +185,7 @@ impl<'a> Expansion<'a> {
 
     /// A name at a local domain: aliases by full address, then by name; the same without detail; then users.
     pub(crate) fn local(&mut self, address: &Address, domain: &str, context: &Context) {
-        let name = unquoted(address.local()).to_lowercase();
+        let name = address.unquoted_local().to_lowercase();
         let bare = self.rules.without_detail(&name).map(str::to_owned);
         for candidate in std::iter::once(&name).chain(bare.as_ref()) {
             for key in [format!("{candidate}@{domain}"), candidate.clone()] {
@@ -300,17 +300,6 @@ impl<'a> Expansion<'a> {
         let verdict = self.delivery(&mailbox_text("postmaster", &hostname), &user, &hostname);
         self.settle(address, verdict, &context);
     }
-}
-
-/// The meaning of a local part: quotes and backslashes removed.
-fn unquoted(local: &str) -> String {
-    let Some(inside) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) else { return local.to_owned() };
-    let mut out = String::with_capacity(inside.len());
-    let mut chars = inside.chars();
-    while let Some(c) = chars.next() {
-        out.extend(if c == '\\' { chars.next() } else { Some(c) });
-    }
-    out
 }
 
 /// `name@domain`, the name quoted where it must be.
