@@ -54,14 +54,14 @@ const FRAME_ESTIMATE: usize = 96 * 1024;
 /// Reports packed into frames. One with very many recipients is told in several parts, as `ipc::agents` allows.
 fn frames(reports: Vec<Report>) -> Vec<Vec<Report>> {
     let (mut frames, mut frame, mut filled) = (Vec::new(), Vec::new(), 0usize);
-    for Report { job, phase, results } in reports {
-        let mut part = Report { job, phase, results: Vec::with_capacity(results.len()) };
+    for Report { job, phase, results, learned } in reports {
+        let mut part = Report { job, phase, results: Vec::with_capacity(results.len()), learned };
         filled = filled.saturating_add(32);
         for result in results {
             let size = result.remote.len().saturating_add(result.text.len()).saturating_add(32);
             if filled.saturating_add(size) > FRAME_ESTIMATE {
                 if !part.results.is_empty() {
-                    frame.push(std::mem::replace(&mut part, Report { job, phase, results: Vec::new() }));
+                    frame.push(std::mem::replace(&mut part, Report { job, phase, results: Vec::new(), learned }));
                 }
                 frames.push(std::mem::take(&mut frame));
                 filled = 64;
@@ -92,14 +92,10 @@ mod tests {
         let mut scheduler: Channel<ToAgent, ToScheduler> = Channel::new(theirs).unwrap();
         let sizes = [0, 1, 100, 1000, 3, 200];
         for (job, size) in (0u64..).zip(sizes) {
-            let result = |index| RecipientResult {
-                index,
-                outcome: Outcome::Deferred,
-                status: Enhanced::transient(0, 0),
-                remote: "mx.example.org [192.0.2.1]:25".into(),
-                text: "x".repeat(512),
+            let result = |index| {
+                RecipientResult::new(index, Outcome::Deferred, Enhanced::transient(0, 0), "mx.example.org [192.0.2.1]:25", "x".repeat(512))
             };
-            link.report(Report { job, phase: Phase::Transaction, results: (0..size).map(result).collect() });
+            link.report(Report::new(job, Phase::Transaction, (0..size).map(result).collect()));
         }
         link.flush().unwrap();
         let mut seen: Vec<Vec<u32>> = vec![Vec::new(); sizes.len()];

@@ -9,14 +9,8 @@ use std::thread::JoinHandle;
 struct Succeed;
 impl Deliver for Succeed {
     fn deliver(&mut self, job: &Job, _: &File) -> Report {
-        let results = job.recipients.iter().map(|r| RecipientResult {
-            index: r.index,
-            outcome: Outcome::Delivered,
-            status: Enhanced::success(0, 0),
-            remote: "-".into(),
-            text: "ok".into(),
-        });
-        Report { job: job.number, phase: Phase::Transaction, results: results.collect() }
+        let results = job.recipients.iter().map(|r| RecipientResult::new(r.index, Outcome::Delivered, Enhanced::success(0, 0), "-", "ok"));
+        Report::new(job.number, Phase::Transaction, results.collect())
     }
 }
 
@@ -51,6 +45,7 @@ impl Harness {
             smtputf8: false,
             envid: None,
             ret: None,
+            terms: Default::default(),
             recipients: Vec::new(),
         };
         let files: Vec<OwnedFd> = numbers.clone().map(|_| File::open("/dev/null").unwrap().into()).collect();

@@ -182,6 +182,7 @@ pub mod tests {
             smtputf8: false,
             envid: None,
             ret: None,
+            terms: Default::default(),
             message_id: None,
             recipients,
         };

@@ -11,6 +11,10 @@
 //! s sender@example.org            reverse path, <> when null
 //! n QQ314159                      ENVID
 //! R HDRS                          RET
+//! p -3                            priority
+//! b 1795233600 R                  deliver by: Unix seconds, by-mode
+//! u 1795232000                    not before: Unix seconds
+//! q REQUIRED                      REQUIRETLS; OPTIONAL: TLS-Required: No
 //! r  smtp sink.example user@sink.example -
 //! N TO=u@old.example NOTIFY=NEVER ORCPT=rfc822;u@old.example      about the r line before it
 //! z 1                             end of the fixed part: number of r lines
@@ -20,7 +24,7 @@
 //! The checksum guards what decides where mail goes. `d` lines are a record: a damaged one is left out, for a message
 //! must not be routed and delivered again because a note about it was torn.
 
-use crate::{BodyType, MessageId, RecipientDsn, Ret};
+use crate::{BodyType, MessageId, RecipientDsn, Ret, Terms};
 use address::Path;
 use serde::{Deserialize, Serialize};
 use status::{Enhanced, Outcome};
@@ -108,6 +112,7 @@ pub struct Control {
     pub smtputf8: bool,
     pub envid: Option<String>,
     pub ret: Option<Ret>,
+    pub terms: Terms,
     /// Message-ID of the headers, for the log.
     pub message_id: Option<String>,
     pub recipients: Vec<ControlRecipient>,

@@ -4,7 +4,7 @@ use crate::checksum::Checksum;
 use crate::control::{Control, ControlError, ControlRecipient, Diagnostic, Parsed, Quad, RecipientState};
 use crate::control_write::{read_id, read_outcome, sum_line};
 use crate::lines::{Lines, number, unescape};
-use crate::{BodyType, MessageId, Notify, RecipientDsn, Ret};
+use crate::{BodyType, DeliverBy, MessageId, Notify, RecipientDsn, Ret, Terms, TlsTerms, read_priority};
 use address::{Address, Path};
 
 /// Reads a control file. The fixed part is valid as a whole or an error; damaged `d` lines are left out.
@@ -34,6 +34,10 @@ struct Draft {
     sender: Option<Path>,
     envid: Option<String>,
     ret: Option<Ret>,
+    priority: Option<i8>,
+    deliver_by: Option<DeliverBy>,
+    hold_until: Option<u64>,
+    tls: Option<TlsTerms>,
     recipients: Vec<ControlRecipient>,
 }
 
@@ -88,6 +92,10 @@ impl Draft {
             b's' => once(&mut self.sender, read_path(value)),
             b'n' => once(&mut self.envid, owned(value)),
             b'R' => once(&mut self.ret, unescape(value).and_then(|v| Ret::parse(&v))),
+            b'p' => once(&mut self.priority, text(value).and_then(read_priority)),
+            b'b' => once(&mut self.deliver_by, text(value).and_then(DeliverBy::parse)),
+            b'u' => once(&mut self.hold_until, number(value)),
+            b'q' => once(&mut self.tls, text(value).and_then(TlsTerms::parse)),
             _ => Err("unknown tag"),
         }
     }
@@ -109,6 +117,12 @@ impl Draft {
             smtputf8,
             envid: self.envid,
             ret: self.ret,
+            terms: Terms {
+                priority: self.priority.unwrap_or_default(),
+                deliver_by: self.deliver_by,
+                hold_until: self.hold_until,
+                tls: self.tls.unwrap_or_default(),
+            },
             message_id: self.message_id,
             recipients: self.recipients,
         })
@@ -121,6 +135,10 @@ fn once<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), &'static str> 
         None => Ok(()),
         Some(_) => Err("second line of this tag"),
     }
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok()
 }
 
 fn owned(word: &[u8]) -> Option<String> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::message::tests::{address, dsn};
+use crate::message::tests::{address, dsn, terms};
 use crate::{IdSource, diagnostic_line, parse_control, write_control};
 use proptest::prelude::*;
 
@@ -24,13 +24,14 @@ prop_compose! {
         texts in (proptest::option::of(word()), proptest::option::of(word())),
         ret in proptest::option::of(proptest::sample::select(vec![Ret::Full, Ret::Headers])),
         recipients in proptest::collection::vec(recipient(), 0..5),
+        terms in terms(),
     ) -> Control {
         let path = |a: Option<address::Address>| a.map_or(Path::Null, Path::Mailbox);
         Control {
             id: IdSource::new(9).next(time), body_offset: numbers.0, size: numbers.1, arrived: numbers.2,
             sender: path(sender), error_address: error_address.map(path),
             bodytype: if flags.0 { BodyType::EightBit } else { BodyType::SevenBit }, smtputf8: flags.1,
-            envid: texts.0, message_id: texts.1, ret, recipients,
+            envid: texts.0, message_id: texts.1, ret, terms, recipients,
         }
     }
 }
@@ -74,6 +75,7 @@ fn example() -> Control {
         smtputf8: false,
         envid: None,
         ret: None,
+        terms: crate::Terms::default(),
         message_id: Some("<m@example.org>".into()),
         recipients: vec![one.clone(), one],
     }

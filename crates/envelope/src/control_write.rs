@@ -3,7 +3,7 @@
 use crate::checksum::Checksum;
 use crate::control::{Control, ControlRecipient, Diagnostic};
 use crate::lines::{Lines, escape, escape_text};
-use crate::{BodyType, MessageId};
+use crate::{BodyType, MessageId, Terms};
 use address::Path;
 use status::Outcome;
 use std::io::Write;
@@ -61,6 +61,22 @@ fn preamble(control: &Control, out: &mut Vec<u8>) {
     }
     if let Some(ret) = control.ret {
         tagged(b'R', ret.as_str(), out);
+    }
+    write_terms(&control.terms, out);
+}
+
+fn write_terms(terms: &Terms, out: &mut Vec<u8>) {
+    if terms.priority != 0 {
+        let _ = writeln!(out, "p {}", terms.priority);
+    }
+    if let Some(deliver_by) = terms.deliver_by {
+        let _ = writeln!(out, "b {deliver_by}");
+    }
+    if let Some(moment) = terms.hold_until {
+        let _ = writeln!(out, "u {moment}");
+    }
+    if let Some(word) = terms.tls.word() {
+        tagged(b'q', word, out);
     }
 }
 

@@ -32,6 +32,8 @@ pub enum BodyType {
     #[default]
     SevenBit,
     EightBit,
+    /// BINARYMIME (RFC 3030): the stored content is the octets as they came; its line ends are not changed.
+    Binary,
 }
 
 impl Notify {
@@ -80,9 +82,9 @@ impl Ret {
 }
 
 impl BodyType {
-    /// `7BIT` or `8BITMIME`. BINARYMIME is not among them: nothing here could deliver it unharmed.
+    /// `7BIT`, `8BITMIME` or `BINARYMIME`.
     pub fn parse(text: &str) -> Option<Self> {
-        let names = [("7BIT", Self::SevenBit), ("8BITMIME", Self::EightBit), ("8BIT", Self::EightBit)];
+        let names = [("7BIT", Self::SevenBit), ("8BITMIME", Self::EightBit), ("8BIT", Self::EightBit), ("BINARYMIME", Self::Binary)];
         names.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, bodytype)| bodytype)
     }
 
@@ -90,6 +92,7 @@ impl BodyType {
         match self {
             Self::SevenBit => "7BIT",
             Self::EightBit => "8BITMIME",
+            Self::Binary => "BINARYMIME",
         }
     }
 }

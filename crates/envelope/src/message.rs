@@ -1,7 +1,7 @@
 //! The envelope at the top of a message file: ZMailer's keyword lines up to `env-end`.
 
 use crate::lines::number;
-use crate::{BodyType, Notify, RecipientDsn, Ret, is_envid, is_orcpt};
+use crate::{BodyType, DeliverBy, Notify, RecipientDsn, Ret, Terms, TlsTerms, is_envid, is_orcpt, read_priority};
 use address::{Address, Path};
 use std::fmt;
 use std::io::Write;
@@ -39,6 +39,8 @@ pub struct Envelope {
     pub verbose: Option<String>,
     /// Our own keyword `arrived` (Unix milliseconds; trusted owners only): keeps the first arrival over a resubmission.
     pub arrived: Option<u64>,
+    /// Our own keywords `priority`, `deliverby`, `holduntil`, `requiretls`.
+    pub terms: Terms,
 }
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnvelopeRecipient {
@@ -129,6 +131,10 @@ impl Envelope {
             "smtputf8" => self.smtputf8 = no_value(value).map(|()| true)?,
             LENGTH_FIELD => self.length = Some(number(value.as_bytes()).ok_or_else(|| wrong("number", value))?),
             "arrived" => self.arrived = Some(number(value.as_bytes()).ok_or_else(|| wrong("number", value))?),
+            "priority" => self.terms.priority = read_priority(value).ok_or_else(|| wrong("priority", value))?,
+            "deliverby" => self.terms.deliver_by = Some(DeliverBy::parse(value).ok_or_else(|| wrong("deliverby", value))?),
+            "holduntil" => self.terms.hold_until = Some(number(value.as_bytes()).ok_or_else(|| wrong("number", value))?),
+            "requiretls" => self.terms.tls = no_value(value).map(|()| TlsTerms::Required)?,
             "rcvdfrom" => self.rcvdfrom = text(),
             "with" => self.with = text(),
             "identinfo" => self.identinfo = text(),
@@ -248,6 +254,7 @@ pub fn write_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
     if let Some(arrived) = envelope.arrived {
         let _ = writeln!(out, "arrived {arrived}");
     }
+    write_terms(&envelope.terms, out);
     if let Some(from) = &envelope.from {
         write_path(out, "from", from.as_str());
     }
@@ -255,6 +262,21 @@ pub fn write_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         write_recipient(recipient, out);
     }
     line(out, "env-end", None);
+}
+
+fn write_terms(terms: &Terms, out: &mut Vec<u8>) {
+    if terms.priority != 0 {
+        let _ = writeln!(out, "priority {}", terms.priority);
+    }
+    if let Some(deliver_by) = terms.deliver_by {
+        let _ = writeln!(out, "deliverby {deliver_by}");
+    }
+    if let Some(moment) = terms.hold_until {
+        let _ = writeln!(out, "holduntil {moment}");
+    }
+    if terms.tls == TlsTerms::Required {
+        line(out, "requiretls", None);
+    }
 }
 
 fn write_recipient(recipient: &EnvelopeRecipient, out: &mut Vec<u8>) {

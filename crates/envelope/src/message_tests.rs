@@ -67,7 +67,7 @@ fn faults_name_line_and_reason() {
         ("todsn ORCPT=rfc822;a+0Db\n", 1, "malformed ORCPT"),
         ("todsn NOTIFY=MAYBE\n", 1, "malformed NOTIFY"),
         ("todsn X=1\n", 1, "unknown parameter"),
-        ("bodytype BINARYMIME\n", 1, "malformed body type"),
+        ("bodytype 9BIT\n", 1, "malformed body type"),
         ("from a@b\nto c@d\n", 3, INCOMPLETE),
         ("from a@b\nto c@d\nSubj", 3, INCOMPLETE),
         ("", 1, INCOMPLETE),
@@ -112,6 +112,16 @@ pub(crate) fn dsn() -> impl Strategy<Value = RecipientDsn> {
     (notify, proptest::option::of("rfc822;[a-z@%]{1,9}(\\+2B)?")).prop_map(|(notify, orcpt)| RecipientDsn { notify, orcpt })
 }
 
+pub(crate) fn terms() -> impl Strategy<Value = crate::Terms> {
+    let deliver_by = proptest::option::of((any::<u64>(), any::<bool>(), any::<bool>()));
+    (-9i8..=9, deliver_by, any::<Option<u64>>(), any::<bool>()).prop_map(|(priority, by, hold_until, required)| crate::Terms {
+        priority,
+        deliver_by: by.map(|(until, or_return, trace)| crate::DeliverBy { until, or_return, trace }),
+        hold_until,
+        tls: if required { crate::TlsTerms::Required } else { crate::TlsTerms::Usual },
+    })
+}
+
 prop_compose! {
     fn envelope()(
         texts in (text(), text(), text(), text(), text()),
@@ -121,6 +131,7 @@ prop_compose! {
         envid in proptest::option::of("[a-z]{1,9}"),
         ret in proptest::option::of(proptest::sample::select(vec![Ret::Full, Ret::Headers])),
         recipients in proptest::collection::vec((address(), dsn()), 1..5),
+        terms in terms(),
     ) -> Envelope {
         Envelope {
             length: numbers.0, arrived: numbers.1, external: flags.0, errormsg: flags.1, smtputf8: flags.2,
@@ -128,7 +139,7 @@ prop_compose! {
             rcvdfrom: texts.0, with: texts.1, fullname: texts.2, loginname: texts.3, verbose: texts.4,
             identinfo: None, authinfo: None, channel: None,
             from: from.map(|f| f.map_or(Path::Null, Path::Mailbox)),
-            envid, ret,
+            envid, ret, terms,
             recipients: recipients.into_iter().map(|(address, dsn)| EnvelopeRecipient { address, dsn }).collect(),
         }
     }

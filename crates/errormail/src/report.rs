@@ -145,8 +145,8 @@ impl Errormail {
                 (Outcome::Deferred, Enhanced::transient(3, 0), format!("the report could not be submitted: {e}"))
             }
         };
-        let result = |r: &JobRecipient| RecipientResult { index: r.index, outcome, status, remote: "-".to_owned(), text: text.clone() };
-        Report { job: job.number, phase: Phase::Transaction, results: job.recipients.iter().map(result).collect() }
+        let result = |r: &JobRecipient| RecipientResult::new(r.index, outcome, status, "-", text.clone());
+        Report::new(job.number, Phase::Transaction, job.recipients.iter().map(result).collect())
     }
 }
 

@@ -60,6 +60,7 @@ fn job(sender: &str, recipients: Vec<JobRecipient>) -> Job {
         smtputf8: false,
         envid: Some("QQ7".into()),
         ret: None,
+        terms: Default::default(),
         recipients,
     }
 }

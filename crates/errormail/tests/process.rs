@@ -75,6 +75,7 @@ fn job() -> Job {
         smtputf8: false,
         envid: None,
         ret: None,
+        terms: Default::default(),
         recipients: vec![JobRecipient {
             index: 77,
             user: "a@example.net".into(),

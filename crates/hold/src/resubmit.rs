@@ -45,8 +45,8 @@ impl Deliver for Hold {
                 }
             },
         };
-        let result = |r: &JobRecipient| RecipientResult { index: r.index, outcome, status, remote: "-".to_owned(), text: text.clone() };
-        Report { job: job.number, phase: Phase::Transaction, results: job.recipients.iter().map(result).collect() }
+        let result = |r: &JobRecipient| RecipientResult::new(r.index, outcome, status, "-", text.clone());
+        Report::new(job.number, Phase::Transaction, job.recipients.iter().map(result).collect())
     }
 }
 
@@ -98,6 +98,7 @@ fn envelope_of(job: &Job) -> io::Result<Envelope> {
         smtputf8: job.smtputf8,
         envid: job.envid.clone(),
         ret: job.ret,
+        terms: job.terms,
         arrived: Some(job.arrived),
         from: Some(from),
         recipients: job.recipients.iter().map(recipient).collect::<io::Result<_>>()?,

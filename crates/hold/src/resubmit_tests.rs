@@ -48,6 +48,7 @@ fn job(host: &str, age: u64) -> Job {
         smtputf8: false,
         envid: Some("QQ7".into()),
         ret: Some(Ret::Headers),
+        terms: Default::default(),
         recipients: vec![recipient(1, "a@example.org", None), recipient(2, "b", Some("b@local.example"))],
     }
 }

@@ -1,7 +1,7 @@
 //! The scheduler and a transport agent. Flow control by credits: the agent says how many more jobs it takes.
 
 use crate::channel::Frame;
-use envelope::{BodyType, RecipientDsn, Ret};
+use envelope::{BodyType, RecipientDsn, Ret, Terms};
 use serde::{Deserialize, Serialize};
 use status::{Enhanced, Outcome, Phase};
 
@@ -46,6 +46,7 @@ pub struct Job {
     pub smtputf8: bool,
     pub envid: Option<String>,
     pub ret: Option<Ret>,
+    pub terms: Terms,
     pub recipients: Vec<JobRecipient>,
 }
 
@@ -78,6 +79,26 @@ pub struct Report {
     pub job: u64,
     pub phase: Phase,
     pub results: Vec<RecipientResult>,
+    pub learned: Learned,
+}
+
+impl Report {
+    /// A report that has learned nothing about the server.
+    pub fn new(job: u64, phase: Phase, results: Vec<RecipientResult>) -> Self {
+        Self { job, phase, results, learned: Learned::default() }
+    }
+}
+
+/// What the session taught about the server, for the destination's limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// LIMITS (RFC 9422): messages in one session, recipients in one transaction, recipient domains in one transaction.
+    pub mail_max: Option<u32>,
+    pub rcpt_max: Option<u32>,
+    pub rcpt_domain_max: Option<u32>,
+    /// The server refused one more connection (421 to the connection, or a text that says so): it takes fewer than we
+    /// have open.
+    pub crowded: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,6 +110,31 @@ pub struct RecipientResult {
     pub remote: String,
     /// The reply or the reason; no control bytes, at most 512 bytes.
     pub text: String,
+    /// Of a delivery: who reports further (RFC 3461).
+    pub handed: Handed,
+    /// Of a deferral: the agent's own wish for the next attempt, in seconds from now.
+    pub retry_after: Option<u32>,
+}
+
+impl RecipientResult {
+    /// A result without wishes; a delivery counts as final.
+    pub fn new(index: u32, outcome: Outcome, status: Enhanced, remote: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { index, outcome, status, remote: remote.into(), text: text.into(), handed: Handed::Delivered, retry_after: None }
+    }
+}
+
+/// What a delivery means for reports of success (RFC 3461 section 5.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Handed {
+    /// In the mailbox (or in the program): report `delivered` where asked.
+    #[default]
+    Delivered,
+    /// To a server that does not know DSN: report `relayed` where asked.
+    Relayed,
+    /// To a server that knows DSN: the duty is its.
+    Passed,
+    /// To a list or another gateway: report `expanded` where asked.
+    Expanded,
 }
 
 impl Frame for ToAgent {

@@ -15,6 +15,7 @@ pub mod filter;
 pub mod master;
 pub mod rates;
 pub mod routing;
+pub mod tlspolicy;
 
 pub use channel::{Channel, Frame, RecvError};
 pub use contact::{Caller, ContactPoint};

@@ -152,9 +152,9 @@ impl Mailboxes {
                 text = verdict.text
             );
             let Verdict { outcome, status, text } = verdict;
-            results.push(RecipientResult { index: recipient.index, outcome, status, remote, text });
+            results.push(RecipientResult::new(recipient.index, outcome, status, remote, text));
         }
-        Report { job: job.number, phase: Phase::Transaction, results }
+        Report::new(job.number, Phase::Transaction, results)
     }
 }
 

@@ -226,6 +226,7 @@ fn job(recipients: &[(&str, &str)], size: u64) -> Job {
         smtputf8: false,
         envid: None,
         ret: None,
+        terms: Default::default(),
         recipients: recipients.iter().enumerate().map(recipient).collect(),
     }
 }

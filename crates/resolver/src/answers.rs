@@ -2,7 +2,7 @@
 
 use crate::lookups::{Key, Lookups};
 use crate::records::{Exchange, Kind, MAX_ADDRESSES, Records};
-use ipc::dns::{Answer, MailHost, Question, Trouble};
+use ipc::dns::{Answer, MailHost, MailHosts, Question, Trouble};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -21,7 +21,9 @@ const MARGIN: Duration = Duration::from_millis(100);
 pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer, Trouble> {
     let deadline = Instant::now() + lookups.deadline();
     match question {
-        Question::MailHosts { domain } => mail_hosts(lookups, &name(&domain)?, deadline).await.map(Answer::MailHosts),
+        Question::MailHosts { domain, .. } => {
+            mail_hosts(lookups, &name(&domain)?, deadline).await.map(|hosts| Answer::MailHosts(MailHosts { hosts, secure: false }))
+        }
         Question::Addresses { host } => addresses(lookups, &name(&host)?, deadline).await.map(Answer::Addresses),
         Question::Names { address } => match find(lookups, (reverse_name(address), Kind::Ptr), deadline).await? {
             Records::Names(names) if !names.is_empty() => Ok(Answer::Names(names)),
@@ -31,6 +33,7 @@ pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer,
             Records::Texts(texts) if !texts.is_empty() => Ok(Answer::Text(texts)),
             _ => Err(Trouble::NoRecords),
         },
+        Question::Tlsa { .. } => Err(Trouble::NoRecords),
     }
 }
 
@@ -55,8 +58,10 @@ async fn mail_hosts(lookups: &Rc<Lookups>, domain: &str, deadline: Instant) -> R
     if matches!(list.as_slice(), [Exchange { host: None, .. }]) {
         return Err(Trouble::NullMx);
     }
-    let mut hosts: Vec<MailHost> =
-        list.into_iter().filter_map(|e| e.host.map(|name| MailHost { preference: e.preference, name, addresses: Vec::new() })).collect();
+    let mut hosts: Vec<MailHost> = list
+        .into_iter()
+        .filter_map(|e| e.host.map(|name| MailHost { preference: e.preference, name, addresses: Vec::new(), secure: false }))
+        .collect();
     if hosts.is_empty() {
         // There are MX records, so the domain's own address must not be used (RFC 5321 section 5.1).
         return Err(Trouble::Temporary(format!("no usable host name in the MX records of {domain}")));
@@ -68,7 +73,7 @@ async fn mail_hosts(lookups: &Rc<Lookups>, domain: &str, deadline: Instant) -> R
 /// A domain without MX is its own mail host.
 async fn implicit(lookups: &Rc<Lookups>, domain: &str, deadline: Instant) -> Result<Vec<MailHost>, Trouble> {
     match addresses(lookups, domain, deadline).await {
-        Ok(addresses) => Ok(vec![MailHost { preference: 0, name: domain.to_owned(), addresses }]),
+        Ok(addresses) => Ok(vec![MailHost { preference: 0, name: domain.to_owned(), addresses, secure: false }]),
         // The name exists: its MX question said so.
         Err(Trouble::NoSuchName) => Err(Trouble::NoRecords),
         Err(trouble) => Err(trouble),
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn only_equals_are_shuffled() {
-        let host = |preference: u16, n: u16| MailHost { preference, name: format!("mx{n}.example"), addresses: vec![] };
+        let host = |preference: u16, n: u16| MailHost { preference, name: format!("mx{n}.example"), addresses: vec![], secure: false };
         let mut firsts = std::collections::HashSet::new();
         for _ in 0..200 {
             let mut hosts: Vec<MailHost> = vec![host(0, 0), host(10, 1), host(10, 2), host(20, 3)];

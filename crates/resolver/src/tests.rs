@@ -70,8 +70,8 @@ impl Running {
     }
 
     fn hosts(&self, domain: &str) -> Result<Vec<MailHost>, Trouble> {
-        self.ask(Question::MailHosts { domain: domain.into() }).map(|answer| match answer {
-            Answer::MailHosts(hosts) => hosts,
+        self.ask(Question::MailHosts { domain: domain.into(), validate: false }).map(|answer| match answer {
+            Answer::MailHosts(found) => found.hosts,
             other => panic!("{other:?}"),
         })
     }
@@ -155,7 +155,7 @@ fn each_thing_is_asked_once() {
     let running = start();
     let mut channel = running.call();
     for number in 0..200 {
-        channel.send(&Ask { number, question: Question::MailHosts { domain: "good.example".into() } }).unwrap();
+        channel.send(&Ask { number, question: Question::MailHosts { domain: "good.example".into(), validate: false } }).unwrap();
     }
     let mut numbers: Vec<u64> = (0..200).map(|_| receive(&mut channel).number).collect();
     numbers.sort_unstable();
@@ -191,6 +191,6 @@ fn a_malformed_frame_ends_only_its_conversation() {
     bad.send(b"\x30nonsense").unwrap();
     let mut bad: Channel<Ask, Told> = Channel::new(bad.into()).unwrap();
     assert!(matches!(bad.recv_by(Instant::now() + Duration::from_secs(20)), Err(ipc::RecvError::Closed)));
-    good.send(&Ask { number: 1, question: Question::MailHosts { domain: "good.example".into() } }).unwrap();
+    good.send(&Ask { number: 1, question: Question::MailHosts { domain: "good.example".into(), validate: false } }).unwrap();
     assert!(receive(&mut good).answer.is_ok());
 }

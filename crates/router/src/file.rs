@@ -147,6 +147,7 @@ impl FileRouter {
             smtputf8: envelope.smtputf8,
             envid: envelope.envid,
             ret: envelope.ret,
+            terms: envelope.terms,
             message_id: head.message_id,
             recipients: recipients.list,
         };

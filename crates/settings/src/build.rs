@@ -82,6 +82,7 @@ pub fn build(sheet: &Sheet) -> Settings {
         queue: queue(one("queue")),
         client: client(one("client"), &identity.hostname),
         bounce: bounce(one("bounce")),
+        policies: crate::Policies::build(sheet),
         log: log(one("log")),
         users: users(one("users")),
         identity,

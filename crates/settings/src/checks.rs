@@ -1,5 +1,6 @@
 //! Faults that one parameter alone does not show.
 
+use crate::glob::Glob;
 use crate::nearest::nearest;
 use crate::sheet::{Group, Sheet};
 use crate::value::Value;
@@ -16,6 +17,11 @@ pub fn check(sheet: &mut Sheet) {
     let own = own_channels(sheet, &mut faults);
     for route in sheet.groups("route") {
         check_route(route, &own, &mut faults);
+    }
+    for (section, key) in [("channel", "name"), ("destination", "channel"), ("destination", "host"), ("destination", "mx")] {
+        for group in sheet.groups(section) {
+            patterns(section, group, key, &mut faults);
+        }
     }
     for group in sheet.groups("local") {
         local(group, &mut faults);
@@ -83,6 +89,17 @@ fn listeners(groups: &[Group], faults: &mut Vec<Fault>) {
             faults.push(at(group, "bind", format!("listener.bind: the listener of line {first} has this address already")));
         }
         seen.push((bind, line));
+    }
+}
+
+fn patterns(section: &str, group: &Group, key: &str, faults: &mut Vec<Fault>) {
+    let texts = match group.entry(key).map(|e| &e.value) {
+        Some(Value::Text(text)) => text.split('/').collect(),
+        Some(Value::Texts(list)) => list.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    for reason in texts.into_iter().filter_map(|text| Glob::parse(text).err()) {
+        faults.push(at(group, key, format!("{section}.{key}: {reason}")));
     }
 }
 

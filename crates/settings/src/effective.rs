@@ -65,7 +65,7 @@ fn made_from_others(settings: &Settings, section: &str, key: &str) -> Option<Val
 }
 
 /// A value as TOML.
-fn print(value: &Value) -> String {
+pub(crate) fn print(value: &Value) -> String {
     match value {
         Value::Text(text) => quote(text),
         Value::Duration(d) => quote(&print_duration(u64::try_from(d.as_millis()).unwrap_or(u64::MAX))),

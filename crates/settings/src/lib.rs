@@ -6,21 +6,26 @@
 mod build;
 mod checks;
 mod effective;
+mod glob;
 mod nearest;
 mod network;
 mod place;
+mod policy;
 mod queries;
 mod reference;
 mod sheet;
 mod table;
+mod times;
 mod typed;
 mod units;
 mod value;
 
 pub use checks::CHANNELS;
 pub use effective::{Effective, effective};
+pub use policy::{Explained, Place, Policies, Policy, TlsPolicy};
 pub use queries::domain_matches;
 pub use reference::mdoc;
+pub use times::{Hours, Rate};
 pub use typed::*;
 pub use units::duration;
 

@@ -26,6 +26,10 @@ pub fn kind_words(kind: Kind) -> String {
         Kind::Networks => "a list of addresses and address blocks".to_owned(),
         Kind::Servers => "a list of addresses with or without a port".to_owned(),
         Kind::Map => "a table of texts".to_owned(),
+        Kind::Rate => "a number in a time".to_owned(),
+        Kind::Hours => "hours of the week".to_owned(),
+        Kind::Priority => "a number from -9 to 9".to_owned(),
+        Kind::Factors => "numbers with blanks between".to_owned(),
     }
 }
 

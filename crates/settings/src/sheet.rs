@@ -167,7 +167,9 @@ impl Reader<'_> {
 
     fn parameter(&mut self, parameter: &Parameter, found: Option<&Item<'_>>, line: usize, column: usize) -> Option<Entry> {
         let Some(item) = found else { return self.absent(parameter, line, column) };
-        match read(parameter.kind, item.get_ref()) {
+        let empty = parameter.default == Some("") && matches!(item.get_ref(), DeValue::String(text) if text.is_empty());
+        let read = if empty { value::from_default(parameter.kind, "") } else { read(parameter.kind, item.get_ref()) };
+        match read {
             Ok(value) => {
                 let (line, column) = self.places.at(item.span().start);
                 Some(Entry { value, line, column })
@@ -203,7 +205,7 @@ fn read(kind: Kind, item: &DeValue<'_>) -> Result<Value, String> {
         {
             value::scalar(kind, text)
         }
-        DeValue::Integer(number) if numeric => {
+        DeValue::Integer(number) if numeric || kind == Kind::Priority => {
             let text = number.as_str().replace('_', "");
             let parsed = i128::from_str_radix(&text, number.radix()).map_err(|_| format!("`{text}` is no number"))?;
             value::scalar(kind, &parsed.to_string())

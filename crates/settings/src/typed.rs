@@ -22,6 +22,8 @@ pub struct Settings {
     pub queue: Queue,
     pub client: Client,
     pub bounce: Bounce,
+    /// `[[channel]]` and `[[destination]]`.
+    pub policies: crate::Policies,
     pub log: Log,
     pub users: Users,
 }

@@ -1,6 +1,7 @@
 //! Values: text of a parameter's kind to a checked value.
 
 use crate::table::Kind;
+use crate::times::{Hours, Rate, factors};
 use crate::{Bind, Network, units};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -57,6 +58,14 @@ fn worded(kind: Kind, text: &str) -> Result<String, String> {
         Kind::Domain => domain(text, true),
         Kind::Users if text == "passwd" || text == "any" || text.starts_with('/') => Ok(text.to_owned()),
         Kind::Users => Err(format!("`{text}` is not `passwd`, `any` or the absolute path of a table")),
+        Kind::Rate if text.is_empty() || Rate::parse(text).is_some() => Ok(text.to_owned()),
+        Kind::Rate => Err(format!("`{text}` is no rate such as 100/1m")),
+        Kind::Hours if Hours::parse(text).is_some() => Ok(text.to_owned()),
+        Kind::Hours => Err(format!("`{text}` are no hours such as 22:00-06:00 or Mon-Fri 08:00-18:00")),
+        Kind::Priority if text.parse::<i8>().is_ok_and(|n| (-9..=9).contains(&n)) => Ok(text.to_owned()),
+        Kind::Priority => Err(format!("`{text}` is no priority from -9 to 9")),
+        Kind::Factors if factors(text).is_some() => Ok(text.to_owned()),
+        Kind::Factors => Err(format!("`{text}` are no factors such as 1 1 2 3 5")),
         Kind::Line if text.len() > 500 => Err("longer than 500 bytes".to_owned()),
         _ => Ok(text.to_owned()),
     }

@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn mx(preference: u16, name: &str, ip: &str) -> MailHost {
-        MailHost { preference, name: name.into(), addresses: vec![ip.parse().unwrap()] }
+        MailHost { preference, name: name.into(), addresses: vec![ip.parse().unwrap()], secure: false }
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Worker {
                 let found = candidates::host(&name, &[address.ip()], address.port(), &self.ourselves);
                 return self.found(work, found);
             }
-            Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain }, port),
+            Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain, validate: false }, port),
             Ok(Destination::Host { name, port }) => (Question::Addresses { host: name }, port),
         };
         if let Err((work, verdict)) = self.lookups.ask(work, question, port, &self.registry, self.resolver_token) {
@@ -48,8 +48,8 @@ impl Worker {
         for (waiting, answer) in answered {
             let (name, port) = (question_name(&waiting.question), waiting.port);
             let trouble = match answer {
-                Ok(Answer::MailHosts(hosts)) => {
-                    let found = candidates::exchangers(&hosts, port, &self.ourselves);
+                Ok(Answer::MailHosts(found)) => {
+                    let found = candidates::exchangers(&found.hosts, port, &self.ourselves);
                     self.found(waiting.work, found);
                     continue;
                 }
@@ -125,7 +125,7 @@ impl Worker {
 
 fn question_name(question: &Question) -> &str {
     match question {
-        Question::MailHosts { domain } => domain,
+        Question::MailHosts { domain, .. } => domain,
         Question::Addresses { host } => host,
         _ => "",
     }

@@ -88,14 +88,12 @@ impl Work {
 
     /// The report of a job with these verdicts, in the order of its recipients.
     pub fn report(&self, phase: Phase, verdicts: Vec<Verdict>, remote: &str) -> Report {
-        let results = self.indexes.iter().zip(verdicts).map(|(index, verdict)| RecipientResult {
-            index: *index,
-            outcome: verdict.outcome,
-            status: verdict.status,
-            remote: clean(remote),
-            text: clean(&verdict.text),
-        });
-        Report { job: self.number, phase, results: results.collect() }
+        let results = self
+            .indexes
+            .iter()
+            .zip(verdicts)
+            .map(|(index, verdict)| RecipientResult::new(*index, verdict.outcome, verdict.status, clean(remote), clean(&verdict.text)));
+        Report::new(self.number, phase, results.collect())
     }
 }
 

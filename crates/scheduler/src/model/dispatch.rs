@@ -183,16 +183,9 @@ impl Model {
     fn discard(&mut self, number: u64, now: Now) {
         let Some(job) = self.jobs.get(&number) else { return };
         let offsets = job.members.iter().filter_map(|p| self.recipient(job.message, *p)).map(|r| r.offset);
-        let results = offsets
-            .map(|index| RecipientResult {
-                index,
-                outcome: Outcome::Delivered,
-                status: Enhanced::success(0, 0),
-                remote: "-".to_owned(),
-                text: "discarded".to_owned(),
-            })
-            .collect();
-        self.report(0, &Report { job: number, phase: Phase::Transaction, results }, now);
+        let results =
+            offsets.map(|index| RecipientResult::new(index, Outcome::Delivered, Enhanced::success(0, 0), "-", "discarded")).collect();
+        self.report(0, &Report::new(number, Phase::Transaction, results), now);
     }
 
     /// The frame of a job that has begun, with its approximate size.
@@ -219,6 +212,7 @@ impl Model {
             smtputf8: message.smtputf8,
             envid: rare.and_then(|rare| rare.envid.clone()),
             ret: rare.and_then(|rare| rare.ret),
+            terms: rare.map(|rare| rare.terms).unwrap_or_default(),
             recipients: members.into_iter().map(|recipient| job_recipient(recipient, now)).collect(),
         };
         Some((frame, weight))

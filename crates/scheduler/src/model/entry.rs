@@ -1,7 +1,7 @@
 //! What is known about every waiting message. Sizes matter here: a million of these are held.
 
 use super::note::Note;
-use envelope::{BodyType, ControlRecipient, MessageId, RecipientDsn, Ret};
+use envelope::{BodyType, ControlRecipient, MessageId, RecipientDsn, Ret, Terms};
 use std::rc::Rc;
 
 /// No key.
@@ -149,6 +149,7 @@ pub struct Message {
 pub struct Rare {
     pub envid: Option<String>,
     pub ret: Option<Ret>,
+    pub terms: Terms,
     /// The list owner, who stands in for the sender.
     pub errors_to: Option<Box<str>>,
 }

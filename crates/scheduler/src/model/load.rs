@@ -41,8 +41,8 @@ impl Model {
 
     fn message(&self, control: &Control, recipients: Vec<Recipient>, now: Now) -> Message {
         let errors_to = control.error_address.as_ref().map(|path| path_text(path).into());
-        let plain = control.envid.is_none() && control.ret.is_none() && errors_to.is_none();
-        let rare = (!plain).then(|| Box::new(Rare { envid: control.envid.clone(), ret: control.ret, errors_to }));
+        let plain = control.envid.is_none() && control.ret.is_none() && control.terms.is_default() && errors_to.is_none();
+        let rare = (!plain).then(|| Box::new(Rare { envid: control.envid.clone(), ret: control.ret, terms: control.terms, errors_to }));
         Message {
             id: control.id,
             sender: path_text(&control.sender).into(),

@@ -229,7 +229,7 @@ impl Model {
         let place = Place { message, share, position };
         let Some(index) = self.recipient(message, position).map(|recipient| recipient.offset) else { return };
         let (remote, text) = (note.remote.to_string(), note.text.to_string());
-        let result = RecipientResult { index, outcome: Outcome::Failed, status: note.status, remote, text };
+        let result = RecipientResult::new(index, Outcome::Failed, note.status, remote, text);
         self.counters.add("failed", 1);
         self.record("failed", place, &result, now);
         marks.states.push((index, RecipientState::Failing));

@@ -66,6 +66,7 @@ impl House {
             smtputf8: false,
             envid: None,
             ret: None,
+            terms: Default::default(),
             message_id: None,
             recipients: (0..recipients).map(recipient).collect(),
         };
@@ -191,9 +192,9 @@ impl Hired {
 
     fn answer(&mut self, job: &Job, outcome: Outcome) {
         let status = if outcome == Outcome::Deferred { Enhanced::transient(2, 0) } else { Enhanced::success(0, 0) };
-        let result = |index| RecipientResult { index, outcome, status, remote: "-".into(), text: "said".into() };
+        let result = |index| RecipientResult::new(index, outcome, status, "-", "said");
         let results = job.recipients.iter().map(|recipient| result(recipient.index)).collect();
-        let report = Report { job: job.number, phase: Phase::Transaction, results };
+        let report = Report::new(job.number, Phase::Transaction, results);
         self.channel.send(&ToScheduler::Reports(vec![report])).unwrap();
     }
 }

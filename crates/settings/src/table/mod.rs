@@ -1,6 +1,7 @@
 //! The one table of parameters: section, key, type, default, documentation.
 
 mod places;
+pub mod policy;
 mod running;
 mod serving;
 
@@ -52,6 +53,14 @@ pub enum Kind {
     Servers,
     /// A table of texts.
     Map,
+    /// `100/1m`.
+    Rate,
+    /// `Mon-Fri 08:00-18:00, Sat 10:00-12:00`.
+    Hours,
+    /// -9 to 9.
+    Priority,
+    /// `1 1 2 3 5`.
+    Factors,
 }
 
 /// One parameter.
@@ -94,6 +103,16 @@ pub const SECTIONS: &[Section] = &[
     section("processes", false, "How many processes there are and how long they live."),
     section("queue", false, "Retry, expiry and concurrency."),
     section("client", false, "The SMTP and LMTP client."),
+    section(
+        "channel",
+        true,
+        "What is different for a channel. Of all clauses that match a destination, [[channel]] before [[destination]] and then in the order of the file, a later one wins, key by key; zpost destination HOST --explain shows what came of it.",
+    ),
+    section(
+        "destination",
+        true,
+        "What is different for some next hops. Conditions that are left out hold for all; those given must all hold.",
+    ),
     section("bounce", false, "Failure reports."),
     section("log", false, "What is logged, how and where to."),
     section("users", false, "Who each process runs as when the suite is started as root; ignored otherwise."),
@@ -101,7 +120,7 @@ pub const SECTIONS: &[Section] = &[
 
 /// Every parameter, section by section.
 pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
-    places::TABLE.iter().chain(serving::TABLE).chain(running::TABLE)
+    places::TABLE.iter().chain(serving::TABLE).chain(running::TABLE).chain(policy::SCOPE).chain(policy::CHANNEL).chain(policy::DESTINATION)
 }
 
 pub fn parameter(section: &str, key: &str) -> Option<&'static Parameter> {

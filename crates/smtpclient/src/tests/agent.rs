@@ -127,6 +127,7 @@ impl Agent {
             smtputf8: false,
             envid: None,
             ret: None,
+            terms: Default::default(),
             recipients: recipients.iter().enumerate().map(recipient).collect(),
         };
         self.scheduler.send_with(&ToAgent::Jobs(vec![job]), vec![file.into()]).unwrap();

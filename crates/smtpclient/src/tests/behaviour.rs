@@ -2,7 +2,7 @@
 use super::agent::{Agent, client, resolver};
 use super::server::{play, serve};
 use crate::candidates::Ourselves;
-use ipc::dns::{Answer, MailHost, Question, Trouble};
+use ipc::dns::{Answer, MailHost, MailHosts, Question, Trouble};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
@@ -15,8 +15,12 @@ fn port(host: &str) -> u16 {
     host.rsplit(':').next().unwrap().parse().unwrap()
 }
 
+fn exchangers(hosts: Vec<MailHost>) -> Answer {
+    Answer::MailHosts(MailHosts { hosts, secure: false })
+}
+
 fn mx(preference: u16, name: &str, ips: &[&str]) -> MailHost {
-    MailHost { preference, name: name.into(), addresses: ips.iter().map(|ip| ip.parse().unwrap()).collect() }
+    MailHost { preference, name: name.into(), addresses: ips.iter().map(|ip| ip.parse().unwrap()).collect(), secure: false }
 }
 
 #[test]
@@ -76,7 +80,7 @@ fn exchangers_are_tried_in_order_and_refusals_pass_over() {
     let listener = TcpListener::bind(("127.0.0.2", target)).unwrap();
     let second = std::thread::spawn(move || play(&format!("{OPEN}{MESSAGE}"), listener.accept().unwrap().0));
     // 127.0.0.3 has no listener, 127.0.0.1 greets with 421, 127.0.0.2 takes it.
-    let answer = move |_: &Question| Ok(Answer::MailHosts(vec![mx(5, "no", &["127.0.0.3", "127.0.0.1"]), mx(10, "yes", &["127.0.0.2"])]));
+    let answer = move |_: &Question| Ok(exchangers(vec![mx(5, "no", &["127.0.0.3", "127.0.0.1"]), mx(10, "yes", &["127.0.0.2"])]));
     let mut agent = Agent::with(client(), Ourselves::default(), Some(resolver(answer)));
     agent.send(1, "smtp", &format!("x.example:{target}"), &["a@x"], b"x\n");
     let result = agent.results(1, 1).remove(0);
@@ -92,13 +96,13 @@ fn lookups_that_end_badly() {
     let own = host.parse().unwrap();
     let ourselves = Ourselves { names: vec!["me.example".into()], listeners: vec![own], addresses: vec![] };
     let answer = move |question: &Question| match question {
-        Question::MailHosts { domain } if domain == "null.example" => Err(Trouble::NullMx),
-        Question::MailHosts { domain } if domain == "no.example" => Err(Trouble::NoSuchName),
-        Question::MailHosts { domain } if domain == "slow.example" => Err(Trouble::Temporary("SERVFAIL".into())),
-        Question::MailHosts { domain } if domain == "loop.example" => {
-            Ok(Answer::MailHosts(vec![mx(10, "other", &["::ffff:127.0.0.1"]), mx(10, "b", &["127.0.0.2"])]))
+        Question::MailHosts { domain, .. } if domain == "null.example" => Err(Trouble::NullMx),
+        Question::MailHosts { domain, .. } if domain == "no.example" => Err(Trouble::NoSuchName),
+        Question::MailHosts { domain, .. } if domain == "slow.example" => Err(Trouble::Temporary("SERVFAIL".into())),
+        Question::MailHosts { domain, .. } if domain == "loop.example" => {
+            Ok(exchangers(vec![mx(10, "other", &["::ffff:127.0.0.1"]), mx(10, "b", &["127.0.0.2"])]))
         }
-        _ => Ok(Answer::MailHosts(vec![mx(10, "me.example", &["127.0.0.2"])])),
+        _ => Ok(exchangers(vec![mx(10, "me.example", &["127.0.0.2"])])),
     };
     let mut agent = Agent::with(settings::Client { port: own.port(), ..client() }, ourselves, Some(resolver(answer)));
     for (job, host, expected) in [

@@ -55,6 +55,7 @@ pub(super) fn control(id: MessageId, recipients: usize) -> Control {
         smtputf8: false,
         envid: None,
         ret: None,
+        terms: Default::default(),
         message_id: None,
         recipients: (0..recipients).map(recipient).collect(),
     }

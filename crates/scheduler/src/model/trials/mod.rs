@@ -81,6 +81,7 @@ impl Bench {
             smtputf8: false,
             envid: None,
             ret: None,
+            terms: Default::default(),
             message_id: None,
             recipients,
         }
@@ -116,9 +117,9 @@ impl Bench {
             Outcome::Deferred => Enhanced::transient(4, 1),
             Outcome::Failed => Enhanced::permanent(1, 1),
         };
-        let result = |index| RecipientResult { index, outcome, status, remote: "mx".into(), text: "said so".into() };
+        let result = |index| RecipientResult::new(index, outcome, status, "mx", "said so");
         let results = job.1.recipients.iter().map(|recipient| result(recipient.index)).collect();
-        self.model.report(job.0.agent, &Report { job: job.0.number, phase, results }, self.now);
+        self.model.report(job.0.agent, &Report::new(job.0.number, phase, results), self.now);
     }
 
     pub fn delivered(&mut self, job: &(StartedJob, Job)) {
