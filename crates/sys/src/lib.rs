@@ -6,6 +6,7 @@
 mod counters;
 mod descriptors;
 mod file;
+mod foreign;
 mod interfaces;
 mod schedule;
 mod spawn;
@@ -13,6 +14,7 @@ mod spawn;
 pub use counters::SharedCounters;
 pub use descriptors::{MAX_DESCRIPTORS, receive, send, take_standard_input};
 pub use file::{read_at_no_wait, start_writeback};
+pub use foreign::{Launch, spawn_foreign, watch};
 pub use interfaces::interface_addresses;
 pub use schedule::prefer_throughput;
 pub use spawn::{Identity, spawn, spawn_bound};
