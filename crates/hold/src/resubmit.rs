@@ -5,7 +5,7 @@ use address::{Address, Path};
 use agent::Deliver;
 use daemon::Counters;
 use envelope::{Envelope, EnvelopeRecipient, MessageId};
-use ipc::agents::{Job, JobRecipient, RecipientResult, Report};
+use ipc::agents::{Handed, Job, JobRecipient, RecipientResult, Report};
 use spool::{Notifier, Spool, Submitter};
 use status::{Enhanced, Outcome, Phase};
 use std::fs::File;
@@ -45,7 +45,11 @@ impl Deliver for Hold {
                 }
             },
         };
-        let result = |r: &JobRecipient| RecipientResult::new(r.index, outcome, status, "-", text.clone());
+        // The new message carries the recipients' NOTIFY: whoever delivers it reports.
+        let result = |r: &JobRecipient| RecipientResult {
+            handed: Handed::Passed,
+            ..RecipientResult::new(r.index, outcome, status, "-", text.clone())
+        };
         Report::new(job.number, Phase::Transaction, job.recipients.iter().map(result).collect())
     }
 }

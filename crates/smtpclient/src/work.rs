@@ -1,7 +1,7 @@
 //! A job in hand: what is to be sent, where it may still go, and its report.
 
 use crate::candidates::Candidate;
-use ipc::agents::{Job, RecipientResult, Report};
+use ipc::agents::{Handed, Job, RecipientResult, Report};
 use smtp::client::{Flavour, Recipient, Transaction, Verdict};
 use status::{Outcome, Phase};
 use std::collections::VecDeque;
@@ -26,6 +26,8 @@ pub struct Work {
     /// A reused session broke before the transaction began; it happens once only.
     pub redialled: bool,
     trouble: Option<Trouble>,
+    /// BY with trace (RFC 2852): every relay reports, also one whose next hop would.
+    trace: bool,
 }
 
 /// Why the last address tried did not do.
@@ -41,6 +43,7 @@ impl Work {
         let flavour = if job.channel == "lmtp" || job.host.starts_with("unix:") { Flavour::Lmtp } else { Flavour::Smtp };
         let indexes = job.recipients.iter().map(|recipient| recipient.index).collect();
         let recipients = job.recipients.into_iter().map(|r| Recipient { address: r.user, dsn: r.dsn }).collect();
+        let trace = job.terms.deliver_by.is_some_and(|by| by.trace);
         let transaction = Transaction {
             sender: job.sender,
             size: job.size,
@@ -64,6 +67,7 @@ impl Work {
             tries,
             redialled: false,
             trouble: None,
+            trace,
         })
     }
 
@@ -83,17 +87,26 @@ impl Work {
             remote: "-".to_owned(),
         });
         let verdicts = vec![trouble.verdict; self.indexes.len()];
-        self.report(trouble.phase, verdicts, &trouble.remote)
+        self.report(trouble.phase, verdicts, &trouble.remote, Handed::default())
+    }
+
+    /// What a delivery over a session means for reports of success (RFC 3461 section 5.2.2): a server that knows DSN
+    /// got the sender's wishes with the recipient, and reports further itself. LMTP delivers for good.
+    pub fn handed(&self, knows_dsn: bool) -> Handed {
+        match self.flavour {
+            Flavour::Lmtp => Handed::Delivered,
+            Flavour::Smtp if knows_dsn && !self.trace => Handed::Passed,
+            Flavour::Smtp => Handed::Relayed,
+        }
     }
 
     /// The report of a job with these verdicts, in the order of its recipients.
-    pub fn report(&self, phase: Phase, verdicts: Vec<Verdict>, remote: &str) -> Report {
-        let results = self
-            .indexes
-            .iter()
-            .zip(verdicts)
-            .map(|(index, verdict)| RecipientResult::new(*index, verdict.outcome, verdict.status, clean(remote), clean(&verdict.text)));
-        Report::new(self.number, phase, results.collect())
+    pub fn report(&self, phase: Phase, verdicts: Vec<Verdict>, remote: &str, handed: Handed) -> Report {
+        let result = |(index, verdict): (&u32, Verdict)| RecipientResult {
+            handed,
+            ..RecipientResult::new(*index, verdict.outcome, verdict.status, clean(remote), clean(&verdict.text))
+        };
+        Report::new(self.number, phase, self.indexes.iter().zip(verdicts).map(result).collect())
     }
 }
 

@@ -208,7 +208,8 @@ impl Worker {
                 self.counters.add("bytes", work.size);
             }
             daemon::event!(Debug, "transaction", id = work.message, host = work.host, remote = session.remote, rcpts = verdicts.len());
-            self.finish(work.report(Phase::Transaction, verdicts, &session.remote));
+            let handed = work.handed(session.client.extensions().dsn);
+            self.finish(work.report(Phase::Transaction, verdicts, &session.remote, handed));
         }
         session.content = None;
         if session.client.is_idle() && !session.ended && !self.draining && session.served < self.client.messages_per_session {

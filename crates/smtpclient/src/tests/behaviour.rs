@@ -2,6 +2,7 @@
 use super::agent::{Agent, client, resolver};
 use super::server::{play, serve};
 use crate::candidates::Ourselves;
+use ipc::agents::Handed;
 use ipc::dns::{Answer, MailHost, MailHosts, Question, Trouble};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -141,8 +142,20 @@ fn lmtp_over_a_unix_socket() {
     let results = agent.results(1, 2);
     assert_eq!(results.iter().map(|r| r.status.to_string()).collect::<Vec<_>>(), ["2.1.5", "4.2.2"]);
     assert_eq!(results[0].remote, path.display().to_string());
+    assert_eq!(results[0].handed, Handed::Delivered);
     assert_eq!(agent.drain(), ExitCode::SUCCESS);
     server.join().unwrap();
+}
+
+#[test]
+fn who_reports_further_goes_by_what_the_server_offers() {
+    for (offer, handed) in [("250-mx\\r\\n250-DSN\\r\\n250 PIPELINING", Handed::Passed), ("250-mx\\r\\n250 PIPELINING", Handed::Relayed)] {
+        let (host, _server) = serve(vec![format!("S: 220 mx\nC: EHLO\nS: {offer}\n{MESSAGE}")]);
+        let mut agent = Agent::start(client());
+        agent.send(1, "smtp", &host, &["a@x"], b"x\n");
+        assert_eq!(agent.results(1, 1)[0].handed, handed);
+        agent.drain();
+    }
 }
 
 #[test]
