@@ -24,7 +24,7 @@ fn config(blank_newlines: bool) -> Arc<Config> {
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, dialogue)) = bytes.split_first() else { return };
     let protocol = [Protocol::Smtp, Protocol::Submission, Protocol::Lmtp, Protocol::Smtp][usize::from(choice >> 6)];
-    let mut session = Session::new(config(choice & 1 == 1), protocol, choice & 2 == 2);
+    let mut session = Session::new(config(choice & 1 == 1), protocol, choice & 2 == 2, smtp::server::Security::Offered);
     let (mut sink, mut begun, mut ended) = (Vec::new(), 0, 0);
     'pieces: for piece in dialogue.chunks(usize::from(choice >> 2 & 15) + 1) {
         let mut rest = piece;
@@ -53,6 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
                     assert!(!sink.contains(&b'\r') && !sink.contains(&0));
                     session.finish(Ok("ID"));
                 }
+                Step::StartTls => session.secured(),
                 Step::Refused => ended += 1,
                 Step::Wait => unreachable!("every question was answered"),
             }

@@ -7,6 +7,7 @@ pub mod load;
 pub mod memory;
 pub mod sink;
 mod suite;
+pub mod tls;
 
 pub use sink::Sink;
 pub use suite::{Suite, SuiteBuilder, free_port, programs};

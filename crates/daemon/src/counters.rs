@@ -33,6 +33,8 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "helper_failures",
             "filtered",
             "frozen",
+            "tls_sessions",
+            "tls_failures",
         ],
     ),
     (

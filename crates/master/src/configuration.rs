@@ -20,6 +20,8 @@ pub struct Configuration {
     pub text: String,
     /// The text, sealed, for the children: they see exactly what the master checked, whatever becomes of the file.
     pub memory: OwnedFd,
+    /// Certificates and keys, sealed, for the processes that speak TLS with clients; `None`: there are none.
+    pub certificates: Option<OwnedFd>,
 }
 
 impl Configuration {
@@ -29,7 +31,32 @@ impl Configuration {
         let text = read_text(path).map_err(|e| Failure::config(format!("{name}: cannot read the configuration: {e}")))?;
         let settings = settings::parse(&text, &name.to_string()).map_err(|faults| Failure::config(render(path, &faults)))?;
         let memory = sealed(text.as_bytes()).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))?;
-        Ok(Self { path: path.to_owned(), settings, text, memory })
+        let mut read = Self { path: path.to_owned(), settings, text, memory, certificates: None };
+        read.certificates = read.read_certificates()?;
+        Ok(read)
+    }
+
+    /// All pairs in one text. Tried here: a worker that cannot use them must not be the first to say so.
+    fn read_certificates(&self) -> Result<Option<OwnedFd>, Failure> {
+        let mut bundle = Vec::new();
+        let config = |value: &Path, text: String| Failure::config(render(&self.path, &[self.fault(&value.to_string_lossy(), text)]));
+        for pair in &self.settings.certificates {
+            let from = bundle.len();
+            for file in [&pair.chain, &pair.key] {
+                let text = read_text(file).map_err(|e| config(file, format!("certificate: cannot read {}: {e}", file.display())))?;
+                bundle.extend_from_slice(text.as_bytes());
+                bundle.push(b'\n');
+            }
+            let pairs = tls::server::pairs(bundle.get(from..).unwrap_or_default()).map_err(|e| config(&pair.chain, e.to_string()))?;
+            if pairs.len() != 1 {
+                let text = format!("certificate: {} and {} hold {} keys, not one", pair.chain.display(), pair.key.display(), pairs.len());
+                return Err(config(&pair.key, text));
+            }
+        }
+        if bundle.is_empty() {
+            return Ok(None);
+        }
+        sealed(&bundle).map(Some).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))
     }
 
     /// A fault about a value that stands somewhere in the file: found by its text, else about the whole file.

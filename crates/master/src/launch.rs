@@ -212,6 +212,7 @@ impl Master {
     fn descriptors(&self, service: &Service, mut start: Start, jobs: Option<OwnedFd>) -> io::Result<(Start, Vec<OwnedFd>)> {
         let keep = &self.keepsakes;
         let mut named: Vec<(String, OwnedFd)> = self.common_descriptors()?;
+        named.extend(self.certificates_for(service)?);
         for contact in service.contacts.iter().chain(service.tells) {
             if let Some((caller, _)) = keep.contacts.get(*contact).filter(|_| self.runs(contact)) {
                 named.push((format!("contact:{contact}"), caller.try_clone()?));
@@ -232,6 +233,12 @@ impl Master {
         let (names, descriptors) = named.into_iter().unzip();
         start.names = names;
         Ok((start, descriptors))
+    }
+
+    /// Private keys go to the processes that speak TLS with clients, to nobody else.
+    pub fn certificates_for(&self, service: &Service) -> io::Result<Option<(String, OwnedFd)>> {
+        let certificates = self.configuration.certificates.as_ref().filter(|_| service.kind == Kind::Workers);
+        certificates.map(|memory| Ok(("certificates".to_owned(), memory.try_clone()?))).transpose()
     }
 
     fn runs(&self, service: &str) -> bool {

@@ -70,6 +70,7 @@ pub fn build(sheet: &Sheet) -> Settings {
     Settings {
         paths: paths(one("paths")),
         listeners: sheet.groups("listener").iter().map(listener).collect(),
+        certificates: sheet.groups("certificate").iter().map(certificate).collect(),
         relay: Relay { networks: one("relay").networks("networks"), domains: one("relay").texts("domains") },
         routes: sheet.groups("route").iter().map(route).collect(),
         local: local(one("local"), &identity.hostname),
@@ -116,6 +117,10 @@ fn listener(g: &Group) -> Listener {
         _ => Bind::Unix(PathBuf::new()),
     };
     Listener { kind, bind, backlog: g.u32("backlog") }
+}
+
+fn certificate(g: &Group) -> Certificate {
+    Certificate { chain: g.path("chain").unwrap_or_default(), key: g.path("key").unwrap_or_default() }
 }
 
 fn route(g: &Group) -> Route {

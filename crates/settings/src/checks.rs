@@ -13,7 +13,7 @@ pub const CHANNELS: [&str; 6] = ["smtp", "lmtp", "local", "error", "hold", "disc
 /// Looks at values together; each fault at the place of the value that is to be changed.
 pub fn check(sheet: &mut Sheet) {
     let mut faults = Vec::new();
-    listeners(sheet.groups("listener"), &mut faults);
+    listeners(sheet.groups("listener"), sheet.groups("certificate").is_empty(), &mut faults);
     let own = own_channels(sheet, &mut faults);
     for route in sheet.groups("route") {
         check_route(route, &own, &mut faults);
@@ -69,15 +69,16 @@ fn users(group: &Group, faults: &mut Vec<Fault>) {
     }
 }
 
-fn listeners(groups: &[Group], faults: &mut Vec<Fault>) {
+fn listeners(groups: &[Group], uncertified: bool, faults: &mut Vec<Fault>) {
     let mut seen: Vec<(&Bind, usize)> = Vec::new();
     for group in groups {
         if text(group, "kind") == Some("submissions") {
-            faults.push(at(
-                group,
-                "kind",
-                "listener.kind: submissions needs TLS, which is not in this version; use submission on a trusted network".to_owned(),
-            ));
+            let unix = matches!(group.entry("bind").map(|e| &e.value), Some(Value::Bind(Bind::Unix(_))));
+            if uncertified {
+                faults.push(at(group, "kind", "listener.kind: submissions needs a [[certificate]] with chain and key".to_owned()));
+            } else if unix {
+                faults.push(at(group, "kind", "listener.kind: submissions is for the network, not for unix: sockets".to_owned()));
+            }
         }
         let Some((Value::Bind(bind), line)) = group.entry("bind").map(|e| (&e.value, e.line)) else { continue };
         if let Bind::Tcp(address) = bind

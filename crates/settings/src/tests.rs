@@ -170,7 +170,7 @@ fn each_fault_says_where_and_what() {
         ("[[listener]]\nbind = \"localhost:25\"\n", "f:4:8: listener.bind: `localhost:25` is not address:port"),
         ("[[listener]]\nbind = \"127.0.0.1:0\"\n", "f:4:8: listener.bind: port 0"),
         ("[[listener]]\n", "f:3:1: [listener] bind must be given"),
-        ("[[listener]]\nkind = \"submissions\"\nbind = \"127.0.0.1:465\"\n", "f:4:8: listener.kind: submissions needs TLS"),
+        ("[[listener]]\nkind = \"submissions\"\nbind = \"127.0.0.1:465\"\n", "f:4:8: listener.kind: submissions needs a [[certificate]]"),
         ("[[listener]]\nbind = \"[::1]:25\"\n[[listener]]\nbind = \"[::1]:25\"\n", "f:6:8: listener.bind: the listener of line 4 has"),
         ("[[route]]\ndomain = \"*\"\n", "f:3:1: [route] channel must be given"),
         ("[[route]]\ndomain = \"*\"\nchannel = \"pipe\"\n", "f:5:11: route.channel: channel pipe is not available in this version"),

@@ -10,6 +10,7 @@ pub struct Settings {
     pub paths: Paths,
     pub identity: Identity,
     pub listeners: Vec<Listener>,
+    pub certificates: Vec<Certificate>,
     pub relay: Relay,
     pub routes: Vec<Route>,
     pub local: Local,
@@ -52,7 +53,7 @@ pub struct Identity {
 pub enum ListenerKind {
     Smtp,
     Submission,
-    /// Implicit TLS; refused by the configuration check until TLS is built.
+    /// Implicit TLS (RFC 8314).
     Submissions,
     Lmtp,
 }
@@ -64,6 +65,13 @@ pub struct Listener {
     pub bind: Bind,
     /// Listen backlog. Default 1024.
     pub backlog: u32,
+}
+
+/// `[[certificate]]`: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    pub chain: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -7,6 +7,7 @@ use crate::worker::{FIRST_SESSION, Worker};
 use ipc::master::Session;
 use ipc::rates::Kind;
 use mio::Token;
+use smtp::server::Security;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -31,7 +32,10 @@ impl Worker {
         let machine = self.context.machine.clone();
         let session = match refuse {
             Some(text) => smtp::server::Session::refused(machine, text),
-            None => smtp::server::Session::new(machine, self.context.protocol(arrival.listener), self.context.may_relay(client)),
+            None => {
+                let protocol = self.context.protocol(arrival.listener);
+                smtp::server::Session::new(machine, protocol, self.context.may_relay(client), self.security(client, arrival.listener))
+            }
         };
         let slot = self.connections.vacant();
         if let Err(e) = stream.register(self.poll.registry(), Token(FIRST_SESSION + slot)) {
@@ -39,9 +43,21 @@ impl Worker {
             return Err(e);
         }
         let deadline = self.now + self.context.settings.server.command_timeout;
+        if let (true, Some(config)) = (self.context.is_implicit_tls(arrival.listener), &self.certificates) {
+            stream.secure(config)?;
+        }
         // The first event says that the socket is writable, and whether the client spoke before it was greeted.
         self.connections.put(slot, Box::new(Connection::new(stream, arrival.number, client, session, deadline)));
         Ok(())
+    }
+
+    /// TLS is for the network; a Unix socket is on this machine.
+    fn security(&self, client: Client, listener: u16) -> Security {
+        match client {
+            Client::Network(_) if self.certificates.is_some() && self.context.is_implicit_tls(listener) => Security::Tls,
+            Client::Network(_) if self.certificates.is_some() => Security::Offered,
+            _ => Security::Plain,
+        }
     }
 
     /// The connection of a key, unless that session has ended.
@@ -81,6 +97,7 @@ impl Worker {
             self.tally.count(c.client, Kind::Abort, 1);
             daemon::event!(Info, "lost_connection", peer = c.client, receiving = c.session.is_receiving());
         }
+        c.stream.close();
         self.drop_message(&mut c);
         self.ended.push(c.number);
         self.connections.release(slot);

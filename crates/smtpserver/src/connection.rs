@@ -2,18 +2,24 @@
 
 use crate::context::Client;
 use crate::messages::Incoming;
+use crate::secure::Secure;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustls::ServerConfig;
 use smtp::server::Session;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Secure>),
+    /// Only while one becomes another.
+    Gone,
 }
 
 impl Stream {
@@ -36,6 +42,38 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+            Self::Gone => Ok(0),
+        }
+    }
+
+    /// Wraps the connection. From now on its bytes are those inside TLS; the handshake comes with the next reads.
+    pub fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Tcp(socket) => *self = Self::Tls(Box::new(Secure::new(config, socket)?)),
+            other => *self = other,
+        }
+        Ok(())
+    }
+
+    /// What is left from earlier writes, inside TLS. `WouldBlock`: the client must take some first.
+    fn push(&mut self) -> io::Result<()> {
+        if let Self::Tls(stream) = self { stream.push() } else { Ok(()) }
+    }
+
+    /// A short read has emptied the socket; not inside TLS, where a record is read whole or not at all.
+    pub fn short_read_is_all(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
+    /// How the connection is protected, for Received and the log.
+    pub fn describe(&self) -> Option<String> {
+        if let Self::Tls(stream) = self { stream.describe() } else { None }
+    }
+
+    pub fn close(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.close();
         }
     }
 
@@ -43,6 +81,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+            Self::Gone => Ok(0),
         }
     }
 
@@ -52,6 +92,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.register(registry, token, both),
             Self::Unix(stream) => stream.register(registry, token, both),
+            Self::Tls(stream) => stream.socket.register(registry, token, both),
+            Self::Gone => Ok(()),
         }
     }
 }
@@ -82,6 +124,8 @@ pub(crate) struct Connection {
     pub client: Client,
     pub session: Session,
     pub greeted: bool,
+    /// 220 to STARTTLS is in the output; the handshake follows.
+    pub securing: bool,
     pub awaiting: Awaiting,
     /// There may be something to read that no event will tell of.
     pub readable: bool,
@@ -116,6 +160,7 @@ impl Connection {
             client,
             session,
             greeted: false,
+            securing: false,
             awaiting: Awaiting::Nothing,
             readable: false,
             writable: true,
@@ -145,6 +190,14 @@ impl Connection {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Flushed::Broken,
             }
+        }
+        match self.stream.push() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.writable = false;
+                return Flushed::Some;
+            }
+            Err(_) => return Flushed::Broken,
+            Ok(()) => {}
         }
         self.written = 0;
         output.clear();

@@ -48,6 +48,11 @@ impl Context {
         }
     }
 
+    /// TLS from the first byte (RFC 8314).
+    pub fn is_implicit_tls(&self, listener: u16) -> bool {
+        self.settings.listeners.get(usize::from(listener)).is_some_and(|l| l.kind == ListenerKind::Submissions)
+    }
+
     /// May this client send to any domain?
     pub fn may_relay(&self, client: Client) -> bool {
         match client {

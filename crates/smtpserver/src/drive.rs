@@ -23,6 +23,8 @@ enum Read {
     Bytes(usize),
     Nothing,
     End,
+    /// What came is no TLS, or not as we speak it.
+    Broken(io::Error),
 }
 
 impl Worker {
@@ -35,6 +37,9 @@ impl Worker {
         loop {
             if c.session.is_closed() {
                 return c.flush() == Flushed::Some;
+            }
+            if c.securing && !self.secure(c) {
+                return false;
             }
             if c.session.is_waiting() {
                 return true;
@@ -73,6 +78,11 @@ impl Worker {
                 c.flush();
                 false
             }
+            Read::Broken(reason) => {
+                self.counters.add("tls_failures", 1);
+                daemon::event!(Info, "tls_failed", peer = c.client, reason = reason);
+                false
+            }
         };
         self.read_buffer = buffer;
         go_on
@@ -93,7 +103,7 @@ impl Worker {
                     self.note(c);
                     return false;
                 }
-                Read::End => {
+                Read::End | Read::Broken(_) => {
                     c.session.output().clear();
                     c.session.close(421, "4.4.2", "client is gone");
                     return false;
@@ -129,6 +139,21 @@ impl Worker {
         true
     }
 
+    /// The 220 has to leave in the clear before the first byte of the handshake. False: the connection is lost.
+    fn secure(&mut self, c: &mut Connection) -> bool {
+        match c.flush() {
+            Flushed::Some => return true,
+            Flushed::Broken => return false,
+            Flushed::All => c.securing = false,
+        }
+        let Some(config) = &self.certificates else { return false };
+        c.deadline = self.now + self.context.settings.server.command_timeout;
+        c.readable = true;
+        c.session.secured();
+        self.counters.add("tls_sessions", 1);
+        c.stream.secure(config).is_ok()
+    }
+
     /// Feeds input; what the session does not take while a question is open is held.
     fn feed(&mut self, c: &mut Connection, key: Key, input: &[u8]) {
         let mut rest = input;
@@ -145,6 +170,11 @@ impl Worker {
                     break;
                 }
                 Step::Close => break,
+                Step::StartTls => {
+                    // What came with it in the clear is dropped; the session has refused it already.
+                    c.securing = true;
+                    break;
+                }
                 Step::Sender => self.sender(c, key),
                 Step::Recipient { verify } => self.recipient(c, key, verify),
                 Step::Begin => self.begin_message(c),
@@ -233,7 +263,7 @@ fn read(c: &mut Connection, buffer: &mut [u8]) -> Read {
         match c.stream.read(buffer) {
             Ok(0) => return Read::End,
             Ok(count) => {
-                c.readable = count == buffer.len() || c.half_closed;
+                c.readable = count == buffer.len() || c.half_closed || !c.stream.short_read_is_all();
                 return Read::Bytes(count);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -241,6 +271,7 @@ fn read(c: &mut Connection, buffer: &mut [u8]) -> Read {
                 c.readable = false;
                 return Read::Nothing;
             }
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Read::Broken(e),
             Err(_) => return Read::End,
         }
     }

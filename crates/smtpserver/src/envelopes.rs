@@ -39,6 +39,7 @@ pub(crate) fn received(connection: &Connection, context: &Context, id: MessageId
         Client::Network(address) => message::Client::Network { helo: connection.session.hello().unwrap_or_default(), address, name: None },
         Client::Local(uid) => message::Client::Local { uid },
     };
+    let tls = connection.stream.describe();
     let only = match transaction.recipients() {
         [only] => Some(only.address.as_str()),
         _ => None,
@@ -48,7 +49,7 @@ pub(crate) fn received(connection: &Connection, context: &Context, id: MessageId
         by: &context.machine.hostname,
         protocol: connection.session.with(),
         id: id.as_str(),
-        tls: None,
+        tls: tls.as_deref(),
         recipient: only,
         unix_seconds: daemon::clock::unix_seconds(),
     };

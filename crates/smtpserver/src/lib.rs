@@ -19,6 +19,7 @@
 
 mod accept;
 mod answers;
+mod certificates;
 mod connection;
 mod context;
 mod drive;
@@ -26,6 +27,7 @@ mod envelopes;
 mod helper;
 mod messages;
 mod rates;
+mod secure;
 mod sync;
 mod worker;
 

@@ -15,6 +15,7 @@ use ipc::routing::{ToRoutermux, Told};
 use ipc::{Caller, RecvError};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustls::ServerConfig;
 use spool::Spool;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
@@ -74,6 +75,8 @@ pub(crate) struct Worker {
     pub free_bytes: u64,
     pub measured: Instant,
     pub draining: bool,
+    /// `None`: no certificate, so no TLS.
+    pub certificates: Option<Arc<ServerConfig>>,
     started: Started,
 }
 
@@ -121,6 +124,7 @@ impl Worker {
             read_buffer: vec![0; READ_BUFFER],
             measured: now,
             draining: false,
+            certificates: crate::certificates::of(&mut started.contacts)?,
             context: Context::new(settings),
             started,
         })

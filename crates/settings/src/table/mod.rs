@@ -92,6 +92,11 @@ pub const SECTIONS: &[Section] = &[
     section("paths", false, "Where the suite keeps its files."),
     section("identity", false, "Who this host is on the network."),
     section("listener", true, "A socket that clients connect to. Give one section for each."),
+    section(
+        "certificate",
+        true,
+        "A certificate for TLS with clients. Give one section for each; the first is for clients that name no host. Without any, STARTTLS is not offered. Read at start and at zpost reload.",
+    ),
     section("relay", false, "Who may send mail through this host to other hosts. Nobody by default."),
     section("route", true, "Where mail for a domain goes. The first match wins; what no route names goes by MX through channel smtp."),
     section("local", false, "Mail that is delivered on this host."),

@@ -31,7 +31,7 @@ pub const TABLE: &[Parameter] = &[
         "kind",
         Kind::Choice(&["smtp", "submission", "submissions", "lmtp"]),
         "smtp",
-        "The protocol spoken. submissions needs TLS, which this version does not have.",
+        "The protocol spoken. submissions is TLS from the first byte (RFC 8314) and needs a [[certificate]].",
     ),
     required("listener", "bind", Kind::Bind, "Address and port, as in 127.0.0.1:25 or [::1]:25, or unix: and an absolute path."),
     optional(
@@ -40,6 +40,18 @@ pub const TABLE: &[Parameter] = &[
         count(1, 65_535),
         "1024",
         "Connections that the kernel keeps waiting. The kernel's own limit (net.core.somaxconn) applies too.",
+    ),
+    required(
+        "certificate",
+        "chain",
+        Kind::Path,
+        "PEM file with the certificate of this host and those between it and its root, in this order.",
+    ),
+    required(
+        "certificate",
+        "key",
+        Kind::Path,
+        "PEM file with the private key. Only the user who starts the suite needs to be able to read it.",
     ),
     optional(
         "relay",

@@ -17,6 +17,8 @@ pub(super) enum Verb {
     Quit,
     /// Not announced: its chunk would be taken for commands, so the session ends after it.
     Bdat,
+    /// RFC 3207.
+    StartTls,
     /// Known, not offered.
     Unsupported,
     Unknown,
@@ -37,7 +39,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("QUIT", Verb::Quit),
     ("BDAT", Verb::Bdat),
     ("AUTH", Verb::Unsupported),
-    ("STARTTLS", Verb::Unsupported),
+    ("STARTTLS", Verb::StartTls),
     ("ETRN", Verb::Unsupported),
     ("TURN", Verb::Unsupported),
     ("SEND", Verb::Unsupported),

@@ -1,6 +1,6 @@
 //! A driver for tests: accepts senders, knows the user `known` only, and collects messages.
 
-use super::{Config, Protocol, RelayPolicy, Session, Step};
+use super::{Config, Protocol, RelayPolicy, Security, Session, Step};
 use status::{Enhanced, Reply};
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub fn new(config: Config, protocol: Protocol, may_relay: bool) -> Self {
-        let session = Session::new(Arc::new(config), protocol, may_relay);
+        let session = Session::new(Arc::new(config), protocol, may_relay, Security::Offered);
         Self { session, replies: String::new(), messages: Vec::new(), refused: 0, begun: 0, commit: None, sink: Vec::new() }
     }
 
@@ -52,6 +52,7 @@ impl Driver {
             match step {
                 Step::Read => return true,
                 Step::Close => return false,
+                Step::StartTls => self.session.secured(),
                 Step::Sender => self.session.answer(Ok(())),
                 Step::Recipient { verify } => {
                     let known = !verify || self.session.candidate().unwrap().local() == "known";

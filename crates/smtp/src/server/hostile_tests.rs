@@ -99,10 +99,23 @@ fn synchronisation() {
     assert!(!d.feed(ENVELOPE));
     let mut d = Driver::smtp(true);
     d.feed(OPENING);
-    assert!(d.feed(b"STARTTLS\r\nRSET\r\n"));
-    assert_eq!(d.codes(), [220, 250, 502, 250]);
-    d.session.out_of_turn(b"x");
-    assert!(d.session.is_closed());
+    assert!(!d.feed(b"STARTTLS\r\nRSET\r\n"));
+    assert_eq!(d.codes(), [220, 250, 554]);
+}
+
+/// 17, 18: STARTTLS where it does not belong, and what was said before it.
+#[test]
+fn tls_begins_anew() {
+    let mut d = Driver::smtp(true);
+    assert_eq!(
+        d.lines(&["STARTTLS", "HELO c", "STARTTLS", "EHLO c", "STARTTLS now", "MAIL FROM:<>", "STARTTLS", "RSET"]),
+        [220, 503, 250, 503, 250, 501, 250, 503, 250]
+    );
+    assert!(d.replies.contains("250-STARTTLS\r\n"));
+    d.replies.clear();
+    // The client has to say who it is once more; STARTTLS is not offered again.
+    assert_eq!(d.lines(&["STARTTLS", "MAIL FROM:<>", "EHLO c", "STARTTLS"]), [220, 503, 250, 503]);
+    assert!(!d.replies.contains("250-STARTTLS") && d.session.with() == "ESMTPS");
 }
 
 /// 24-26: no transaction outlives its refusal.

@@ -8,8 +8,8 @@
 //! smuggled into another). A transaction is one boxed value inside the state, and one function drops it: sender,
 //! recipients and verdicts cannot outlive each other. A recipient enters it only with a [`RelayPermitted`].
 //!
-//! RFC 5321, 1870 (SIZE), 2033 (LMTP), 2034 (enhanced codes), 2920 (PIPELINING), 3461 (DSN), 6152 (8BITMIME),
-//! 6531 (SMTPUTF8).
+//! RFC 5321, 1870 (SIZE), 2033 (LMTP), 2034 (enhanced codes), 2920 (PIPELINING), 3461 (DSN), 3207 (STARTTLS),
+//! 6152 (8BITMIME), 6531 (SMTPUTF8).
 
 mod command;
 mod content;
@@ -21,7 +21,7 @@ mod transaction;
 mod verbs;
 
 pub use relay::{Judgement, RelayPermitted, RelayPolicy};
-pub use session::{Session, Step};
+pub use session::{Security, Session, Step};
 pub use transaction::{Recipient, Transaction};
 
 /// What holds for all sessions of a server.

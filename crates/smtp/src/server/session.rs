@@ -28,8 +28,22 @@ pub enum Step {
     Refused,
     /// A question is open; no input is taken before the answer.
     Wait,
+    /// Write the output (220) in the clear, then shake hands; say it by [`Session::secured`]. Whatever else was read
+    /// before is to be dropped.
+    StartTls,
     /// Write the output, then close.
     Close,
+}
+
+/// The state of the connection below the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// In the clear, and it stays so.
+    Plain,
+    /// In the clear; STARTTLS is announced.
+    Offered,
+    /// Inside TLS.
+    Tls,
 }
 
 /// A recipient that has passed the policy, waiting for the last word.
@@ -55,6 +69,8 @@ pub(super) enum State {
     Receiving(Box<Transaction>, Box<Content>),
     /// The transaction has gone to the driver; this many LMTP replies will be due.
     AwaitingCommit(usize),
+    /// 220 is said; the next bytes belong to the handshake.
+    AwaitingTls,
     Closed,
 }
 
@@ -71,6 +87,7 @@ pub struct Session {
     pub(super) config: Arc<Config>,
     pub(super) protocol: Protocol,
     pub(super) may_relay: bool,
+    pub(super) security: Security,
     pub(super) hello: Option<Hello>,
     pub(super) state: State,
     lines: LineReader,
@@ -83,13 +100,14 @@ pub struct Session {
 
 impl Session {
     /// `may_relay`: the client may send to any domain. The greeting is in the output.
-    pub fn new(config: Arc<Config>, protocol: Protocol, may_relay: bool) -> Self {
+    pub fn new(config: Arc<Config>, protocol: Protocol, may_relay: bool, security: Security) -> Self {
         let mut output = Vec::with_capacity(64);
         let _ = write!(output, "220 {} {}\r\n", config.hostname, config.banner);
         Self {
             config,
             protocol,
             may_relay,
+            security,
             hello: None,
             state: State::Idle,
             lines: LineReader::default(),
@@ -103,7 +121,7 @@ impl Session {
 
     /// A session that is over before it began: a 421 instead of the greeting.
     pub fn refused(config: Arc<Config>, text: &str) -> Self {
-        let mut session = Self::new(config, Protocol::Smtp, false);
+        let mut session = Self::new(config, Protocol::Smtp, false, Security::Plain);
         session.output.clear();
         session.close(421, "4.7.0", text);
         session
@@ -116,7 +134,9 @@ impl Session {
             let rest = input.get(used..).unwrap_or_default();
             let (taken, step) = match &mut self.state {
                 State::Closed => return (input.len(), Step::Close),
-                State::AwaitingSender(_) | State::AwaitingRecipient(..) | State::AwaitingCommit(_) => return (used, Step::Wait),
+                State::AwaitingSender(_) | State::AwaitingRecipient(..) | State::AwaitingCommit(_) | State::AwaitingTls => {
+                    return (used, Step::Wait);
+                }
                 _ if rest.is_empty() => return (used, Step::Read),
                 State::Receiving(_, content) => {
                     let (taken, ended) = content.feed(rest, &self.config, sink);
@@ -145,7 +165,7 @@ impl Session {
     pub fn transaction(&self) -> Option<&Transaction> {
         match &self.state {
             State::AwaitingSender(t) | State::Transaction(t) | State::AwaitingRecipient(t, _) | State::Receiving(t, _) => Some(t),
-            State::Idle | State::AwaitingCommit(_) | State::Closed => None,
+            State::Idle | State::AwaitingCommit(_) | State::AwaitingTls | State::Closed => None,
         }
     }
 
@@ -166,7 +186,12 @@ impl Session {
     pub fn with(&self) -> &'static str {
         let utf8 = self.transaction().is_some_and(|t| t.smtputf8);
         let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        let secure = self.security == Security::Tls;
         match (self.protocol, utf8, extended) {
+            (Protocol::Lmtp, true, _) if secure => "UTF8LMTPS",
+            (Protocol::Lmtp, false, _) if secure => "LMTPS",
+            (_, true, _) if secure => "UTF8SMTPS",
+            (_, false, _) if secure => "ESMTPS",
             (Protocol::Lmtp, true, _) => "UTF8LMTP",
             (Protocol::Lmtp, false, _) => "LMTP",
             (_, true, _) => "UTF8SMTP",
@@ -180,6 +205,14 @@ impl Session {
         matches!(self.state, State::Idle)
     }
 
+    /// The answer to [`Step::StartTls`]: the handshake is done. The client begins anew (RFC 3207 section 4.2): what it
+    /// said before may have been somebody else's.
+    pub fn secured(&mut self) {
+        self.security = Security::Tls;
+        self.hello = None;
+        self.state = State::Idle;
+    }
+
     /// Content is on its way (the data time-out holds).
     pub fn is_receiving(&self) -> bool {
         matches!(self.state, State::Receiving(..))
@@ -187,7 +220,7 @@ impl Session {
 
     /// A question is open.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::AwaitingSender(_) | State::AwaitingRecipient(..) | State::AwaitingCommit(_))
+        matches!(self.state, State::AwaitingSender(_) | State::AwaitingRecipient(..) | State::AwaitingCommit(_) | State::AwaitingTls)
     }
 
     pub fn is_closed(&self) -> bool {

@@ -4,7 +4,7 @@ use super::command::{self, Verb};
 use super::content::Content;
 use super::parameters::{self, ParameterError};
 use super::relay::Judgement;
-use super::session::{Candidate, Hello, Right, Session, State, Step, reply_of};
+use super::session::{Candidate, Hello, Right, Security, Session, State, Step, reply_of};
 use super::transaction::{Recipient, Transaction};
 use super::{Protocol, Stage};
 use address::{AddressError, Path, PathError};
@@ -17,9 +17,9 @@ impl Session {
     /// `following`: what the client has already sent after this line.
     pub(super) fn execute(&mut self, line: &[u8], following: Option<&[u8]>) -> Option<Step> {
         let (verb, argument) = command::split(line);
-        // DATA ends its group always (RFC 2920); before PIPELINING was announced every command does.
+        // DATA and STARTTLS end their group always (RFC 2920, RFC 3207: what is read in the clear must not be run inside); before PIPELINING was announced every command does.
         if let Some(following) = following
-            && (verb == Verb::Data || !self.hello.as_ref().is_some_and(|hello| hello.extended))
+            && (matches!(verb, Verb::Data | Verb::StartTls) || !self.hello.as_ref().is_some_and(|hello| hello.extended))
         {
             self.out_of_turn(following);
             return None;
@@ -31,6 +31,7 @@ impl Session {
             Verb::Data => return self.data(argument),
             Verb::Quit => self.close(221, "2.0.0", "bye"),
             Verb::Bdat => self.bdat(argument),
+            Verb::StartTls => return self.start_tls(argument),
             Verb::Rset | Verb::Noop | Verb::Vrfy | Verb::Help => self.idle(verb, argument),
             Verb::Expn | Verb::Unsupported => self.error(502, "5.5.1", "command not implemented"),
             Verb::Unknown => self.unknown(line),
@@ -65,11 +66,13 @@ impl Session {
         self.leave_transaction();
         let config = std::sync::Arc::clone(&self.config);
         if hello.extended {
+            let starttls = if self.security == Security::Offered { "250-STARTTLS\r\n" } else { "" };
             let _ = write!(
                 self.output(),
-                "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n250 HELP\r\n",
+                "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n{}250 HELP\r\n",
                 config.hostname,
-                config.max_message_size
+                config.max_message_size,
+                starttls
             );
         } else {
             let _ = write!(self.output(), "250 {}\r\n", config.hostname);
@@ -91,7 +94,7 @@ impl Session {
             Verb::Vrfy if argument.is_empty() => self.error(501, "5.5.4", "an address is wanted"),
             Verb::Vrfy if !argument.is_ascii() && !self.is_utf8() => self.error(553, "5.6.7", "SMTPUTF8 was not asked for"),
             Verb::Vrfy => self.reply(252, "2.1.5", "send some mail, I will try my best"),
-            Verb::Help => self.reply(214, "2.0.0", "EHLO HELO LHLO MAIL RCPT DATA RSET NOOP VRFY QUIT HELP; RFC 5321"),
+            Verb::Help => self.reply(214, "2.0.0", "EHLO HELO LHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY QUIT HELP; RFC 5321"),
             _ => self.reply(250, "2.0.0", "ok"),
         }
     }
@@ -109,6 +112,25 @@ impl Session {
         self.note(Stage::Protocol, 421, "", "too many commands without a message");
         self.close(421, "4.7.0", "too many commands without a message");
         true
+    }
+
+    fn start_tls(&mut self, argument: &[u8]) -> Option<Step> {
+        if self.is_too_idle() {
+            return None;
+        }
+        match self.security {
+            Security::Plain => self.error(502, "5.5.1", "STARTTLS is not offered"),
+            Security::Tls => self.error(503, "5.5.1", "TLS is active already"),
+            Security::Offered if !argument.is_empty() => self.error(501, "5.5.4", "STARTTLS takes no argument"),
+            Security::Offered if !self.hello.as_ref().is_some_and(|hello| hello.extended) => self.error(503, "5.5.1", "EHLO first"),
+            Security::Offered if !matches!(self.state, State::Idle) => self.error(503, "5.5.1", "not within a transaction"),
+            Security::Offered => {
+                self.reply(220, "2.0.0", "ready to start TLS");
+                self.state = State::AwaitingTls;
+                return Some(Step::StartTls);
+            }
+        }
+        None
     }
 
     /// Not announced, so nobody sends it in good faith; its chunk would be read as commands: the session ends.

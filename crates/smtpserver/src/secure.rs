@@ -1,0 +1,83 @@
+//! A client's connection inside TLS, as a socket that does not block.
+
+use mio::net::TcpStream;
+use rustls::{ServerConfig, ServerConnection};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+/// TLS over a socket. The handshake happens inside [`Secure::read`] and [`Secure::push`]; what is written before it is
+/// done waits.
+#[derive(Debug)]
+pub(crate) struct Secure {
+    pub socket: TcpStream,
+    tls: ServerConnection,
+}
+
+impl Secure {
+    pub fn new(config: &Arc<ServerConfig>, socket: TcpStream) -> io::Result<Self> {
+        let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        // Replies are small; a client that takes none must not make us keep more than it would in the clear.
+        tls.set_buffer_limit(Some(16 * 1024));
+        Ok(Self { socket, tls })
+    }
+
+    /// Decrypted bytes; `Ok(0)`: the client has ended; `WouldBlock`: the socket is empty.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.reader().read(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                // Closed without close_notify: the protocol has its own end of data, nothing can be cut off unseen.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                other => return other,
+            }
+            if self.tls.read_tls(&mut self.socket)? == 0 {
+                return Ok(0);
+            }
+            if let Err(error) = self.tls.process_new_packets() {
+                // The alert tells the client what was wrong.
+                let _ = self.tls.write_tls(&mut self.socket);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            self.push_if_room()?;
+        }
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.tls.writer().write(bytes)?;
+        self.push_if_room()?;
+        if taken == 0 { Err(io::Error::from(io::ErrorKind::WouldBlock)) } else { Ok(taken) }
+    }
+
+    /// Writes what is encrypted already. `WouldBlock`: the client must take some first.
+    pub fn push(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut self.socket)?;
+        }
+        Ok(())
+    }
+
+    /// For moments in which a full socket is no trouble: [`Secure::push`] comes again with the next event.
+    fn push_if_room(&mut self) -> io::Result<()> {
+        match self.push() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Tells the client that nothing follows (RFC 8446 section 6.1), as far as the socket has room.
+    pub fn close(&mut self) {
+        self.tls.send_close_notify();
+        let _ = self.push();
+    }
+
+    /// For Received and the log: `TLSv1.3 TLS13_AES_128_GCM_SHA256`; `None` before the handshake is done.
+    pub fn describe(&self) -> Option<String> {
+        let version = match self.tls.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+            rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
+            _ => "TLS",
+        };
+        let suite = self.tls.negotiated_cipher_suite()?.suite();
+        Some(format!("{version} {}", suite.as_str().unwrap_or("unknown cipher")))
+    }
+}
