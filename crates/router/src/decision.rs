@@ -32,10 +32,9 @@ pub struct Routing {
     pub expanded: bool,
 }
 
-/// Routes one address. `sender` is for rules that look at it; none of today's does.
+/// Routes one address, for mail from `sender`.
 pub fn route(address: &Address, sender: &Path, want: Want, rules: &Rules, tables: &mut dyn Tables) -> Routing {
-    let _ = sender;
-    Expansion::new(address, rules, tables, want).run()
+    Expansion::new(address, sender, rules, tables, want).run()
 }
 
 impl Expansion<'_> {
@@ -58,7 +57,7 @@ impl Expansion<'_> {
             self.note(|| format!("{address}: {domain} is this machine"));
             return self.local(address, &rules.hostname, context);
         }
-        if let Some(route) = rules.route(&domain) {
+        if let Some(route) = rules.route(&domain, self.sender) {
             return self.by_route(address, &domain, route, context);
         }
         if domain == rules.hostname {
@@ -70,8 +69,9 @@ impl Expansion<'_> {
 
     fn by_route(&mut self, address: &Address, domain: &str, route: &Route, context: &Context) {
         self.note(|| {
+            let sender = if route.sender.is_empty() { String::new() } else { format!(", sender = \"{}\"", route.sender) };
             format!(
-                "{address}: [[route]] at line {} (domain = \"{}\"): channel {}, host {}",
+                "{address}: [[route]] at line {} (domain = \"{}\"{sender}): channel {}, host {}",
                 route.line, route.domain, route.channel, route.host
             )
         });

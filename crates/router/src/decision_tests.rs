@@ -222,3 +222,36 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn mail_of_some_senders_goes_another_way() {
+    let rules = rules_of(
+        "[[route]]\ndomain = \"*\"\nsender = \"Boss@Ours.example\"\nchannel = \"smtp\"\nhost = \"[192.0.2.10]\"\n\
+         [[route]]\ndomain = \"far.example\"\nsender = \".ours.example\"\nchannel = \"smtp\"\nhost = \"[192.0.2.11]\"\n\
+         [[route]]\ndomain = \"*\"\nsender = \"ours.example\"\nchannel = \"smtp\"\nhost = \"[192.0.2.12]\"\n\
+         [[route]]\ndomain = \"far.example\"\nchannel = \"smtp\"\nhost = \"[192.0.2.13]\"\n\
+         [[route]]\ndomain = \"far.example\"\nsender = \"never@reached.example\"\nchannel = \"discard\"\n",
+    );
+    let go = |sender: &str, address: &str| {
+        let sender = if sender.is_empty() { Path::Null } else { Path::Mailbox(Address::parse(sender).unwrap()) };
+        let routing = route(&Address::parse(address).unwrap(), &sender, Want::Explanation, &rules, &mut Fake::default());
+        let quad = routing.outcomes.into_iter().next().unwrap().into_quad();
+        (quad.host, routing.steps.join("\n"))
+    };
+    for (sender, address, host) in [
+        ("boss@ours.example", "a@far.example", "[192.0.2.10]"),
+        ("boss@OURS.example", "a@else.example", "[192.0.2.10]"),
+        ("x@ours.example", "a@far.example", "[192.0.2.12]"),
+        ("x@sub.ours.example", "a@far.example", "[192.0.2.11]"),
+        ("x@sub.ours.example", "a@else.example", "else.example"),
+        ("x@other.example", "a@far.example", "[192.0.2.13]"),
+        ("never@reached.example", "a@far.example", "[192.0.2.13]"),
+        ("", "a@far.example", "[192.0.2.13]"),
+        ("", "a@else.example", "else.example"),
+        // Earlier in the file, and for every sender.
+        ("boss@ours.example", "a@sink.example", "127.0.0.1:2526"),
+    ] {
+        assert_eq!(go(sender, address).0, host, "{sender} {address}");
+    }
+    assert!(go("x@ours.example", "a@b.example").1.contains("(domain = \"*\", sender = \"ours.example\")"));
+}

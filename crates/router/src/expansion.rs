@@ -48,13 +48,15 @@ pub(crate) struct Expansion<'a> {
     asked_root: bool,
     /// The address that is being routed.
     original: &'a Address,
+    pub(crate) sender: &'a Path,
     routing: Routing,
 }
 
 impl<'a> Expansion<'a> {
-    pub(crate) fn new(address: &'a Address, rules: &'a Rules, tables: &'a mut dyn Tables, want: Want) -> Self {
+    pub(crate) fn new(address: &'a Address, sender: &'a Path, rules: &'a Rules, tables: &'a mut dyn Tables, want: Want) -> Self {
         Self {
             original: address,
+            sender,
             rules,
             tables,
             want,

@@ -1,6 +1,6 @@
 //! The rules of the configuration, arranged for look-up.
 
-use address::{Address, normalise};
+use address::{Address, Path, normalise};
 use settings::{DeliveryKind, Route, Settings, UserSource};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -24,16 +24,20 @@ pub struct Rules {
     /// Characters that begin the detail of `user+detail`.
     pub detail: Vec<char>,
     routes: Vec<Route>,
-    /// Domain or `.suffix` to the first route that names it; `*` under "*".
-    by_domain: HashMap<String, usize>,
+    /// Domain or `.suffix` to the routes that name it, in order, up to the first for every sender; `*` under "*".
+    by_domain: HashMap<String, Vec<usize>>,
 }
 
 impl Rules {
     pub fn new(settings: &Settings) -> Self {
         let hostname = normalised(&settings.identity.hostname);
-        let mut by_domain = HashMap::new();
+        let mut by_domain: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, route) in settings.routes.iter().enumerate() {
-            by_domain.entry(normalised(&route.domain)).or_insert(index);
+            let same = by_domain.entry(normalised(&route.domain)).or_default();
+            let settled = same.last().and_then(|last| settings.routes.get(*last)).is_some_and(|last| last.sender.is_empty());
+            if !settled {
+                same.push(index);
+            }
         }
         let local = &settings.local;
         Self {
@@ -50,11 +54,24 @@ impl Rules {
         }
     }
 
-    /// The first `[[route]]` that matches a normalised domain: by its name, by a suffix of it, or `*`.
-    pub fn route(&self, domain: &str) -> Option<&Route> {
+    /// The first `[[route]]` that matches a normalised domain (by its name, by a suffix of it, or `*`) and the sender.
+    pub fn route(&self, domain: &str, sender: &Path) -> Option<&Route> {
         let keys = patterns(domain).chain(std::iter::once("*"));
-        let first = keys.filter_map(|key| self.by_domain.get(key)).min()?;
-        self.routes.get(*first)
+        let candidates = keys.filter_map(|key| self.by_domain.get(key));
+        let first = |indexes: &Vec<usize>| {
+            indexes.iter().find(|index| self.routes.get(**index).is_some_and(|route| self.is_from(sender, &route.sender))).copied()
+        };
+        candidates.filter_map(first).min().and_then(|index| self.routes.get(index))
+    }
+
+    /// Whether a sender condition holds; most routes have none, and then nothing is computed.
+    fn is_from(&self, sender: &Path, condition: &str) -> bool {
+        if condition.is_empty() {
+            return true;
+        }
+        let Some(address) = sender.address() else { return false };
+        let domain = address.domain().map_or_else(|| self.users_domain.clone(), normalised);
+        settings::sender_matches(condition, Some((&address.unquoted_local(), &domain)))
     }
 
     /// Is mail to this normalised domain delivered here?

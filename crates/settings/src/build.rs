@@ -82,6 +82,8 @@ pub fn build(sheet: &Sheet) -> Settings {
         processes: processes(one("processes")),
         queue: queue(one("queue")),
         client: client(one("client"), &identity.hostname),
+        credentials: sheet.groups("credentials").iter().map(credentials).collect(),
+        sources: sheet.groups("source").iter().map(source).collect(),
         bounce: bounce(one("bounce")),
         policies: crate::Policies::build(sheet),
         log: log(one("log")),
@@ -124,7 +126,13 @@ fn certificate(g: &Group) -> Certificate {
 }
 
 fn route(g: &Group) -> Route {
-    Route { domain: g.text("domain"), channel: g.text("channel"), host: g.filled("host").unwrap_or_else(|| "-".to_owned()), line: g.line }
+    Route {
+        domain: g.text("domain"),
+        sender: g.text("sender"),
+        channel: g.text("channel"),
+        host: g.filled("host").unwrap_or_else(|| "-".to_owned()),
+        line: g.line,
+    }
 }
 
 fn local(g: &Group, hostname: &str) -> Local {
@@ -265,6 +273,35 @@ fn client(g: &Group, hostname: &str) -> Client {
         sessions: g.u32("sessions"),
         hosts: g.u32("hosts"),
         hello: g.filled("hello").unwrap_or_else(|| hostname.to_owned()),
+        chunking: g.is("chunking"),
+        convert: match g.text("convert").as_str() {
+            "never" => crate::Convert::Never,
+            "send_anyway" => crate::Convert::SendAnyway,
+            _ => crate::Convert::Auto,
+        },
+        connect_stagger: g.duration("connect_stagger"),
+    }
+}
+
+fn credentials(g: &Group) -> crate::Credentials {
+    crate::Credentials {
+        name: g.text("name"),
+        user: g.text("user"),
+        password_file: g.path("password_file").unwrap_or_default(),
+        without_tls: g.is("without_tls"),
+    }
+}
+
+fn source(g: &Group) -> crate::Source {
+    crate::Source {
+        pool: g.text("pool"),
+        address: g.text("address").parse().unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+        weight: g.u32("weight"),
+        hello: g.filled("hello"),
+        interface: g.filled("interface"),
+        proxy: g.text("proxy").parse().ok(),
+        proxy_password_file: g.path("proxy_password_file"),
+        line: g.line,
     }
 }
 

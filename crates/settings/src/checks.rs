@@ -23,6 +23,17 @@ pub fn check(sheet: &mut Sheet) {
             patterns(section, group, key, &mut faults);
         }
     }
+    for (section, key, named, name) in [
+        ("channel", "credentials", "credentials", "name"),
+        ("destination", "credentials", "credentials", "name"),
+        ("channel", "source", "source", "pool"),
+        ("destination", "source", "source", "pool"),
+    ] {
+        for group in sheet.groups(section) {
+            refers(sheet, section, group, key, (named, name), &mut faults);
+        }
+    }
+    egress(sheet, &mut faults);
     for group in sheet.groups("local") {
         local(group, &mut faults);
     }
@@ -103,6 +114,51 @@ fn patterns(section: &str, group: &Group, key: &str, faults: &mut Vec<Fault>) {
         faults.push(at(group, key, format!("{section}.{key}: {reason}")));
     }
 }
+
+/// A clause that names credentials or a pool that nobody describes would send mail from elsewhere, or without login.
+fn refers(sheet: &Sheet, section: &str, group: &Group, key: &str, (named, name): (&str, &str), faults: &mut Vec<Fault>) {
+    let Some(wanted) = text(group, key).filter(|wanted| !wanted.is_empty()) else { return };
+    let known = || sheet.groups(named).iter().filter_map(|g| text(g, name));
+    if !known().any(|known| known == wanted) {
+        let hint = nearest(wanted, known()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        faults.push(at(group, key, format!("{section}.{key}: no [[{named}]] has {name} = \"{wanted}\"{hint}")));
+    }
+}
+
+fn egress(sheet: &Sheet, faults: &mut Vec<Fault>) {
+    let mut seen: Vec<&str> = Vec::new();
+    for group in sheet.groups("credentials") {
+        let name = text(group, "name").unwrap_or_default();
+        if seen.contains(&name) || name.is_empty() {
+            faults.push(at(group, "name", format!("credentials.name: `{name}` must be given once")));
+        }
+        seen.push(name);
+        if text(group, "password_file") == Some("") {
+            faults.push(at(group, "password_file", "credentials.password_file must be given".to_owned()));
+        }
+    }
+    let secrets =
+        seen.len() + sheet.groups("source").iter().filter(|g| text(g, "proxy_password_file").is_some_and(|p| !p.is_empty())).count();
+    // Each is one descriptor in an agent's first frame, and the kernel passes at most 253.
+    if secrets > MOST_SECRETS {
+        let fault =
+            Fault { line: 0, column: 0, text: format!("more than {MOST_SECRETS} password files; an agent cannot be given them all") };
+        faults.push(fault);
+    }
+    for group in sheet.groups("source") {
+        if text(group, "pool") == Some("") {
+            faults.push(at(group, "pool", "source.pool must be given".to_owned()));
+        }
+        for key in ["hello", "interface"] {
+            if text(group, key).is_some_and(|word| word.contains(' ') || (key == "interface" && word.len() > 15)) {
+                faults.push(at(group, key, format!("source.{key}: this cannot be a name")));
+            }
+        }
+    }
+}
+
+/// Most password files of a configuration.
+const MOST_SECRETS: usize = 200;
 
 fn own_channels(sheet: &Sheet, faults: &mut Vec<Fault>) -> Vec<String> {
     let Some(queue) = sheet.groups("queue").first() else { return Vec::new() };

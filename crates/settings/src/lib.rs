@@ -6,6 +6,7 @@
 mod build;
 mod checks;
 mod effective;
+mod egress;
 mod glob;
 mod nearest;
 mod network;
@@ -22,8 +23,9 @@ mod value;
 
 pub use checks::CHANNELS;
 pub use effective::{Effective, effective};
+pub use egress::{Convert, Credentials, Proxy, Source};
 pub use policy::{Explained, Place, Policies, Policy, TlsPolicy};
-pub use queries::domain_matches;
+pub use queries::{domain_matches, sender_matches};
 pub use reference::mdoc;
 pub use times::{Hours, Rate};
 pub use typed::*;

@@ -96,3 +96,29 @@ fn faults_are_found() {
         assert!(faults.iter().any(|fault| fault.text.contains(says)), "{clause}: {faults:?}");
     }
 }
+
+#[test]
+fn clauses_name_what_exists() {
+    let least = "paths.postoffice = \"/p\"\nidentity.hostname = \"h.example\"\n";
+    let egress = "[[credentials]]\nname = \"smart\"\nuser = \"me\"\npassword_file = \"/s\"\n\
+                  [[source]]\npool = \"a\"\naddress = \"192.0.2.1\"\nweight = 3\nproxy = \"haproxy://192.0.2.9:25\"\n";
+    let clause = "[[destination]]\nhost = [\"x\"]\ncredentials = \"smart\"\nsource = \"a\"\n";
+    let settings = crate::parse(&format!("{least}{egress}{clause}"), "f").unwrap();
+    assert_eq!((settings.credentials.len(), settings.sources.len()), (1, 1));
+    assert_eq!(settings.sources[0].proxy, Some(crate::Proxy::HaProxy { address: "192.0.2.9:25".parse().unwrap(), version: 2 }));
+    let place = crate::Place { channel: "smtp", host: "x", exchangers: &[] };
+    assert_eq!(settings.policies.of(&place).credentials, "smart");
+    for (from, to, fault) in [
+        ("credentials = \"smart\"", "credentials = \"smarte\"", "did you mean `smart`?"),
+        ("source = \"a\"", "source = \"b\"", "no [[source]] has pool"),
+        ("address = \"192.0.2.1\"", "address = \"h\"", "is no IP address"),
+        ("haproxy://", "http://", "is no proxy"),
+        ("password_file = \"/s\"", "password_file = \"s\"", "no absolute path"),
+    ] {
+        let faults = crate::parse(&format!("{least}{egress}{clause}").replace(from, to), "f").unwrap_err();
+        assert!(faults.iter().any(|f| f.text.contains(fault)), "{to}: {faults:?}");
+    }
+    let route = "[[route]]\ndomain = \"*\"\nchannel = \"smtp\"\nsender = \"";
+    assert_eq!(crate::parse(&format!("{least}{route}A@B.example\"\n"), "f").unwrap().routes[0].sender, "a@b.example");
+    assert!(crate::parse(&format!("{least}{route}@x\"\n"), "f").is_err());
+}

@@ -11,6 +11,17 @@ pub fn domain_matches(pattern: &str, domain: &str) -> bool {
     }
 }
 
+/// Does a sender condition (of [`Route`]) hold for an address? Its domain normalised; `None` is the null sender, which no
+/// condition matches.
+pub fn sender_matches(pattern: &str, sender: Option<(&str, &str)>) -> bool {
+    match (pattern.rsplit_once('@'), sender) {
+        _ if pattern.is_empty() => true,
+        (_, None) => false,
+        (Some((local, domain)), Some(sender)) => sender.1 == domain && sender.0.to_lowercase() == local,
+        (None, Some((_, domain))) => domain_matches(pattern, domain),
+    }
+}
+
 impl Settings {
     /// Is mail to this domain (normalised) delivered here?
     pub fn is_local_domain(&self, domain: &str) -> bool {
@@ -52,9 +63,9 @@ impl Settings {
         named.filter(|address| !address.is_unspecified())
     }
 
-    /// The first route for a domain (normalised).
+    /// The first route for a domain (normalised), whoever the sender is.
     pub fn route_for(&self, domain: &str) -> Option<&Route> {
-        self.routes.iter().find(|r| r.domain == "*" || domain_matches(&r.domain, domain))
+        self.routes.iter().find(|r| r.sender.is_empty() && (r.domain == "*" || domain_matches(&r.domain, domain)))
     }
 
     /// Deliveries into mailboxes of system accounts become each recipient in turn, so their agent begins as root.

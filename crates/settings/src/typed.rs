@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::egress::{Convert, Credentials, Source};
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub paths: Paths,
@@ -22,6 +24,8 @@ pub struct Settings {
     pub processes: Processes,
     pub queue: Queue,
     pub client: Client,
+    pub credentials: Vec<Credentials>,
+    pub sources: Vec<Source>,
     pub bounce: Bounce,
     /// `[[channel]]` and `[[destination]]`.
     pub policies: crate::Policies,
@@ -101,6 +105,8 @@ pub struct Relay {
 pub struct Route {
     /// `example.org` (normalised), `.suffix` or `*`.
     pub domain: String,
+    /// Only for mail from `user@example.org`, `example.org` or `.suffix` (normalised, lower case); empty: from all.
+    pub sender: String,
     pub channel: String,
     /// Next hop as written; `-` when the channel needs none (local, discard); the reply text for `error`.
     pub host: String,
@@ -349,6 +355,11 @@ pub struct Client {
     pub hosts: u32,
     /// Name for EHLO. Default: the hostname.
     pub hello: String,
+    /// BDAT where the server offers it. Default true.
+    pub chunking: bool,
+    pub convert: Convert,
+    /// Between attempts at the addresses of one host. Default 250 ms.
+    pub connect_stagger: Duration,
 }
 
 /// `[bounce]`

@@ -56,6 +56,10 @@ fn worded(kind: Kind, text: &str) -> Result<String, String> {
         Kind::Choice(words) => Err(format!("`{text}` is not one of {}", words.join(", "))),
         Kind::Host => host(text),
         Kind::Domain => domain(text, true),
+        Kind::Sender => sender(text),
+        Kind::Ip => text.parse::<IpAddr>().map(|ip| ip.to_string()).map_err(|_| format!("`{text}` is no IP address")),
+        Kind::Proxy if text.is_empty() => Ok(String::new()),
+        Kind::Proxy => text.parse::<crate::Proxy>().map(|_| text.to_owned()),
         Kind::Users if text == "passwd" || text == "any" || text.starts_with('/') => Ok(text.to_owned()),
         Kind::Users => Err(format!("`{text}` is not `passwd`, `any` or the absolute path of a table")),
         Kind::Rate if text.is_empty() || Rate::parse(text).is_some() => Ok(text.to_owned()),
@@ -154,6 +158,18 @@ fn pattern(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!("`{text}` begins neither with / nor with %h"))
+    }
+}
+
+/// A sender with its domain in normal form; addresses compare without regard to case.
+fn sender(text: &str) -> Result<String, String> {
+    match text.rsplit_once('@') {
+        None if text.is_empty() => Ok(String::new()),
+        None => domain(text, false),
+        Some((local, name)) if !local.is_empty() && !name.starts_with('.') => {
+            Ok(format!("{}@{}", local.to_lowercase(), domain(name, false)?))
+        }
+        Some(_) => Err(format!("`{text}` is no address")),
     }
 }
 

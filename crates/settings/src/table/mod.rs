@@ -1,5 +1,6 @@
 //! The one table of parameters: section, key, type, default, documentation.
 
+mod egress;
 mod places;
 pub mod policy;
 mod running;
@@ -40,6 +41,12 @@ pub enum Kind {
     Host,
     /// `example.org`, `.suffix` or `*`.
     Domain,
+    /// `user@example.org`, `example.org` or `.suffix`; empty: all.
+    Sender,
+    /// An IP address.
+    Ip,
+    /// `socks5://address:port`, `haproxy://address:port`; empty: none.
+    Proxy,
     /// `127.0.0.1:25`, `[::1]:25` or `unix:/path`.
     Bind,
     /// `passwd`, `any` or the path of a table.
@@ -118,6 +125,12 @@ pub const SECTIONS: &[Section] = &[
         true,
         "What is different for some next hops. Conditions that are left out hold for all; those given must all hold.",
     ),
+    section("credentials", true, "A login at next hops that want one. Named by credentials of [[channel]] and [[destination]]."),
+    section(
+        "source",
+        true,
+        "An address that connections to next hops come from. Named, pool by pool, by source of [[channel]] and [[destination]].",
+    ),
     section("bounce", false, "Failure reports."),
     section("log", false, "What is logged, how and where to."),
     section("users", false, "Who each process runs as when the suite is started as root; ignored otherwise."),
@@ -125,7 +138,14 @@ pub const SECTIONS: &[Section] = &[
 
 /// Every parameter, section by section.
 pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
-    places::TABLE.iter().chain(serving::TABLE).chain(running::TABLE).chain(policy::SCOPE).chain(policy::CHANNEL).chain(policy::DESTINATION)
+    places::TABLE
+        .iter()
+        .chain(serving::TABLE)
+        .chain(running::TABLE)
+        .chain(egress::TABLE)
+        .chain(policy::SCOPE)
+        .chain(policy::CHANNEL)
+        .chain(policy::DESTINATION)
 }
 
 pub fn parameter(section: &str, key: &str) -> Option<&'static Parameter> {

@@ -68,6 +68,13 @@ pub const TABLE: &[Parameter] = &[
         "Domains, or .suffix for all below a domain, that anybody may send to through this host. Default: none.",
     ),
     required("route", "domain", Kind::Domain, "A domain, .suffix for all domains below one, or * for every domain."),
+    optional(
+        "route",
+        "sender",
+        Kind::Sender,
+        "",
+        "Only for mail from this sender: an address, a domain, or .suffix for all below a domain. Default: from all.",
+    ),
     required("route", "channel", Kind::Text, "smtp, lmtp, local, error, hold, discard, or a channel named in queue.channels."),
     optional(
         "route",

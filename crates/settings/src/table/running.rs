@@ -120,6 +120,27 @@ pub const TABLE: &[Parameter] = &[
     optional("client", "hosts", count(1, 100), "5", "Mail exchangers tried for one job."),
     optional("client", "hello", Kind::Line, "", "Name given with EHLO. Default: the hostname."),
     optional(
+        "client",
+        "chunking",
+        Kind::Bool,
+        "true",
+        "Send content by BDAT (RFC 3030) where the server offers CHUNKING; a message in BINARYMIME always goes that way.",
+    ),
+    optional(
+        "client",
+        "convert",
+        Kind::Choice(&["auto", "never", "send_anyway"]),
+        "auto",
+        "Eight-bit content for a server without 8BITMIME. auto: each MIME part that needs it is converted to quoted-printable or base64; where that would break a signature the message goes back. never: it goes back. send_anyway: it is sent as it is, which most servers pass on unharmed.",
+    ),
+    optional(
+        "client",
+        "connect_stagger",
+        Kind::Duration { min: 10, max: 10_000 },
+        "250ms",
+        "After this time without a connection the next address of the same host is tried beside (RFC 8305).",
+    ),
+    optional(
         "bounce",
         "max_returned",
         Kind::Size { min: 0, max: 1 << 30 },

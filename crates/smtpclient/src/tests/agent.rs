@@ -44,6 +44,9 @@ pub fn client() -> settings::Client {
         sessions: 20,
         hosts: 5,
         hello: "me.example".into(),
+        chunking: true,
+        convert: settings::Convert::Auto,
+        connect_stagger: Duration::from_millis(250),
     }
 }
 
