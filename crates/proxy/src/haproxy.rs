@@ -52,7 +52,7 @@ fn same_family(from: SocketAddr, to: SocketAddr) -> (SocketAddr, SocketAddr, &'s
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
