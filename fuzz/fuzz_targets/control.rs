@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
         smtputf8: false,
         envid: Some(String::from_utf8_lossy(bytes).into_owned()),
         ret: None,
+        terms: Default::default(),
         message_id: None,
         recipients: Vec::new(),
     };
