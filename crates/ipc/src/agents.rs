@@ -99,6 +99,10 @@ pub struct Learned {
     /// The server refused one more connection (421 to the connection, or a text that says so): it takes fewer than we
     /// have open.
     pub crowded: bool,
+    /// The server answered EHLO: that a limit is not among the others means that there is none.
+    pub greeted: bool,
+    /// No connection was made: the job went over a session that was there.
+    pub reused: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -136,6 +136,14 @@ impl Policies {
         numbers.map(|(number, _)| number).collect()
     }
 
+    /// The longest expiry that any clause (or none) gives.
+    pub fn longest_expiry(&self) -> Duration {
+        let settings = self.base.iter().chain(self.clauses.iter().flat_map(|clause| &clause.settings));
+        let expiry =
+            |setting: &Setting| if let ("expiry", Value::Duration(expiry)) = (setting.key, &setting.value) { Some(*expiry) } else { None };
+        settings.filter_map(expiry).max().unwrap_or_default()
+    }
+
     /// What holds for a place.
     pub fn of(&self, place: &Place<'_>) -> Policy {
         self.of_clauses(&self.matching(place))

@@ -13,8 +13,11 @@ const MOST_CREDITS: u32 = 10_000;
 pub struct Lane {
     pub name: String,
     pub hosts: HashMap<Rc<str>, u32>,
-    /// Destinations that can begin a job, each once.
+    /// Sites that can begin a job, each once.
     pub round: VecDeque<u32>,
+    agents: Vec<u64>,
+    /// Where the next search for an agent begins.
+    cursor: usize,
     /// The agent that was asked for and is not here yet, and when it was.
     asked: Option<(u64, u32)>,
     /// No agent is asked for before this tick.
@@ -34,6 +37,8 @@ pub struct Agent {
     credited: bool,
 }
 
+/// Agents looked at for a job.
+const SAMPLE: usize = 8;
 /// An agent that was asked for and of which nothing is heard after so many ticks is asked for again.
 const PATIENCE: u32 = 600;
 
@@ -52,7 +57,8 @@ impl Model {
         let key = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
         self.lane_names.insert(channel.to_owned(), key);
         let (hosts, round) = (HashMap::new(), VecDeque::new());
-        self.lanes.push(Lane { name: channel.to_owned(), hosts, round, asked: None, until: 0, failures: 0 });
+        let name = channel.to_owned();
+        self.lanes.push(Lane { name, hosts, round, agents: Vec::new(), cursor: 0, asked: None, until: 0, failures: 0 });
         key
     }
 
@@ -60,9 +66,9 @@ impl Model {
     pub fn agent_joined(&mut self, agent: u64, channel: &str, ticket: Option<u64>, now: Now) {
         let lane = self.lane(channel);
         self.agents.insert(agent, Agent { lane, credits: 0, active: 0, idle_since: now.tick(), draining: false, credited: false });
-        if let Some(lane) = self.lanes.get_mut(lane as usize)
-            && (ticket.is_none() || lane.asked.map(|(asked, _)| asked) == ticket)
-        {
+        let Some(lane) = self.lanes.get_mut(lane as usize) else { return };
+        lane.agents.push(agent);
+        if ticket.is_none() || lane.asked.map(|(asked, _)| asked) == ticket {
             lane.asked = None;
         }
     }
@@ -92,8 +98,11 @@ impl Model {
 
     /// Forgets an agent. One that died at work, or before it took any, is not replaced in the same moment: an agent
     /// that cannot live must not be spawned in a tight circle.
-    pub(super) fn dismiss(&mut self, agent: u64, now: Now) {
-        let Some(agent) = self.agents.remove(&agent) else { return };
+    pub(super) fn dismiss(&mut self, key: u64, now: Now) {
+        let Some(agent) = self.agents.remove(&key) else { return };
+        if let Some(lane) = self.lanes.get_mut(agent.lane as usize) {
+            lane.agents.retain(|other| *other != key);
+        }
         if agent.active > 0 || !agent.credited {
             self.wait_for_agents(agent.lane, "the last one died", now);
         }
@@ -125,13 +134,25 @@ impl Model {
         }
     }
 
-    /// An agent of the lane with credit: first the one that had the destination's last job, for its open session.
-    pub(super) fn pick_agent(&self, lane: u32, last: u64) -> Option<u64> {
-        let able = |agent: &&super::Agent| agent.lane == lane && agent.credits > 0 && !agent.draining;
-        if self.agents.get(&last).as_ref().is_some_and(able) {
+    pub(super) fn list_lanes(&mut self, now: Now) {
+        (0..self.lanes.len()).for_each(|lane| self.list_lane(lane, now));
+    }
+
+    /// An agent of the lane with credit: first the one that had the site's last job, for its open session; else the best of
+    /// a few, each time of others. All of them are asked only when those have nothing, which ends the turn.
+    pub(super) fn pick_agent(&mut self, lane_index: usize, last: u64) -> Option<u64> {
+        let lane = self.lanes.get_mut(lane_index)?;
+        let able = |key: &u64| self.agents.get(key).filter(|a| a.lane as usize == lane_index && a.credits > 0 && !a.draining);
+        if able(&last).is_some() {
             return Some(last);
         }
-        self.agents.iter().filter(|(_, agent)| able(agent)).max_by_key(|(_, agent)| agent.credits).map(|(key, _)| *key)
+        let count = lane.agents.len();
+        let from = lane.cursor;
+        lane.cursor = if from + SAMPLE >= count { 0 } else { from + SAMPLE };
+        let best = |keys: &mut dyn Iterator<Item = &u64>| {
+            keys.filter_map(|key| able(key).map(|agent| (agent.credits, *key))).max_by_key(|(credits, _)| *credits).map(|(_, key)| key)
+        };
+        best(&mut lane.agents.iter().skip(from).take(SAMPLE)).or_else(|| best(&mut lane.agents.iter()))
     }
 
     /// Asks for one more agent, if the limit allows and none is on its way.
@@ -139,11 +160,12 @@ impl Model {
         if self.frozen || self.draining {
             return;
         }
-        let most = usize::from(self.limits.agents_per_channel.max(1));
-        let of_lane = |agent: &&Agent| agent.lane as usize == lane_index && !agent.draining;
-        let here = self.agents.values().filter(of_lane).count();
+        let Some(lane) = self.lanes.get(lane_index) else { return };
+        let place = settings::Place { channel: &lane.name, host: "", exchangers: &[] };
+        let most = usize::from(self.book.rules(&place).policy.agents.max(1));
+        let here = || lane.agents.iter().filter_map(|key| self.agents.get(key)).filter(|agent| !agent.draining);
         // One that has just come and has not yet said what it takes will do.
-        let fresh = self.agents.values().filter(of_lane).any(|agent| agent.active == 0);
+        let (here, fresh) = (here().count(), here().any(|agent| agent.active == 0));
         let Some(lane) = self.lanes.get_mut(lane_index) else { return };
         // Agents of the administrator's own channels come by themselves.
         let own = self.limits.channels.contains(&lane.name);

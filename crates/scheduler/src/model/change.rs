@@ -86,9 +86,7 @@ impl Model {
     fn retry(&mut self, share: u32, position: u32, now: Now) {
         self.set_state(share, position, State::Ready);
         let Some(key) = self.shares.get(share).map(|share| share.destination) else { return };
-        if let Some(destination) = self.destinations.get_mut(key) {
-            destination.until = destination.until.min(now.tick());
-        }
+        self.urge(key, now);
     }
 
     fn wish_for(&mut self, message: u32, position: u32, wish: Wish) {

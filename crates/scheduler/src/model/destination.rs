@@ -1,37 +1,49 @@
-//! One destination: its queues, its concurrency window, and whether it is dead.
+//! One destination: its queue, its counts, and what keeps it from being served. What it shares with others is its
+//! [`super::site::Site`].
 
 use super::entry::{NONE, State};
-use super::note::Note;
-use std::collections::VecDeque;
+use super::policy::Rules;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 
-/// Jobs in a row that found no server until the destination counts as dead. Fewer would take one refused connection
-/// for an outage; more would let every waiting message find out for itself.
-pub const DEAD_AFTER: u32 = 3;
+/// Why a destination with mail stands in no round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Park {
+    No,
+    /// Its hours begin at this tick.
+    Until(u32),
+    /// Its ring has no place.
+    Ring,
+    /// Until somebody asks for its mail.
+    Asking,
+    /// Until its mail exchangers are known; not longer than to this tick.
+    Locating(u32),
+}
 
 #[derive(Debug)]
 pub struct Destination {
     pub lane: u32,
     pub host: Rc<str>,
-    /// Shares that have not had a job yet, and those that have: taken in turn, so a newcomer waits behind other
-    /// newcomers and at most as many jobs of the bulk.
-    fresh: VecDeque<u32>,
-    turned: VecDeque<u32>,
-    fresh_next: bool,
+    pub rules: Rc<Rules>,
+    /// `NONE`: not known yet.
+    pub site: u32,
+    queue: Queue,
     /// Jobs now.
     pub active: u32,
-    /// Jobs allowed at once.
-    window: u32,
-    failures: u32,
-    /// Probes that failed since it died; 0: alive.
-    probes: u32,
-    /// Dead until this tick.
-    pub until: u32,
-    pub last: Option<Rc<Note>>,
-    /// The agent that had the last job: it may still have a session open.
-    pub agent: u64,
-    /// Stands in its lane's round.
+    /// Stands in its site's round, or among those to be located.
     pub listed: bool,
+    pub park: Park,
+    /// With `queue_only`: somebody has asked, and not all of it has gone yet.
+    pub asked_for: bool,
+    /// Goes by MX, so that its site depends on the DNS.
+    pub by_exchangers: bool,
+    /// A question about it is under way.
+    pub locating: bool,
+    /// What the DNS said is good until this tick.
+    pub located: u32,
+    /// The best mail exchangers, for policies and sites; empty: not known.
+    pub exchangers: Rc<[String]>,
     /// Shares that exist.
     pub shares: u32,
     /// Recipients ready, active, deferred, held.
@@ -40,116 +52,102 @@ pub struct Destination {
     pub used: u32,
 }
 
-/// How a job ended, as far as it tells about the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// Something was delivered.
-    Success,
-    /// The server answered.
-    Alive,
-    /// No server was found or reached.
-    Unreachable,
-    /// The job says nothing about the destination.
-    Nothing,
+/// Shares that have something to do.
+#[derive(Debug)]
+enum Queue {
+    /// Those that have not had a job yet, and those that have: taken in turn, so a newcomer waits behind other
+    /// newcomers and at most as many jobs of the bulk.
+    Turns { fresh: VecDeque<u32>, turned: VecDeque<u32>, fresh_next: bool },
+    /// By the arrival of the message.
+    Aged(BinaryHeap<Reverse<(i64, u32)>>),
 }
 
-/// What a signal means for whoever keeps the timers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Alive,
-    /// Dead; this many probes have failed.
-    Dead(u32),
+impl Queue {
+    fn new(aged: bool) -> Self {
+        if aged { Self::Aged(BinaryHeap::new()) } else { Self::Turns { fresh: VecDeque::new(), turned: VecDeque::new(), fresh_next: true } }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Turns { fresh, turned, .. } => fresh.is_empty() && turned.is_empty(),
+            Self::Aged(heap) => heap.is_empty(),
+        }
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        match self {
+            Self::Turns { fresh, turned, fresh_next } => {
+                let fresh_first = std::mem::replace(fresh_next, !*fresh_next);
+                let share = if fresh_first {
+                    fresh.pop_front().or_else(|| turned.pop_front())
+                } else {
+                    turned.pop_front().or_else(|| fresh.pop_front())
+                };
+                if fresh.is_empty() && turned.is_empty() {
+                    // A burst must not keep its memory in each of 100,000 destinations.
+                    fresh.shrink_to(4);
+                    turned.shrink_to(4);
+                }
+                share
+            }
+            Self::Aged(heap) => heap.pop().map(|Reverse((_, share))| share),
+        }
+    }
 }
 
 impl Destination {
-    pub fn new(lane: u32, host: Rc<str>, window: u32) -> Self {
+    pub fn new(lane: u32, host: Rc<str>, rules: Rc<Rules>, by_exchangers: bool) -> Self {
         Self {
             lane,
             host,
-            fresh: VecDeque::new(),
-            turned: VecDeque::new(),
-            fresh_next: true,
+            queue: Queue::new(rules.policy.age_order),
+            rules,
+            site: NONE,
             active: 0,
-            window: window.max(1),
-            failures: 0,
-            probes: 0,
-            until: 0,
-            last: None,
-            agent: 0,
             listed: false,
+            park: Park::No,
+            asked_for: false,
+            by_exchangers,
+            locating: false,
+            located: 0,
+            exchangers: Rc::new([]),
             shares: 0,
             counts: [0; 4],
             used: 0,
         }
     }
 
-    pub fn enqueue(&mut self, share: u32, turned: bool) {
-        if turned { self.turned.push_back(share) } else { self.fresh.push_back(share) }
+    /// `origin`: the arrival of the share's message.
+    pub fn enqueue(&mut self, share: u32, turned: bool, origin: i64) {
+        match &mut self.queue {
+            Queue::Turns { turned: list, .. } if turned => list.push_back(share),
+            Queue::Turns { fresh, .. } => fresh.push_back(share),
+            Queue::Aged(heap) => heap.push(Reverse((origin, share))),
+        }
     }
 
     /// The share whose turn it is.
     pub fn dequeue(&mut self) -> Option<u32> {
-        let fresh_first = self.fresh_next;
-        self.fresh_next = !fresh_first;
-        let share = if fresh_first {
-            self.fresh.pop_front().or_else(|| self.turned.pop_front())
-        } else {
-            self.turned.pop_front().or_else(|| self.fresh.pop_front())
-        };
-        if self.fresh.is_empty() && self.turned.is_empty() {
-            // A burst must not keep its memory in each of 100,000 destinations.
-            self.fresh.shrink_to(4);
-            self.turned.shrink_to(4);
+        let share = self.queue.pop();
+        if self.queue.is_empty() {
+            self.asked_for = false;
         }
         share
     }
 
-    /// Probes that have failed.
-    pub const fn probes(&self) -> u32 {
-        self.probes
+    /// Takes everything out, for another order: the policy has changed.
+    pub fn reorder(&mut self) -> Vec<u32> {
+        let mut queue = std::mem::replace(&mut self.queue, Queue::new(self.rules.policy.age_order));
+        std::iter::from_fn(|| queue.pop()).collect()
     }
 
-    pub fn is_dead(&self) -> bool {
-        self.probes > 0
+    pub const fn is_aged(&self) -> bool {
+        matches!(self.queue, Queue::Aged(_))
     }
 
-    /// Could a job begin now?
-    pub fn eligible(&self, tick: u32) -> bool {
-        (!self.fresh.is_empty() || !self.turned.is_empty()) && self.active < self.window() && (!self.is_dead() || tick >= self.until)
-    }
-
-    pub fn window(&self) -> u32 {
-        if self.is_dead() { 1 } else { self.window }
-    }
-
-    /// Feedback: up by one for each success, down by one for each job that found no server, so that a window of N is
-    /// back at 1 before N failures; dead after [`DEAD_AFTER`] in a row.
-    pub fn learn(&mut self, signal: Signal, first: u32, most: u32) -> Verdict {
-        match signal {
-            Signal::Success | Signal::Alive => {
-                if self.is_dead() {
-                    self.window = first.max(1);
-                } else if signal == Signal::Success {
-                    self.window = self.window.saturating_add(1).min(most.max(1));
-                }
-                self.failures = 0;
-                self.probes = 0;
-                self.last = None;
-            }
-            Signal::Unreachable => {
-                self.window = self.window.saturating_sub(1).max(1);
-                self.failures = self.failures.saturating_add(1);
-                if self.is_dead() || self.failures >= DEAD_AFTER {
-                    // Jobs that were under way when it died are no probes.
-                    if !self.is_dead() || self.active == 0 {
-                        self.probes = self.probes.saturating_add(1);
-                    }
-                    return Verdict::Dead(self.probes);
-                }
-            }
-            Signal::Nothing => {}
-        }
-        if self.is_dead() { Verdict::Dead(self.probes) } else { Verdict::Alive }
+    /// Something waits and nothing keeps it.
+    pub fn wants_turn(&self) -> bool {
+        !self.queue.is_empty() && self.park == Park::No
     }
 
     pub fn count(&mut self, state: State, up: bool) {
@@ -171,11 +169,6 @@ impl Destination {
 
     /// Nothing refers to it.
     pub fn is_unused(&self) -> bool {
-        self.shares == 0 && self.active == 0 && !self.listed && self.fresh.is_empty() && self.turned.is_empty()
-    }
-
-    /// The next tick at which it is tried again, when dead.
-    pub fn next_probe(&self) -> u32 {
-        if self.is_dead() { self.until } else { NONE }
+        self.shares == 0 && self.active == 0 && !self.listed && !self.locating && self.queue.is_empty()
     }
 }

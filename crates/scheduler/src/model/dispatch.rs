@@ -1,8 +1,10 @@
 //! Which job is next: round robin over the destinations of a channel, and inside a destination over its messages.
 
-use super::destination::{Destination, Signal};
+use super::destination::{Destination, Park};
 use super::entry::{Message, Recipient, State};
 use super::note::Note;
+use super::retry::Wake;
+use super::window::Signal;
 use super::{Model, Now};
 use envelope::MessageId;
 use ipc::agents::{Failure, Job, JobRecipient, RecipientResult, Report};
@@ -32,6 +34,8 @@ pub struct JobState {
     pub destination: u32,
     /// Those without a result.
     pub members: Vec<u32>,
+    /// The ring in which it has a place.
+    pub ring: Option<usize>,
     pub signal: Signal,
     /// Why the destination could not be reached.
     pub note: Option<Rc<Note>>,
@@ -50,6 +54,7 @@ impl Model {
         if self.frozen || self.draining {
             return started;
         }
+        self.place_some(now);
         let lanes = self.lanes.len();
         for step in 0..lanes {
             self.serve_lane((self.next_lane + step) % lanes, room, &mut started, now);
@@ -62,36 +67,101 @@ impl Model {
         let discard = self.lanes.get(lane_index).is_some_and(|lane| lane.name == "discard");
         let mut discarded = 0;
         while started.len() < room && discarded < DISCARD {
-            let Some(key) = self.lanes.get_mut(lane_index).and_then(|lane| lane.round.pop_front()) else { return };
-            let Some(destination) = self.destinations.get_mut(key) else { continue };
-            destination.listed = false;
-            if !destination.eligible(now.tick()) {
-                continue;
-            }
-            let (lane, last) = (destination.lane, destination.agent);
-            let agent = if discard { Some(0) } else { self.pick_agent(lane, last) };
+            let Some(site_key) = self.lanes.get_mut(lane_index).and_then(|lane| lane.round.pop_front()) else { return };
+            let Some(last) = self.site_may_begin(site_key, now) else { continue };
+            let agent = if discard { Some(0) } else { self.pick_agent(lane_index, last) };
             let Some(agent) = agent else {
-                self.put_first(lane_index, key);
+                self.put_first(lane_index, site_key);
                 self.want_agent(lane_index, now);
                 return;
             };
-            if let Some(job) = self.begin(key, agent, now) {
-                if discard {
-                    discarded += 1;
-                    self.discard(job.number, now);
-                } else {
-                    started.push(job);
+            if let Some(key) = self.next_member(site_key, now) {
+                if let Some(job) = self.begin(key, agent, now) {
+                    if discard {
+                        discarded += 1;
+                        self.discard(job.number, now);
+                    } else {
+                        started.push(job);
+                    }
                 }
+                self.list(key, now);
             }
-            self.list(key, now);
+            self.list_site(site_key, now);
         }
     }
 
     fn put_first(&mut self, lane_index: usize, key: u32) {
-        if let (Some(lane), Some(destination)) = (self.lanes.get_mut(lane_index), self.destinations.get_mut(key)) {
+        if let (Some(lane), Some(site)) = (self.lanes.get_mut(lane_index), self.sites.get_mut(key)) {
             lane.round.push_front(key);
-            destination.listed = true;
+            site.listed = true;
         }
+    }
+
+    /// The agent of the site's last job, if the site may have one more now.
+    fn site_may_begin(&mut self, key: u32, now: Now) -> Option<u64> {
+        let site = self.sites.get_mut(key)?;
+        site.listed = false;
+        if !site.eligible(now.tick()) {
+            return None;
+        }
+        let wait = site.paces.as_deref().map_or(0, |paces| paces.wait(&site.rules.policy, now.ms));
+        if wait > 0 {
+            // The tick at or after that moment, not before it.
+            let pause = u32::try_from(now.ms.saturating_add(wait).div_ceil(100)).unwrap_or(super::NONE - 1);
+            site.pause = pause;
+            self.set_timer(pause, Wake::Site(key));
+            return None;
+        }
+        Some(site.agent)
+    }
+
+    /// The site's member whose turn it is. One that may not be served now is put aside until it may.
+    fn next_member(&mut self, site_key: u32, now: Now) -> Option<u32> {
+        loop {
+            let key = self.sites.get_mut(site_key)?.round.pop_front()?;
+            let Some(destination) = self.destinations.get_mut(key) else { continue };
+            if destination.site != site_key || !destination.listed {
+                continue;
+            }
+            destination.listed = false;
+            self.renew(key, now);
+            if self.destinations.get(key).is_none_or(|d| d.site != site_key || !d.wants_turn()) {
+                continue;
+            }
+            if !self.parked(key, now) {
+                return Some(key);
+            }
+        }
+    }
+
+    /// Puts a destination aside whose own policy lets nothing go now.
+    fn parked(&mut self, key: u32, now: Now) -> bool {
+        let Some(destination) = self.destinations.get_mut(key) else { return true };
+        let policy = &destination.rules.policy;
+        let closed = self.book.closed_for(policy, now);
+        if closed > 0 {
+            let until = now.tick().saturating_add(closed);
+            destination.park = Park::Until(until);
+            self.set_timer(until, Wake::Destination(key));
+        } else if policy.queue_only && !destination.asked_for {
+            destination.park = Park::Asking;
+        } else if self.rings.full(policy.ring, key) {
+            destination.park = Park::Ring;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// The time of a destination that was put aside has come.
+    pub(super) fn unpark(&mut self, key: u32, now: Now) {
+        let Some(destination) = self.destinations.get_mut(key) else { return };
+        match destination.park {
+            Park::Until(tick) if tick <= now.tick() => destination.park = Park::No,
+            Park::Locating(tick) if tick <= now.tick() => return self.unlocated(key, now),
+            _ => return,
+        }
+        self.list(key, now);
     }
 
     /// The next share of a destination that still has something to do. Shares are taken out of the queue lazily: one
@@ -122,21 +192,36 @@ impl Model {
         share.attempted = true;
         let message = share.message;
         self.queue_share(share_key, now);
+        self.occupy(key, agent, &members, now);
+        let ring = self.destinations.get(key).and_then(|destination| destination.rules.policy.ring).map(|(line, _)| line);
+        ring.into_iter().for_each(|line| self.rings.enter(line));
+        self.job_number += 1;
+        self.counters.add("jobs", 1);
+        let job = JobState { agent, message, share: share_key, destination: key, members, ring, signal: Signal::Nothing, note: None };
+        self.jobs.insert(self.job_number, job);
+        let message = self.messages.get(message)?;
+        let more = self.shares_of_ready(message);
+        Some(StartedJob { number: self.job_number, agent, id: message.id, more })
+    }
+
+    /// Counts a job that begins at its destination, its site and its agent.
+    fn occupy(&mut self, key: u32, agent: u64, members: &[u32], now: Now) {
         if let Some(destination) = self.destinations.get_mut(key) {
             destination.active += 1;
-            destination.agent = agent;
+            if let Some(site) = self.sites.get_mut(destination.site) {
+                site.active += 1;
+                site.agent = agent;
+                site.window.used(site.active);
+                if let Some(paces) = &mut site.paces {
+                    let recipients = u32::try_from(members.len()).unwrap_or(u32::MAX);
+                    paces.take(&site.rules.policy, recipients, now.ms);
+                }
+            }
         }
         if let Some(agent) = self.agents.get_mut(&agent) {
             agent.credits = agent.credits.saturating_sub(1);
             agent.active += 1;
         }
-        self.job_number += 1;
-        self.counters.add("jobs", 1);
-        let job = JobState { agent, message, share: share_key, destination: key, members, signal: Signal::Nothing, note: None };
-        self.jobs.insert(self.job_number, job);
-        let message = self.messages.get(message)?;
-        let more = self.shares_of_ready(message);
-        Some(StartedJob { number: self.job_number, agent, id: message.id, more })
     }
 
     fn shares_of_ready(&self, message: &Message) -> bool {
@@ -152,8 +237,11 @@ impl Model {
 
     /// The next ready members of a share, as many as a job takes.
     fn collect(&mut self, share_key: u32) -> Vec<u32> {
-        let most = self.limits.recipients_per_job.max(1) as usize;
         let Some(share) = self.shares.get_mut(share_key) else { return Vec::new() };
+        let Some(destination) = self.destinations.get(share.destination) else { return Vec::new() };
+        let learned = self.sites.get(destination.site).map(|site| site.learned).unwrap_or_default();
+        let most = clamped(destination.rules.policy.recipients_per_job, learned.rcpt_max) as usize;
+        let mut domains = Domains::new(learned.rcpt_domain_max);
         let Some(message) = self.messages.get(share.message) else { return Vec::new() };
         let (count, course, want) = (share.members.len(), share.members.course(), most.min(share.ready as usize));
         let mut found = Vec::with_capacity(want);
@@ -166,7 +254,7 @@ impl Model {
                 && recipient.course == course
             {
                 bytes += recipient.weight();
-                if bytes > MOST_BYTES && !found.is_empty() {
+                if (bytes > MOST_BYTES && !found.is_empty()) || !domains.admit(&recipient.user) {
                     break;
                 }
                 found.push(position);
@@ -216,6 +304,33 @@ impl Model {
             recipients: members.into_iter().map(|recipient| job_recipient(recipient, now)).collect(),
         };
         Some((frame, weight))
+    }
+}
+
+/// A limit of the policy, and what the server has said; 0: nothing.
+fn clamped(policy: u32, learned: u32) -> u32 {
+    if learned == 0 { policy.max(1) } else { policy.min(learned).max(1) }
+}
+
+/// The recipients' domains of one job, where the server takes only so many (RCPTDOMAINMAX, RFC 9422).
+struct Domains {
+    most: usize,
+    seen: Vec<String>,
+}
+
+impl Domains {
+    fn new(most: u32) -> Self {
+        Self { most: most as usize, seen: Vec::new() }
+    }
+
+    /// False: the domain would be one too many.
+    fn admit(&mut self, address: &str) -> bool {
+        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        if self.most == 0 || self.seen.iter().any(|seen| seen.eq_ignore_ascii_case(domain)) {
+            return true;
+        }
+        self.seen.push(domain.to_owned());
+        self.seen.len() <= self.most
     }
 }
 

@@ -198,6 +198,7 @@ impl Model {
     fn view<'a>(&'a self, message: &Message, share_key: u32, share: &Share, position: u32) -> Option<View<'a>> {
         let recipient = message.recipients.get(position as usize)?;
         let destination = self.destinations.get(share.destination)?;
+        let site = self.site_of(destination);
         let (state, next) = match recipient.state {
             State::Delivered => ("delivered", NONE),
             State::Active if !recipient.failing() => ("active", NONE),
@@ -205,10 +206,10 @@ impl Model {
             State::Held => ("held", NONE),
             State::Deferred => ("deferred", recipient.next),
             State::Failed => ("failed", NONE),
-            State::Ready if destination.is_dead() => ("deferred", destination.until),
+            State::Ready if site.is_some_and(|site| site.window.is_dead()) => ("deferred", site.map_or(NONE, |site| site.until)),
             State::Ready | State::Active => ("queued", NONE),
         };
-        let note = recipient.note.as_deref().or(destination.last.as_deref());
+        let note = recipient.note.as_deref().or(site.and_then(|site| site.last.as_deref()));
         let last = note.map_or_else(String::new, |note| match &*note.remote {
             "-" | "" => format!("{} {}", note.status, note.text),
             remote => format!("{remote}: {} {}", note.status, note.text),
@@ -230,7 +231,8 @@ impl Model {
             cursor.at += 1;
             let Some(destination) = self.destinations.get(key).filter(|destination| destination.shares > 0) else { continue };
             let [queued, active, deferred, held] = destination.counts();
-            let probe = destination.next_probe();
+            let site = self.site_of(destination);
+            let probe = site.filter(|site| site.window.is_dead()).map_or(NONE, |site| site.until);
             return Ok(Some(QueuedDestination {
                 channel: self.lanes.get(destination.lane as usize).map_or(String::new(), |lane| lane.name.clone()),
                 host: destination.host.to_string(),
@@ -238,9 +240,9 @@ impl Model {
                 active,
                 deferred,
                 held,
-                concurrency: destination.window(),
+                concurrency: site.map_or(destination.rules.policy.concurrency_first, |site| site.window.size()),
                 next_attempt: if probe == NONE { 0 } else { now.wall_of(probe) },
-                last: destination.last.as_deref().map_or_else(String::new, |note| note.text.to_string()),
+                last: site.and_then(|site| site.last.as_deref()).map_or_else(String::new, |note| note.text.to_string()),
             }));
         }
         Ok(None)

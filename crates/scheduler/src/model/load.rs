@@ -1,6 +1,5 @@
 //! A control file becomes a message in memory.
 
-use super::destination::Destination;
 use super::entry::{Members, Message, NONE, Rare, Recipient, Share, State};
 use super::result::Marks;
 use super::{Model, Now};
@@ -28,7 +27,7 @@ impl Model {
         self.counters.add("recipients", recipients.len() as u64);
         let key = self.messages.insert(self.message(&control, recipients, now));
         self.index.insert(control.id, key);
-        let share_keys = self.add_shares(key, &runs);
+        let share_keys = self.add_shares(key, &runs, now);
         self.restore(key, &share_keys, &diagnostics, &judged, now);
         if !self.settle(key) {
             for share in self.shares_of(key) {
@@ -63,15 +62,16 @@ impl Model {
     /// The arrival on the monotonic scale. A message counts as at most just expired when it is loaded: one that looks
     /// years old because the clock jumped, or because the machine was off, gets its attempt before it is given up.
     fn origin(&self, arrived: u64, now: Now) -> i64 {
-        let age = now.wall_ms.saturating_sub(arrived).min(u64::try_from(self.limits.expiry.as_millis()).unwrap_or(u64::MAX));
+        let longest = self.book.policies().longest_expiry().max(self.limits.expiry);
+        let age = now.wall_ms.saturating_sub(arrived).min(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX));
         i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(i64::try_from(age).unwrap_or(i64::MAX))
     }
 
     /// One share for each run of recipients with the same destination; all recipients begin as ready.
-    fn add_shares(&mut self, message: u32, runs: &[Run]) -> Vec<(u32, u32, u32)> {
+    fn add_shares(&mut self, message: u32, runs: &[Run], now: Now) -> Vec<(u32, u32, u32)> {
         let mut keys = Vec::with_capacity(runs.len());
         for run in runs {
-            let destination = self.destination(&run.channel, &run.host);
+            let destination = self.destination(&run.channel, &run.host, now);
             let share = self.new_share(message, destination, Members::Run { first: run.first, count: run.count });
             if let Some(share) = self.shares.get_mut(share) {
                 share.ready = run.count;
@@ -107,20 +107,6 @@ impl Model {
         if let Some(destination) = self.destinations.get_mut(destination) {
             destination.shares += 1;
         }
-        key
-    }
-
-    /// The destination of a channel and host, new ones with the first window.
-    pub(super) fn destination(&mut self, channel: &str, host: &str) -> u32 {
-        let lane_key = self.lane(channel);
-        let first = self.limits.concurrency_first;
-        let Some(lane) = self.lanes.get_mut(lane_key as usize) else { return NONE };
-        if let Some(key) = lane.hosts.get(host) {
-            return *key;
-        }
-        let host: std::rc::Rc<str> = host.into();
-        let key = self.destinations.insert(Destination::new(lane_key, std::rc::Rc::clone(&host), first));
-        lane.hosts.insert(host, key);
         key
     }
 
@@ -184,7 +170,8 @@ impl Model {
     /// the clock says today.
     fn restore_deferral(&mut self, place: (u32, u32, u32), last: &Diagnostic, state: RecipientState, now: Now) {
         let (message, share, position) = place;
-        let longest = self.limits.retry_longest.as_secs().saturating_add(self.limits.retry_longest.as_secs() / 2).max(1);
+        let longest = self.rules_of_share(share).map_or(self.limits.retry_longest, |rules| rules.policy.retry_longest).as_secs();
+        let longest = longest.saturating_add(longest / 2).max(1);
         let wait = last.next_attempt.saturating_sub(now.wall_seconds()).min(longest);
         let note = self.notes.intern(last.status, &last.remote, &last.text, 0);
         if let Some(recipient) = self.recipient_mut(message, position) {

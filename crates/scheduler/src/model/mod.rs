@@ -11,13 +11,20 @@ mod dispatch;
 mod entry;
 mod listing;
 mod load;
+mod memory;
 mod note;
+mod pace;
+mod placing;
+mod policy;
 mod result;
 mod retry;
+mod ring;
+mod site;
 mod slab;
 #[cfg(test)]
 mod trials;
 mod undecided;
+mod window;
 
 pub use dispatch::StartedJob;
 pub use listing::{Cursor, Filter};
@@ -29,7 +36,11 @@ use dispatch::JobState;
 use entry::{Message, NONE, Share, State};
 use envelope::{Diagnostic, MessageId, RecipientState};
 use note::Notes;
+use placing::Placing;
+use policy::Book;
 use retry::{Dice, Wake};
+use ring::Rings;
+use site::{Site, SiteKey};
 use slab::Slab;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -72,6 +83,11 @@ pub enum Action {
     Remove {
         id: MessageId,
     },
+    /// Which mail exchangers a domain has: to be answered with [`Model::located`].
+    Locate {
+        destination: u32,
+        domain: String,
+    },
     WantAgent {
         ticket: u64,
         channel: String,
@@ -90,6 +106,14 @@ pub struct Model {
     messages: Slab<Message>,
     shares: Slab<Share>,
     destinations: Slab<Destination>,
+    sites: Slab<Site>,
+    site_keys: HashMap<SiteKey, u32>,
+    rings: Rings,
+    book: Book,
+    placing: Placing,
+    memory: memory::Memory,
+    /// Destinations below it have the policies of the last reload.
+    renew_cursor: u32,
     lanes: Vec<Lane>,
     lane_names: HashMap<String, u32>,
     /// The lane to serve first in the next turn.
@@ -112,7 +136,7 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(limits: settings::Queue, counters: Counters, seed: u64) -> Self {
+    pub fn new(limits: settings::Queue, policies: settings::Policies, counters: Counters, seed: u64) -> Self {
         Self {
             limits,
             counters,
@@ -120,6 +144,13 @@ impl Model {
             messages: Slab::default(),
             shares: Slab::default(),
             destinations: Slab::default(),
+            sites: Slab::default(),
+            site_keys: HashMap::new(),
+            rings: Rings::default(),
+            book: Book::new(policies),
+            placing: Placing::default(),
+            memory: memory::Memory::default(),
+            renew_cursor: NONE,
             lanes: Vec::new(),
             lane_names: HashMap::new(),
             next_lane: 0,
@@ -148,9 +179,13 @@ impl Model {
         self.index.contains_key(&id)
     }
 
-    /// New limits count from the next decision on; timers that are set stay.
-    pub fn reload(&mut self, limits: settings::Queue) {
+    /// New limits and policies count from the next decision on; timers that are set stay.
+    pub fn reload(&mut self, limits: settings::Queue, policies: settings::Policies, now: Now) {
         self.limits = limits;
+        self.book.reload(policies);
+        self.renew_cursor = 0;
+        self.release_rings(now);
+        self.list_lanes(now);
     }
 
     pub fn freeze(&mut self, frozen: bool) {
@@ -208,23 +243,26 @@ impl Model {
         if share.ready > 0 && !share.queued {
             share.queued = true;
             let turned = share.turned;
+            let origin = self.messages.get(share.message).map_or(0, |message| message.origin);
             if let Some(destination) = self.destinations.get_mut(destination_key) {
-                destination.enqueue(share_key, turned);
+                destination.enqueue(share_key, turned, origin);
             }
         }
         self.list(destination_key, now);
     }
 
-    /// A destination that can begin a job joins its lane's round, once.
+    /// A destination with mail joins its site's round, once, and the site its lane's.
     fn list(&mut self, key: u32, now: Now) {
         let Some(destination) = self.destinations.get_mut(key) else { return };
-        if destination.listed || !destination.eligible(now.tick()) {
-            return;
-        }
-        if let Some(lane) = self.lanes.get_mut(destination.lane as usize) {
+        let site_key = destination.site;
+        if !destination.listed && destination.wants_turn() {
             destination.listed = true;
-            lane.round.push_back(key);
+            match self.sites.get_mut(site_key) {
+                Some(site) => site.round.push_back(key),
+                None => return self.placing.push(key),
+            }
         }
+        self.list_site(site_key, now);
     }
 
     /// After changes to a message: empty shares go; a message without open recipients goes, files and all.

@@ -1,13 +1,12 @@
 //! What comes back from agents, and what follows: marks, reports of failure, the next attempt.
 
-use super::destination::{Signal, Verdict};
 use super::dispatch::JobState;
 use super::entry::{Course, Members, Recipient, State, Wish};
 use super::note::Note;
-use super::retry::{Wake, backoff, ticks};
+use super::window::Signal;
 use super::{Action, Model, Now};
 use envelope::{Diagnostic, RecipientState};
-use ipc::agents::{RecipientResult, Report};
+use ipc::agents::{Learned, RecipientResult, Report};
 use status::{Enhanced, Outcome, Phase};
 use std::rc::Rc;
 
@@ -53,6 +52,9 @@ impl Model {
                 job.note = Some(self.notes.intern(result.status, &result.remote, &result.text, 0));
             }
         }
+        if report.learned != Learned::default() {
+            self.site_told(&mut job, &report.learned);
+        }
         self.close(report.job, job, marks, now);
     }
 
@@ -91,33 +93,8 @@ impl Model {
             agent.active = agent.active.saturating_sub(1);
             agent.idle_since = now.tick();
         }
-        let (first, most) = (self.limits.concurrency_first, self.limits.concurrency_most);
-        let roll = self.dice.roll();
-        let Some(destination) = self.destinations.get_mut(job.destination) else { return };
-        destination.active = destination.active.saturating_sub(1);
-        destination.used = now.tick();
-        let before = destination.probes();
-        if let Verdict::Dead(probes) = destination.learn(job.signal, first, most)
-            && probes != before
-        {
-            let wait = backoff(&self.limits, probes, roll);
-            destination.until = now.tick().saturating_add(ticks(wait));
-            destination.last.clone_from(&job.note);
-            let text = job.note.as_deref().map_or("", |note| &note.text);
-            let lane = self.lanes.get(destination.lane as usize).map_or("", |lane| lane.name.as_str());
-            daemon::event!(
-                Info,
-                "destination_dead",
-                channel = lane,
-                host = destination.host,
-                probes = probes,
-                wait = wait.as_secs(),
-                text = text
-            );
-            let until = destination.until;
-            self.set_timer(until, Wake::Destination(job.destination));
-        }
-        self.list(job.destination, now);
+        self.leave_ring(job.ring, now);
+        self.site_learns(job.destination, job.signal, job.note.as_ref(), now);
     }
 
     fn result(&mut self, place: Place, result: &RecipientResult, roll: f64, now: Now, marks: &mut Marks) {
@@ -144,7 +121,7 @@ impl Model {
                 }
                 self.record("deferred", place, result, now);
                 let attempts = self.recipient(place.message, place.position).map_or(1, |recipient| u32::from(recipient.attempts));
-                let next = self.next_attempt(place.message, attempts, roll, now);
+                let next = self.next_attempt(place.share, attempts, roll, now);
                 self.deferred(place, result, next, now, marks);
             }
             (Outcome::Failed, false) => {
@@ -160,7 +137,7 @@ impl Model {
 
     fn deferred(&mut self, place: Place, result: &RecipientResult, next: u32, now: Now, marks: &mut Marks) {
         let failing = self.recipient(place.message, place.position).is_some_and(Recipient::failing);
-        if !failing && self.wish(place) == Wish::None && self.left(place.message, now).is_zero() {
+        if !failing && self.wish(place) == Wish::None && self.left(place.share, now).is_zero() {
             self.expire(place.share, place.position, now, marks);
             return;
         }
@@ -241,7 +218,7 @@ impl Model {
     pub(super) fn expire(&mut self, share: u32, position: u32, now: Now, marks: &mut Marks) {
         let Some((message, destination)) = self.shares.get(share).map(|s| (s.message, s.destination)) else { return };
         let own = self.recipient(message, position).and_then(|recipient| recipient.note.clone());
-        let last = own.or_else(|| self.destinations.get(destination).and_then(|d| d.last.clone()));
+        let last = own.or_else(|| self.destinations.get(destination).and_then(|d| self.site_of(d)).and_then(|site| site.last.clone()));
         let mut text = String::from("not delivered in time");
         if let Some(last) = last.as_deref() {
             text.push_str("; last: ");
@@ -273,7 +250,7 @@ impl Model {
         let Some((channel, host)) = course.destination() else { return };
         let existing = self.shares_of(message).into_iter().find(|key| self.shares.get(*key).is_some_and(|s| s.members.course() == course));
         let target = existing.unwrap_or_else(|| {
-            let destination = self.destination(channel, host);
+            let destination = self.destination(channel, host, now);
             self.new_share(message, destination, Members::Moved(course, Vec::new()))
         });
         // Out of the old share: as if final there, without touching the message's own count.

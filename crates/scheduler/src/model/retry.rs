@@ -3,6 +3,7 @@
 use super::entry::{Course, NONE, State};
 use super::result::Marks;
 use super::{Model, Now};
+use settings::Policy;
 use std::cmp::Reverse;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub enum Wake {
     Share(u32),
     Destination(u32),
+    Site(u32),
     Lane(u32),
 }
 
@@ -44,14 +46,16 @@ impl Dice {
     }
 }
 
-/// The wait after so many attempts: first, times factor for each further one, at most longest; then half the jitter
-/// up or down, so that what failed together does not come back together.
-pub fn backoff(limits: &settings::Queue, attempts: u32, roll: f64) -> Duration {
-    let exponent = i32::try_from(attempts.saturating_sub(1)).unwrap_or(i32::MAX);
-    let wait = limits.retry_first.as_secs_f64() * limits.retry_factor.max(1.0).powi(exponent);
-    let wait = wait.min(limits.retry_longest.as_secs_f64());
-    let wait = wait * (1.0 + limits.retry_jitter.clamp(0.0, 1.0) * (roll - 0.5));
-    Duration::try_from_secs_f64(wait).unwrap_or(limits.retry_longest).max(Duration::from_millis(100))
+/// The wait after so many attempts: the policy's factor for that attempt, or first, times factor for each further one, at
+/// most longest; then half the jitter up or down, so that what failed together does not come back together.
+pub fn backoff(policy: &Policy, attempts: u32, roll: f64) -> Duration {
+    let exponent = attempts.saturating_sub(1);
+    let listed = policy.retries.get(exponent as usize).or(policy.retries.last());
+    let factor = listed.copied().unwrap_or_else(|| policy.retry_factor.max(1.0).powi(i32::try_from(exponent).unwrap_or(i32::MAX)));
+    let wait = policy.retry_first.as_secs_f64() * factor;
+    let wait = wait.min(policy.retry_longest.as_secs_f64());
+    let wait = wait * (1.0 + policy.retry_jitter.clamp(0.0, 1.0) * (roll - 0.5));
+    Duration::try_from_secs_f64(wait).unwrap_or(policy.retry_longest).max(Duration::from_millis(100))
 }
 
 /// A wait in ticks, rounded up.
@@ -60,19 +64,28 @@ pub fn ticks(wait: Duration) -> u32 {
 }
 
 impl Model {
-    /// The tick of the next attempt after `attempts`; not past the message's expiry, so that the last attempt and the
-    /// report come in time.
-    pub(super) fn next_attempt(&self, message: u32, attempts: u32, roll: f64, now: Now) -> u32 {
-        let next = now.tick().saturating_add(ticks(backoff(&self.limits, attempts, roll)));
-        let left = self.left(message, now);
+    /// The tick of the next attempt after `attempts` for a share's destination; not past the expiry, so that the last
+    /// attempt and the report come in time.
+    pub(super) fn next_attempt(&self, share: u32, attempts: u32, roll: f64, now: Now) -> u32 {
+        let Some(rules) = self.rules_of_share(share) else { return now.tick() };
+        let next = now.tick().saturating_add(ticks(backoff(&rules.policy, attempts, roll)));
+        let left = self.left(share, now);
         if left.is_zero() { next } else { next.min(now.tick().saturating_add(ticks(left)).saturating_add(1)) }
     }
 
-    /// Time until a message expires.
-    pub(super) fn left(&self, message: u32, now: Now) -> Duration {
-        let Some(message) = self.messages.get(message) else { return Duration::ZERO };
+    /// Time until the recipients of a share expire.
+    pub(super) fn left(&self, share: u32, now: Now) -> Duration {
+        self.left_beyond(share, Duration::ZERO, now)
+    }
+
+    fn left_beyond(&self, share: u32, more: Duration, now: Now) -> Duration {
+        let Some(share) = self.shares.get(share) else { return Duration::ZERO };
+        let (Some(message), Some(destination)) = (self.messages.get(share.message), self.destinations.get(share.destination)) else {
+            return Duration::ZERO;
+        };
         let age = i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(message.origin);
-        self.limits.expiry.saturating_sub(Duration::from_millis(u64::try_from(age).unwrap_or(0)))
+        let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        destination.rules.policy.expiry.saturating_add(more).saturating_sub(age)
     }
 
     pub(super) fn set_timer(&mut self, tick: u32, wake: Wake) {
@@ -104,6 +117,9 @@ impl Model {
 
     /// Milliseconds until something is due by itself.
     pub fn sleep_ms(&self, now: Now) -> u64 {
+        if self.renewing() {
+            return 0;
+        }
         let timer = self.timers.peek().map_or(u64::MAX, |Reverse((tick, _))| (u64::from(*tick) * 100).saturating_sub(now.ms));
         timer.min(if self.messages.len() == 0 && self.agents.is_empty() { 60_000 } else { self.next_tidy.saturating_sub(now.ms) })
     }
@@ -117,10 +133,12 @@ impl Model {
             self.timers.pop();
             match wake {
                 Wake::Share(key) => self.revive(key, tick, now),
-                Wake::Destination(key) => self.list(key, now),
+                Wake::Destination(key) => self.unpark(key, now),
+                Wake::Site(key) => self.list_site(key, now),
                 Wake::Lane(key) => self.unblock_lane(key, now),
             }
         }
+        self.renew_some(now);
         if now.ms >= self.next_tidy {
             self.next_tidy = now.ms + TIDY_MS;
             self.tidy(now);
@@ -151,6 +169,7 @@ impl Model {
     fn tidy(&mut self, now: Now) {
         self.expire_some(now);
         self.forget_some(now);
+        self.tidy_rings(now);
         let idle: Vec<u64> = self.agents.iter().filter(|(_, agent)| agent.idle(now.tick(), IDLE_AGENT)).map(|(key, _)| *key).collect();
         for key in idle {
             if let Some(agent) = self.agents.get_mut(&key) {
@@ -166,32 +185,43 @@ impl Model {
         for _ in 0..WALK.min(end) {
             let key = self.expiry_cursor;
             self.expiry_cursor = if key + 1 >= end { 0 } else { key + 1 };
-            if self.messages.get(key).is_some() && self.left(key, now).is_zero() {
-                self.expire_message(key, now);
-            }
+            self.expire_message(key, now);
         }
     }
 
     fn expire_message(&mut self, message: u32, now: Now) {
-        let overdue = self.messages.get(message).is_some_and(|m| {
-            let limit = self.limits.expiry.saturating_add(self.limits.retry_longest);
-            i64::try_from(limit.as_millis()).unwrap_or(i64::MAX) < i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(m.origin)
-        });
+        let mut next = self.messages.get(message).map_or(NONE, |message| message.shares);
         let mut marks = Marks::default();
-        for key in self.shares_of(message) {
-            let Some(share) = self.shares.get(key) else { continue };
-            let dead = self.destinations.get(share.destination).is_some_and(super::Destination::is_dead);
-            if share.members.course() == Course::Failing || !(share.attempted || dead || overdue) {
-                continue;
-            }
-            for (position, state) in self.members(share) {
-                if matches!(state, State::Ready | State::Deferred) {
-                    self.expire(key, position, now, &mut marks);
-                }
+        let mut any = false;
+        while let Some(share) = self.shares.get(next) {
+            let key = next;
+            next = share.sibling;
+            if share.members.course() != Course::Failing && self.left(key, now).is_zero() && self.may_expire(key, now) {
+                any = true;
+                self.expire_share(message, key, now, &mut marks);
             }
         }
-        self.emit(message, marks);
-        self.settle(message);
+        if any {
+            self.emit(message, marks);
+            self.settle(message);
+        }
+    }
+
+    /// Old enough and tried; or nobody tried it because nobody could, or for so long that nobody will.
+    fn may_expire(&self, key: u32, now: Now) -> bool {
+        let Some(share) = self.shares.get(key) else { return false };
+        let Some(destination) = self.destinations.get(share.destination) else { return false };
+        let dead = self.site_of(destination).is_some_and(|site| site.window.is_dead());
+        share.attempted || dead || self.left_beyond(key, destination.rules.policy.expiry_untried, now).is_zero()
+    }
+
+    fn expire_share(&mut self, message: u32, key: u32, now: Now, marks: &mut Marks) {
+        let members = self.shares.get(key).map(|share| self.members(share)).unwrap_or_default();
+        for (position, state) in members {
+            if matches!(state, State::Ready | State::Deferred) && self.messages.get(message).is_some() {
+                self.expire(key, position, now, marks);
+            }
+        }
     }
 
     /// Destinations that nothing refers to go after some time; sooner when there are very many.
@@ -206,6 +236,7 @@ impl Model {
                 continue;
             }
             let (lane, host) = (destination.lane, Rc::clone(&destination.host));
+            self.leave_site(key, now);
             self.destinations.remove(key);
             if let Some(lane) = self.lanes.get_mut(lane as usize) {
                 lane.hosts.remove(&host);

@@ -1,9 +1,9 @@
 //! Jobs that end without results: nobody remote is to blame, and no attempt is counted.
 
-use super::destination::Signal;
 use super::entry::{NONE, State};
 use super::result::{Marks, Place};
 use super::retry::{backoff, ticks};
+use super::window::Signal;
 use super::{Model, Now};
 
 /// A message whose jobs saw this many agents die is tried more and more rarely.
@@ -33,9 +33,7 @@ impl Model {
             }
             self.undecided(number, now);
         }
-        for lane in 0..self.lanes.len() {
-            self.list_lane(lane, now);
-        }
+        self.list_lanes(now);
     }
 
     /// A job ends without results: its recipients wait a moment and their attempts do not count.
@@ -43,8 +41,9 @@ impl Model {
         let Some(mut job) = self.jobs.remove(&number) else { return };
         let kills = self.messages.get(job.message).map_or(0, |message| message.kills);
         let spread = self.dice.roll();
-        let wait = if kills >= KILLS {
-            ticks(backoff(&self.limits, u32::from(kills - KILLS) + 1, spread))
+        let rules = self.destinations.get(job.destination).filter(|_| kills >= KILLS).map(|d| std::rc::Rc::clone(&d.rules));
+        let wait = if let Some(rules) = rules {
+            ticks(backoff(&rules.policy, u32::from(kills - KILLS) + 1, spread))
         } else {
             // Truncation: 0 to 20 ticks.
             UNDECIDED + (spread * f64::from(2 * UNDECIDED)) as u32

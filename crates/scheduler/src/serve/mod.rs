@@ -164,7 +164,7 @@ impl Scheduler {
             registry.register(contact, CONTACT, Interest::READABLE)?;
         }
         let seed = daemon::clock::unix_micros() ^ (u64::from(std::process::id()) << 40);
-        let model = Model::new(settings.queue.clone(), started.counters.clone(), seed);
+        let model = Model::new(settings.queue.clone(), settings.policies.clone(), started.counters.clone(), seed);
         Ok(Self {
             started,
             model,
@@ -328,7 +328,10 @@ impl Scheduler {
             ToChild::Freeze(frozen) => self.model.freeze(frozen),
             ToChild::Drain => self.begin_drain(),
             ToChild::Reload(start) => match self.started.reload(&start, descriptors) {
-                Ok(_) => self.model.reload(self.started.settings.queue.clone()),
+                Ok(_) => {
+                    let settings = &self.started.settings;
+                    self.model.reload(settings.queue.clone(), settings.policies.clone(), now);
+                }
                 Err(e) => daemon::event!(Error, "reload_failed", reason = e),
             },
             ToChild::Start(_) | ToChild::Session(_) => daemon::event!(Warning, "stray_frame"),

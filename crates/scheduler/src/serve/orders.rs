@@ -153,6 +153,8 @@ impl Scheduler {
                 Action::WantAgent { ticket, channel } => {
                     let _ = self.started.master.send(&ToMaster::WantAgent { ticket, channel });
                 }
+                // Nobody has been told that it would be answered.
+                Action::Locate { .. } => {}
                 Action::DrainAgent(key) => self.drain_agent(key),
             }
         }

@@ -15,10 +15,15 @@ use ipc::agents::{Job, RecipientResult, Report};
 use status::{Enhanced, Outcome, Phase};
 use std::time::Duration;
 
+/// The shipped defaults with these lines of configuration.
+pub fn settings_of(more: &str) -> settings::Settings {
+    let text = format!("[paths]\npostoffice = \"/var/spool/zpost\"\n[identity]\nhostname = \"mta.example\"\n{more}");
+    settings::parse(&text, "test").unwrap()
+}
+
 /// The shipped defaults of `[queue]`.
 pub fn limits() -> settings::Queue {
-    let text = "[paths]\npostoffice = \"/var/spool/zpost\"\n[identity]\nhostname = \"mta.example\"\n";
-    let limits = settings::parse(text, "test").unwrap().queue;
+    let limits = settings_of("").queue;
     assert_eq!((limits.retry_first.as_secs(), limits.concurrency_most, limits.recipients_per_job), (300, 50, 100));
     limits
 }
@@ -34,12 +39,18 @@ pub const AGENT: u64 = 7;
 
 impl Bench {
     pub fn new() -> Self {
-        Self::with(limits())
+        Self::with("")
     }
 
-    pub fn with(limits: settings::Queue) -> Self {
+    /// With these lines of configuration.
+    pub fn with(more: &str) -> Self {
         let now = Now { ms: 1000, wall_ms: 1_800_000_000_000 };
-        let mut bench = Self { model: Model::new(limits, Counters::detached("scheduler").unwrap(), 1), now, ids: IdSource::new(5) };
+        let settings = settings_of(more);
+        let mut bench = Self {
+            model: Model::new(settings.queue, settings.policies, Counters::detached("scheduler").unwrap(), 1),
+            now,
+            ids: IdSource::new(5),
+        };
         bench.hire(AGENT, "smtp");
         bench
     }
