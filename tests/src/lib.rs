@@ -8,6 +8,7 @@ pub mod memory;
 pub mod sink;
 mod suite;
 pub mod tls;
+pub mod zone;
 
 pub use sink::Sink;
 pub use suite::{Suite, SuiteBuilder, free_port, programs};

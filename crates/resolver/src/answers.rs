@@ -1,6 +1,6 @@
 //! From questions of the suite to answers, by several look-ups.
 
-use crate::lookups::{Key, Lookups};
+use crate::lookups::{Found, Key, Lookups};
 use crate::records::{Exchange, Kind, MAX_ADDRESSES, Records};
 use ipc::dns::{Answer, MailHost, MailHosts, Question, Trouble};
 use std::hash::{BuildHasher, RandomState};
@@ -21,19 +21,30 @@ const MARGIN: Duration = Duration::from_millis(100);
 pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer, Trouble> {
     let deadline = Instant::now() + lookups.deadline();
     match question {
-        Question::MailHosts { domain, .. } => {
-            mail_hosts(lookups, &name(&domain)?, deadline).await.map(|hosts| Answer::MailHosts(MailHosts { hosts, secure: false }))
+        Question::MailHosts { domain, validate } => {
+            let search = Search { lookups, deadline, validate };
+            search.mail_hosts(&name(&domain)?).await.map(Answer::MailHosts)
         }
-        Question::Addresses { host } => addresses(lookups, &name(&host)?, deadline).await.map(Answer::Addresses),
-        Question::Names { address } => match find(lookups, (reverse_name(address), Kind::Ptr), deadline).await? {
+        Question::Addresses { host } => {
+            let search = Search { lookups, deadline, validate: false };
+            search.addresses(&name(&host)?).await.map(|(addresses, _)| Answer::Addresses(addresses))
+        }
+        Question::Names { address } => match plain(lookups, reverse_name(address), Kind::Ptr, deadline).await? {
             Records::Names(names) if !names.is_empty() => Ok(Answer::Names(names)),
             _ => Err(Trouble::NoRecords),
         },
-        Question::Text { name: asked } => match find(lookups, (name(&asked)?, Kind::Txt), deadline).await? {
+        Question::Text { name: asked } => match plain(lookups, name(&asked)?, Kind::Txt, deadline).await? {
             Records::Texts(texts) if !texts.is_empty() => Ok(Answer::Text(texts)),
             _ => Err(Trouble::NoRecords),
         },
-        Question::Tlsa { .. } => Err(Trouble::NoRecords),
+        Question::Tlsa { host, port } => {
+            let server = name(&format!("_{port}._tcp.{}", name(&host)?))?;
+            let (records, secure) = Search { lookups, deadline, validate: true }.find(&server, Kind::Tlsa).await;
+            match records? {
+                Records::Tlsa(list) if secure && !list.is_empty() => Ok(Answer::Tlsa(list)),
+                _ => Err(Trouble::NoRecords),
+            }
+        }
     }
 }
 
@@ -43,95 +54,119 @@ fn name(asked: &str) -> Result<String, Trouble> {
     if address::is_literal(&name) || name.len() > 253 { Err(Trouble::Invalid) } else { Ok(name) }
 }
 
-async fn find(lookups: &Rc<Lookups>, key: Key, deadline: Instant) -> Result<Records, Trouble> {
-    let late = format!("no answer from DNS in time for {}", key.0);
-    let found = timeout_at(deadline, lookups.find(key)).await.map_err(|_| Trouble::Temporary(late))??;
-    Ok(Records::clone(&found))
+async fn plain(lookups: &Rc<Lookups>, name: String, kind: Kind, deadline: Instant) -> Result<Records, Trouble> {
+    Search { lookups, deadline, validate: false }.find(&name, kind).await.0
 }
 
-async fn mail_hosts(lookups: &Rc<Lookups>, domain: &str, deadline: Instant) -> Result<Vec<MailHost>, Trouble> {
-    let list = match find(lookups, (domain.to_owned(), Kind::Mx), deadline).await {
-        Ok(Records::Exchanges(list)) => list,
-        Ok(_) | Err(Trouble::NoRecords) => return implicit(lookups, domain, deadline).await,
-        Err(trouble) => return Err(trouble),
-    };
-    if matches!(list.as_slice(), [Exchange { host: None, .. }]) {
-        return Err(Trouble::NullMx);
-    }
-    let mut hosts: Vec<MailHost> = list
-        .into_iter()
-        .filter_map(|e| e.host.map(|name| MailHost { preference: e.preference, name, addresses: Vec::new(), secure: false }))
-        .collect();
-    if hosts.is_empty() {
-        // There are MX records, so the domain's own address must not be used (RFC 5321 section 5.1).
-        return Err(Trouble::Temporary(format!("no usable host name in the MX records of {domain}")));
-    }
-    shuffle_equals(&mut hosts);
-    with_addresses(lookups, hosts, deadline).await
+/// One question's look-ups.
+#[derive(Clone, Copy)]
+struct Search<'a> {
+    lookups: &'a Rc<Lookups>,
+    deadline: Instant,
+    validate: bool,
 }
 
-/// A domain without MX is its own mail host.
-async fn implicit(lookups: &Rc<Lookups>, domain: &str, deadline: Instant) -> Result<Vec<MailHost>, Trouble> {
-    match addresses(lookups, domain, deadline).await {
-        Ok(addresses) => Ok(vec![MailHost { preference: 0, name: domain.to_owned(), addresses, secure: false }]),
-        // The name exists: its MX question said so.
-        Err(Trouble::NoSuchName) => Err(Trouble::NoRecords),
-        Err(trouble) => Err(trouble),
-    }
-}
-
-/// Looks the hosts' addresses up, best ones first, until there are enough. Hosts without any are left out, unless none
-/// has one; a temporary failure counts only then.
-async fn with_addresses(lookups: &Rc<Lookups>, mut hosts: Vec<MailHost>, deadline: Instant) -> Result<Vec<MailHost>, Trouble> {
-    let mut temporary = None;
-    let mut found = 0;
-    for batch in hosts.chunks_mut(BATCH) {
-        if found >= ENOUGH_HOSTS {
-            break;
+impl Search<'_> {
+    /// The records, and whether DNSSEC proves them (or that there are none).
+    async fn find(&self, name: &str, kind: Kind) -> (Result<Records, Trouble>, bool) {
+        let key = Key { name: name.to_owned(), kind, validate: self.validate };
+        match timeout_at(self.deadline, self.lookups.find(key)).await {
+            Ok(Found { records, secure }) => (records.map(|records| Records::clone(&records)), secure),
+            Err(_) => (Err(Trouble::Temporary(format!("no answer from DNS in time for {name}"))), false),
         }
-        let asked: Vec<_> = batch
-            .iter()
-            .map(|host| {
-                let (lookups, name) = (Rc::clone(lookups), host.name.clone());
-                tokio::task::spawn_local(async move { addresses(&lookups, &name, deadline - MARGIN).await })
-            })
+    }
+
+    async fn mail_hosts(&self, domain: &str) -> Result<MailHosts, Trouble> {
+        let (found, secure) = self.find(domain, Kind::Mx).await;
+        let list = match found {
+            Ok(Records::Exchanges(list)) => list,
+            Ok(_) | Err(Trouble::NoRecords) => return self.implicit(domain, secure).await,
+            Err(trouble) => return Err(trouble),
+        };
+        if matches!(list.as_slice(), [Exchange { host: None, .. }]) {
+            return Err(Trouble::NullMx);
+        }
+        let mut hosts: Vec<MailHost> = list
+            .into_iter()
+            .filter_map(|e| e.host.map(|name| MailHost { preference: e.preference, name, addresses: Vec::new(), secure: false }))
             .collect();
-        for (host, asked) in batch.iter_mut().zip(asked) {
-            match asked.await {
-                Ok(Ok(addresses)) => host.addresses = addresses,
-                Ok(Err(Trouble::Temporary(text))) => temporary = temporary.or(Some(text)),
-                Ok(Err(_)) | Err(_) => {}
-            }
-            found += usize::from(!host.addresses.is_empty());
+        if hosts.is_empty() {
+            // There are MX records, so the domain's own address must not be used (RFC 5321 section 5.1).
+            return Err(Trouble::Temporary(format!("no usable host name in the MX records of {domain}")));
         }
+        shuffle_equals(&mut hosts);
+        Ok(MailHosts { hosts: self.with_addresses(hosts).await?, secure })
     }
-    match temporary {
-        Some(text) if found == 0 => Err(Trouble::Temporary(text)),
-        _ => {
-            hosts.retain(|host| found == 0 || !host.addresses.is_empty());
-            hosts.truncate(ENOUGH_HOSTS);
-            Ok(hosts)
-        }
-    }
-}
 
-/// IPv4 and IPv6 addresses of a host, both asked at once. One kind is enough.
-async fn addresses(lookups: &Rc<Lookups>, host: &str, deadline: Instant) -> Result<Vec<IpAddr>, Trouble> {
-    let ask = |kind| find(lookups, (host.to_owned(), kind), deadline);
-    let (v4, v6) = tokio::join!(ask(Kind::A), ask(Kind::Aaaa));
-    let (v4, trouble4) = listed(v4);
-    let (v6, trouble6) = listed(v6);
-    // Neither kind may push the other out.
-    let room = MAX_ADDRESSES - v6.len().min(MAX_ADDRESSES / 2);
-    let all: Vec<IpAddr> = v4.into_iter().take(room).chain(v6).take(MAX_ADDRESSES).collect();
-    if !all.is_empty() {
-        return Ok(all);
+    /// A domain without MX is its own mail host. `secure`: that there is none is proven. Servers whose AD bit we believe
+    /// say nothing with an absence, but who proves the addresses of this very name would not let its MX pass unproven.
+    async fn implicit(&self, domain: &str, secure: bool) -> Result<MailHosts, Trouble> {
+        match self.addresses(domain).await {
+            Ok((addresses, proven)) => {
+                let host = MailHost { preference: 0, name: domain.to_owned(), addresses, secure: proven };
+                Ok(MailHosts { hosts: vec![host], secure: secure || proven })
+            }
+            // The name exists: its MX question said so.
+            Err(Trouble::NoSuchName) => Err(Trouble::NoRecords),
+            Err(trouble) => Err(trouble),
+        }
     }
-    Err(match (trouble4, trouble6) {
-        (Trouble::Temporary(text), _) | (_, Trouble::Temporary(text)) => Trouble::Temporary(text),
-        (Trouble::NoSuchName, Trouble::NoSuchName) => Trouble::NoSuchName,
-        _ => Trouble::NoRecords,
-    })
+
+    /// Looks the hosts' addresses up, best ones first, until there are enough. Hosts without any are left out, unless
+    /// none has one; a temporary failure counts only then.
+    async fn with_addresses(&self, mut hosts: Vec<MailHost>) -> Result<Vec<MailHost>, Trouble> {
+        let mut temporary = None;
+        let mut found = 0;
+        for batch in hosts.chunks_mut(BATCH) {
+            if found >= ENOUGH_HOSTS {
+                break;
+            }
+            let asked: Vec<_> = batch
+                .iter()
+                .map(|host| {
+                    let (lookups, name) = (Rc::clone(self.lookups), host.name.clone());
+                    let (deadline, validate) = (self.deadline - MARGIN, self.validate);
+                    tokio::task::spawn_local(async move { Search { lookups: &lookups, deadline, validate }.addresses(&name).await })
+                })
+                .collect();
+            for (host, asked) in batch.iter_mut().zip(asked) {
+                match asked.await {
+                    Ok(Ok((addresses, proven))) => (host.addresses, host.secure) = (addresses, proven),
+                    Ok(Err(Trouble::Temporary(text))) => temporary = temporary.or(Some(text)),
+                    Ok(Err(_)) | Err(_) => {}
+                }
+                found += usize::from(!host.addresses.is_empty());
+            }
+        }
+        match temporary {
+            Some(text) if found == 0 => Err(Trouble::Temporary(text)),
+            _ => {
+                hosts.retain(|host| found == 0 || !host.addresses.is_empty());
+                hosts.truncate(ENOUGH_HOSTS);
+                Ok(hosts)
+            }
+        }
+    }
+
+    /// IPv4 and IPv6 addresses of a host, both asked at once, and whether all that are given are proven. One kind is
+    /// enough.
+    async fn addresses(&self, host: &str) -> Result<(Vec<IpAddr>, bool), Trouble> {
+        let ((v4, secure4), (v6, secure6)) = tokio::join!(self.find(host, Kind::A), self.find(host, Kind::Aaaa));
+        let (v4, trouble4) = listed(v4);
+        let (v6, trouble6) = listed(v6);
+        let secure = (v4.is_empty() || secure4) && (v6.is_empty() || secure6);
+        // Neither kind may push the other out.
+        let room = MAX_ADDRESSES - v6.len().min(MAX_ADDRESSES / 2);
+        let all: Vec<IpAddr> = v4.into_iter().take(room).chain(v6).take(MAX_ADDRESSES).collect();
+        if !all.is_empty() {
+            return Ok((all, secure));
+        }
+        Err(match (trouble4, trouble6) {
+            (Trouble::Temporary(text), _) | (_, Trouble::Temporary(text)) => Trouble::Temporary(text),
+            (Trouble::NoSuchName, Trouble::NoSuchName) => Trouble::NoSuchName,
+            _ => Trouble::NoRecords,
+        })
+    }
 }
 
 fn listed(found: Result<Records, Trouble>) -> (Vec<IpAddr>, Trouble) {

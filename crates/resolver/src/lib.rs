@@ -1,15 +1,16 @@
 //! zpost resolver: the DNS cache of the suite.
 //!
 //! **What it does.** Answers questions about names (`ipc::dns`) over its contact point: where mail for a domain goes
-//! (RFC 5321 section 5.1, null MX of RFC 7505), addresses, names of addresses, TXT. One cache: positive by TTL,
+//! (RFC 5321 section 5.1, null MX of RFC 7505), addresses, names of addresses, TXT, TLSA. One cache: positive by TTL,
 //! negative (RFC 2308) and, shortly, failures (RFC 9520); while the servers are in trouble an answer up to an hour
 //! past its time is better than none (RFC 8767). Identical questions in flight are asked once.
 //!
 //! **What it trusts.** The configured servers, and those only for what a mail route may depend on: every answer is
-//! counted, cut to limits and checked name by name. Its callers it trusts to be of the suite; a malformed frame ends
+//! counted, cut to limits and checked name by name. What it calls secure DNSSEC proves, here or (`trust_ad`) at the
+//! servers. Its callers it trusts to be of the suite; a malformed frame ends
 //! that caller's conversation and nothing else, and a caller with a thousand open questions waits.
 //!
-//! **What it may touch.** UDP and TCP to the servers; no file but resolv.conf at its start and at a reload.
+//! **What it may touch.** UDP and TCP to the servers; no file but resolv.conf and the trust anchor at its start and at a reload.
 //!
 //! **When it dies.** Callers' conversations close; they ask its successor, wait a bounded time, and defer the mail.
 //! Nothing is lost but a warm cache.
@@ -23,6 +24,7 @@ mod lookups;
 mod records;
 mod serve;
 mod upstream;
+mod validation;
 mod watch;
 
 pub use serve::run;

@@ -20,9 +20,28 @@ const MOST_SOCKETS: usize = 500;
 /// Bytes of an entry besides its records.
 const ENTRY_WEIGHT: usize = 100;
 
-/// What is looked up: the normalised name, without final dot.
-pub type Key = (String, Kind);
-pub type Found = Result<Rc<Records>, Trouble>;
+/// What is looked up. A validated answer is another answer than a plain one: the cache holds them apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Normalised, without final dot.
+    pub name: String,
+    pub kind: Kind,
+    /// By DNSSEC.
+    pub validate: bool,
+}
+
+/// What was found, and whether DNSSEC proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub records: Result<Rc<Records>, Trouble>,
+    pub secure: bool,
+}
+
+impl Found {
+    fn trouble(text: &str) -> Self {
+        Self { records: Err(Trouble::Temporary(text.to_owned())), secure: false }
+    }
+}
 
 #[derive(Debug)]
 pub struct Lookups {
@@ -66,8 +85,8 @@ impl Lookups {
         }
         match self.join(key) {
             // The task that asks always answers, unless the process ends.
-            Some(answer) => answer.await.unwrap_or_else(|_| Err(Trouble::Temporary("the resolver is stopping".to_owned()))),
-            None => Err(Trouble::Temporary("the resolver is overloaded".to_owned())),
+            Some(answer) => answer.await.unwrap_or_else(|_| Found::trouble("the resolver is stopping")),
+            None => Found::trouble("the resolver is overloaded"),
         }
     }
 
@@ -96,15 +115,15 @@ impl Lookups {
         Some(receiver)
     }
 
-    async fn ask(&self, (name, kind): &Key) -> Reply {
+    async fn ask(&self, key: &Key) -> Reply {
         let upstream = Rc::clone(&self.upstream.borrow());
         let asking = async {
             let _permit = self.sockets.acquire().await;
             self.counters.add("asked", 1);
-            upstream.ask(name, *kind).await
+            upstream.ask(key).await
         };
         let deadline = self.deadline();
-        tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| Reply::timed_out(name))
+        tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| Reply::timed_out(&key.name))
     }
 
     /// Keeps a reply as long as it may be kept; trouble is answered from what was known before, where possible.
@@ -112,18 +131,20 @@ impl Lookups {
         self.count(&reply);
         let mut cache = self.cache.borrow_mut();
         let (longest, longest_negative) = (self.settings.borrow().max_ttl, self.settings.borrow().negative_ttl);
-        let (found, ttl, stale): (Found, _, _) = match reply.records {
-            Ok(records) => (Ok(Rc::new(records)), reply.ttl.min(longest), STALE),
+        let (records, ttl, stale) = match reply.records {
+            // What was proven once is not proven now: trouble with a validated answer may be a forgery that was found out.
+            Ok(records) => (Ok(Rc::new(records)), reply.ttl.min(longest), if key.validate { Duration::ZERO } else { STALE }),
             Err(Trouble::Temporary(text)) => {
-                if let Some(Ok(known)) = cache.stale(key, now) {
+                if let Some(known) = cache.stale(key, now).filter(|known: &Found| known.records.is_ok()) {
                     cache.refresh(key, now, TROUBLE_TTL);
-                    return Ok(known);
+                    return known;
                 }
                 (Err(Trouble::Temporary(text)), TROUBLE_TTL, Duration::ZERO)
             }
             Err(trouble) => (Err(trouble), reply.ttl.min(longest_negative), Duration::ZERO),
         };
-        let weight = ENTRY_WEIGHT + key.0.len() + found.as_ref().map_or(0, |records| records.weight());
+        let weight = ENTRY_WEIGHT + key.name.len() + records.as_ref().map_or(0, |records| records.weight());
+        let found = Found { records, secure: reply.secure };
         cache.insert(key.clone(), found.clone(), weight, now, ttl, stale);
         self.counters.set("cached_now", cache.len() as u64);
         found

@@ -1,6 +1,7 @@
 //! Records as the suite uses them: counted, cut to limits, every name checked.
 
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use ipc::dns::Tlsa;
 use std::net::IpAddr;
 
 /// MX records of a domain at most; the most preferred stay.
@@ -11,6 +12,9 @@ pub const MAX_ADDRESSES: usize = 20;
 const MAX_TEXTS: usize = 100;
 const MAX_TEXT: usize = 4096;
 const MAX_ALL_TEXT: usize = 64 * 1024;
+/// TLSA records of a server at most, and bytes of all their data: less than a frame to the asker holds.
+const MAX_TLSA: usize = 100;
+const MAX_ALL_TLSA: usize = 64 * 1024;
 
 /// The record types asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +24,7 @@ pub enum Kind {
     Aaaa,
     Ptr,
     Txt,
+    Tlsa,
 }
 
 impl Kind {
@@ -30,6 +35,7 @@ impl Kind {
             Self::Aaaa => RecordType::AAAA,
             Self::Ptr => RecordType::PTR,
             Self::Txt => RecordType::TXT,
+            Self::Tlsa => RecordType::TLSA,
         }
     }
 }
@@ -41,6 +47,7 @@ pub enum Records {
     Addresses(Vec<IpAddr>),
     Names(Vec<String>),
     Texts(Vec<String>),
+    Tlsa(Vec<Tlsa>),
 }
 
 /// An MX record. `None`: the root, "no mail here" (RFC 7505).
@@ -60,6 +67,7 @@ impl Records {
             Kind::A | Kind::Aaaa => limited(Self::Addresses, MAX_ADDRESSES, data.filter_map(|data| address(kind, data))),
             Kind::Ptr => limited(Self::Names, MAX_ADDRESSES, data.filter_map(pointer)),
             Kind::Txt => texts(data),
+            Kind::Tlsa => tlsa(data),
         }
     }
 
@@ -69,6 +77,7 @@ impl Records {
             Self::Exchanges(list) => list.iter().map(|e| 40 + e.host.as_ref().map_or(0, String::len)).sum(),
             Self::Addresses(list) => list.len() * 20,
             Self::Names(list) | Self::Texts(list) => list.iter().map(|t| 24 + t.len()).sum(),
+            Self::Tlsa(list) => list.iter().map(|t| 32 + t.data.len()).sum(),
         }
     }
 }
@@ -125,6 +134,26 @@ fn texts<'a>(data: impl Iterator<Item = &'a RData>) -> (Records, bool) {
     (Records::Texts(list), over)
 }
 
+/// Whatever the three numbers and the data say: which of them can be used is the asker's to judge (RFC 7672 section 2.1.1).
+fn tlsa<'a>(data: impl Iterator<Item = &'a RData>) -> (Records, bool) {
+    let (mut list, mut bytes, mut over) = (Vec::new(), 0usize, false);
+    for data in data {
+        let RData::TLSA(record) = data else { continue };
+        bytes = bytes.saturating_add(record.cert_data.len());
+        if bytes > MAX_ALL_TLSA || list.len() >= MAX_TLSA {
+            over = true;
+            break;
+        }
+        list.push(Tlsa {
+            usage: record.cert_usage.into(),
+            selector: record.selector.into(),
+            matching: record.matching.into(),
+            data: record.cert_data.clone(),
+        });
+    }
+    (Records::Tlsa(list), over)
+}
+
 /// A host name that can be one: the wire allows any byte in a label, a mail log and a Received field do not.
 fn host(name: &Name) -> Option<String> {
     let text = name.to_ascii();
@@ -177,6 +206,19 @@ mod tests {
         let a = record(RData::A(A::new(10, 0, 0, 1)));
         assert_eq!(Records::read(Kind::Aaaa, std::slice::from_ref(&a)).0, Records::Addresses(vec![]));
         assert_eq!(Records::read(Kind::A, &[a]).0, Records::Addresses(vec!["10.0.0.1".parse().unwrap()]));
+    }
+
+    #[test]
+    fn tlsa_records_of_any_kind_and_no_flood() {
+        use hickory_resolver::proto::rr::rdata::TLSA;
+        let tlsa = |usage: u8, data: Vec<u8>| record(RData::TLSA(TLSA::new(usage.into(), 1.into(), 7.into(), data)));
+        let (records, over) = Records::read(Kind::Tlsa, &[tlsa(3, vec![1; 32]), tlsa(200, vec![]), record(RData::A(A::new(10, 0, 0, 1)))]);
+        let expected = [(3, vec![1; 32]), (200, vec![])].map(|(usage, data)| Tlsa { usage, selector: 1, matching: 7, data });
+        assert_eq!((records, over), (Records::Tlsa(expected.to_vec()), false));
+        let flood: Vec<Record> = (0..3000).map(|_| tlsa(3, vec![1; 32])).collect();
+        assert!(matches!(Records::read(Kind::Tlsa, &flood), (Records::Tlsa(list), true) if list.len() == 100));
+        let huge: Vec<Record> = (0..40).map(|_| tlsa(3, vec![1; 60_000])).collect();
+        assert!(matches!(Records::read(Kind::Tlsa, &huge), (Records::Tlsa(list), true) if list.len() == 1));
     }
 
     #[test]

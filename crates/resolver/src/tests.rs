@@ -26,6 +26,8 @@ fn settings(server: &TestServer) -> settings::Dns {
         cache_entries: 1000,
         negative_ttl: Duration::from_secs(300),
         max_ttl: Duration::from_secs(86400),
+        validation: settings::Validation::Local,
+        trust_anchor: None,
     }
 }
 

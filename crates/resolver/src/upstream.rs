@@ -1,6 +1,8 @@
 //! The servers, asked through hickory-resolver.
 
-use crate::records::{Kind, Records};
+use crate::lookups::Key;
+use crate::records::Records;
+use crate::validation::Validator;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -25,11 +27,19 @@ pub struct Reply {
     /// A limit cut something off.
     pub over_limit: bool,
     pub timed_out: bool,
+    /// DNSSEC proves it.
+    pub secure: bool,
 }
 
-#[derive(Debug)]
 pub struct Upstream {
     resolver: TokioResolver,
+    validator: Validator,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Upstream")
+    }
 }
 
 impl Upstream {
@@ -40,36 +50,40 @@ impl Upstream {
         } else {
             ResolverConfig::from_name_servers(settings.servers.iter().map(server).collect())
         };
+        let validator = Validator::new(settings, config.name_servers().to_vec())?;
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         options(builder.options_mut(), settings.deadline);
-        Ok(Self { resolver: builder.build().map_err(|e| e.to_string())? })
+        Ok(Self { resolver: builder.build().map_err(|e| e.to_string())?, validator })
     }
 
-    /// `name`: normalised, without final dot.
-    pub async fn ask(&self, name: &str, kind: Kind) -> Reply {
+    pub async fn ask(&self, key: &Key) -> Reply {
         // The final dot keeps search domains away.
-        let Ok(fqdn) = Name::from_ascii(format!("{name}.")) else { return Reply::trouble(Trouble::Invalid) };
-        match self.resolver.lookup(fqdn, kind.record_type()).await {
+        let Ok(name) = Name::from_ascii(format!("{}.", key.name)) else { return Reply::trouble(Trouble::Invalid) };
+        if key.validate && self.validator.works().await { self.validator.ask(key, name).await } else { self.ask_plainly(key, name).await }
+    }
+
+    async fn ask_plainly(&self, key: &Key, name: Name) -> Reply {
+        match self.resolver.lookup(name, key.kind.record_type()).await {
             Ok(lookup) => {
-                let (records, over_limit) = Records::read(kind, lookup.answers());
+                let (records, over_limit) = Records::read(key.kind, lookup.answers());
                 let ttl = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or(0);
-                Reply { records: Ok(records), ttl: Duration::from_secs(ttl.into()), over_limit, timed_out: false }
+                Reply { records: Ok(records), ttl: Duration::from_secs(ttl.into()), over_limit, timed_out: false, secure: false }
             }
-            Err(error) => Reply::of_error(name, &error),
+            Err(error) => Reply::of_error(&key.name, &error),
         }
     }
 }
 
 impl Reply {
     pub fn trouble(trouble: Trouble) -> Self {
-        Self { records: Err(trouble), ttl: TROUBLE_TTL, over_limit: false, timed_out: false }
+        Self { records: Err(trouble), ttl: TROUBLE_TTL, over_limit: false, timed_out: false, secure: false }
     }
 
     pub fn timed_out(name: &str) -> Self {
         Self { timed_out: true, ..Self::trouble(Trouble::Temporary(format!("no answer from DNS in time for {name}"))) }
     }
 
-    fn of_error(name: &str, error: &NetError) -> Self {
+    pub fn of_error(name: &str, error: &NetError) -> Self {
         match error {
             NetError::Dns(DnsError::NoRecordsFound(absent)) => {
                 let trouble = match absent.response_code {
@@ -77,8 +91,7 @@ impl Reply {
                     ResponseCode::NoError => Trouble::NoRecords,
                     code => return Self::failure(name, code),
                 };
-                let ttl = absent.negative_ttl.map_or(TTL_WITHOUT_SOA, |ttl| Duration::from_secs(ttl.into()));
-                Self { ttl, ..Self::trouble(trouble) }
+                Self::absent(trouble, absent.negative_ttl)
             }
             NetError::Dns(DnsError::ResponseCode(code)) => Self::failure(name, *code),
             NetError::Timeout => Self::timed_out(name),
@@ -86,7 +99,12 @@ impl Reply {
         }
     }
 
-    fn failure(name: &str, code: ResponseCode) -> Self {
+    /// `ttl`: what the SOA record says.
+    pub fn absent(trouble: Trouble, ttl: Option<u32>) -> Self {
+        Self { ttl: ttl.map_or(TTL_WITHOUT_SOA, |ttl| Duration::from_secs(ttl.into())), ..Self::trouble(trouble) }
+    }
+
+    pub fn failure(name: &str, code: ResponseCode) -> Self {
         Self::trouble(Trouble::Temporary(format!("DNS server failure for {name}: {code}")))
     }
 }
@@ -99,7 +117,7 @@ fn server(address: &SocketAddr) -> NameServerConfig {
     server
 }
 
-fn options(options: &mut ResolverOpts, deadline: Duration) {
+pub fn options(options: &mut ResolverOpts, deadline: Duration) {
     options.use_hosts_file = ResolveHosts::Never;
     // Ours is the cache: this one keeps no failures and serves nothing stale.
     options.cache_size = 0;

@@ -84,6 +84,9 @@ pub fn build(sheet: &Sheet) -> Settings {
         client: client(one("client"), &identity.hostname),
         credentials: sheet.groups("credentials").iter().map(credentials).collect(),
         sources: sheet.groups("source").iter().map(source).collect(),
+        tls: Tls { roots: one("tls").path("roots") },
+        sts: Sts { port: one("sts").u16("port") },
+        tls_report: tls_report(one("tls_report"), &identity),
         bounce: bounce(one("bounce")),
         policies: crate::Policies::build(sheet),
         log: log(one("log")),
@@ -165,6 +168,12 @@ fn dns(g: &Group) -> Dns {
         cache_entries: g.usize("cache_entries"),
         negative_ttl: g.duration("negative_ttl"),
         max_ttl: g.duration("max_ttl"),
+        validation: match g.text("validation").as_str() {
+            "trust_ad" => Validation::TrustAd,
+            "off" => Validation::Off,
+            _ => Validation::Local,
+        },
+        trust_anchor: g.path("trust_anchor"),
     }
 }
 
@@ -302,6 +311,14 @@ fn source(g: &Group) -> crate::Source {
         proxy: g.text("proxy").parse().ok(),
         proxy_password_file: g.path("proxy_password_file"),
         line: g.line,
+    }
+}
+
+fn tls_report(g: &Group, identity: &Identity) -> TlsReport {
+    TlsReport {
+        enabled: g.is("enabled"),
+        contact: g.filled("contact").unwrap_or_else(|| identity.postmaster.clone()),
+        sender: g.filled("sender").unwrap_or_else(|| format!("tls-reports@{}", identity.hostname)),
     }
 }
 

@@ -37,6 +37,11 @@ pub fn check(sheet: &mut Sheet) {
     for group in sheet.groups("local") {
         local(group, &mut faults);
     }
+    for group in sheet.groups("tls_report") {
+        for key in ["contact", "sender"] {
+            an_address("tls_report", group, key, &mut faults);
+        }
+    }
     for group in sheet.groups("users") {
         users(group, &mut faults);
     }
@@ -49,6 +54,21 @@ pub fn check(sheet: &mut Sheet) {
     }
     sheet.faults.append(&mut faults);
     sheet.faults.sort_by(|a, b| (a.line, a.column, &a.text).cmp(&(b.line, b.column, &b.text)));
+}
+
+/// Empty, or an address with its domain.
+fn an_address(section: &str, group: &Group, key: &str, faults: &mut Vec<Fault>) {
+    let Some(value) = text(group, key).filter(|value| !value.is_empty()) else { return };
+    if value.contains('@') && address::Address::parse(value).is_ok() {
+        return;
+    }
+    if let Some(entry) = group.entry(key) {
+        faults.push(Fault {
+            line: entry.line,
+            column: entry.column,
+            text: format!("[{section}] {key}: `{value}` is no address with its domain"),
+        });
+    }
 }
 
 fn text<'g>(group: &'g Group, key: &str) -> Option<&'g str> {

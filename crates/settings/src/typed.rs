@@ -26,6 +26,9 @@ pub struct Settings {
     pub client: Client,
     pub credentials: Vec<Credentials>,
     pub sources: Vec<Source>,
+    pub tls: Tls,
+    pub sts: Sts,
+    pub tls_report: TlsReport,
     pub bounce: Bounce,
     /// `[[channel]]` and `[[destination]]`.
     pub policies: crate::Policies,
@@ -164,6 +167,19 @@ pub struct Dns {
     pub negative_ttl: Duration,
     /// Longest stay of a positive answer. Default 1 day.
     pub max_ttl: Duration,
+    pub validation: Validation,
+    /// DNSKEY records; default: the root's keys that are built in.
+    pub trust_anchor: Option<PathBuf>,
+}
+
+/// Who validates by DNSSEC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validation {
+    /// The resolver.
+    Local,
+    /// The name servers, who say so by the AD bit (RFC 4035 section 3.2.3).
+    TrustAd,
+    Off,
 }
 
 /// `[server]`: the SMTP server.
@@ -360,6 +376,30 @@ pub struct Client {
     pub convert: Convert,
     /// Between attempts at the addresses of one host. Default 250 ms.
     pub connect_stagger: Duration,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM; default: the system's.
+    pub roots: Option<PathBuf>,
+}
+
+/// `[sts]`: MTA-STS
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sts {
+    /// Default 443.
+    pub port: u16,
+}
+
+/// `[tls_report]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsReport {
+    pub enabled: bool,
+    /// Default: the postmaster.
+    pub contact: String,
+    /// An address. Default `tls-reports@<hostname>`.
+    pub sender: String,
 }
 
 /// `[bounce]`

@@ -4,6 +4,7 @@ mod egress;
 mod places;
 pub mod policy;
 mod running;
+mod security;
 mod serving;
 
 /// What a parameter's value looks like.
@@ -131,6 +132,9 @@ pub const SECTIONS: &[Section] = &[
         true,
         "An address that connections to next hops come from. Named, pool by pool, by source of [[channel]] and [[destination]].",
     ),
+    section("tls", false, "TLS with other servers."),
+    section("sts", false, "MTA-STS policies of other domains (RFC 8461)."),
+    section("tls_report", false, "Reports about TLS to other domains (RFC 8460)."),
     section("bounce", false, "Failure reports."),
     section("log", false, "What is logged, how and where to."),
     section("users", false, "Who each process runs as when the suite is started as root; ignored otherwise."),
@@ -146,6 +150,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
         .chain(policy::SCOPE)
         .chain(policy::CHANNEL)
         .chain(policy::DESTINATION)
+        .chain(security::TABLE)
 }
 
 pub fn parameter(section: &str, key: &str) -> Option<&'static Parameter> {

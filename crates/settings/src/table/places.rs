@@ -115,4 +115,18 @@ pub const TABLE: &[Parameter] = &[
     optional("dns", "cache_entries", count(0, 10_000_000), "8192", "Answers remembered."),
     optional("dns", "negative_ttl", Kind::Duration { min: 0, max: DAY }, "5m", "Longest time that the absence of a name is remembered."),
     optional("dns", "max_ttl", Kind::Duration { min: 0, max: 7 * DAY }, "1d", "Longest time that an answer is remembered."),
+    optional(
+        "dns",
+        "validation",
+        Kind::Choice(&["local", "trust_ad", "off"]),
+        "local",
+        "Who proves by DNSSEC (RFC 4035) what DANE needs. local: the resolver itself, from the trust anchor down. trust_ad: the name servers, whose AD bit is believed; only for a validating server on this host, or on a network nobody else can speak on. off: nobody, and so no DANE.",
+    ),
+    optional(
+        "dns",
+        "trust_anchor",
+        Kind::Path,
+        "",
+        "A file of DNSKEY records in the form of zone files, which the resolver trusts instead of the keys of the root zone that are built in. Default: those.",
+    ),
 ];

@@ -165,6 +165,7 @@ pub const TABLE: &[Parameter] = &[
     optional("users", "resolver", USER, "", "The resolver."),
     optional("users", "ratetracker", USER, "", "The rate tracker."),
     optional("users", "contentfilter", USER, "", "The content filter."),
+    optional("users", "tlspolicy", USER, "", "The keeper of TLS policies and reports."),
     optional("users", "ta-smtp", USER, "", "The SMTP and LMTP client."),
     optional(
         "users",

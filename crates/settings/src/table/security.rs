@@ -1,0 +1,23 @@
+//! TLS: whom it trusts, MTA-STS, reports.
+
+use super::{Kind, Parameter, count, optional};
+
+pub const TABLE: &[Parameter] = &[
+    optional(
+        "tls",
+        "roots",
+        Kind::Path,
+        "",
+        "A PEM file of the certification authorities trusted in the certificates of mail servers (verify, sts) and of the servers of MTA-STS policies. Default: the system's.",
+    ),
+    optional("sts", "port", count(1, 65_535), "443", "The port that MTA-STS policies are fetched from. RFC 8461 knows no other than 443."),
+    optional("tls_report", "enabled", Kind::Bool, "true", "Domains that ask for it get a report a day about TLS with their servers."),
+    optional(
+        "tls_report",
+        "contact",
+        Kind::Line,
+        "",
+        "Whom the report names for questions, an address such as tls@example.org. Default: the postmaster.",
+    ),
+    optional("tls_report", "sender", Kind::Line, "", "The address that reports come from. Default: tls-reports@ this host's name."),
+];
