@@ -8,12 +8,14 @@ mod answers;
 mod content;
 mod extensions;
 mod session;
+mod tls;
 mod transaction;
 
 pub use content::ContentEncoder;
 pub use extensions::Extensions;
 pub use session::{Awaiting, Client, Event, Flavour};
-pub use transaction::{MAX_VERDICT_TEXT, Recipient, Transaction, Verdict};
+pub use tls::StartTls;
+pub use transaction::{MAX_VERDICT_TEXT, REQUIRETLS_NEEDED, Recipient, Transaction, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ mod process;
 mod reaching;
 mod session;
 mod socket;
+mod stream;
 mod work;
 mod worker;
 

@@ -3,6 +3,7 @@
 use crate::candidates::Candidate;
 use crate::content::{Content, Progress, Reader};
 use crate::socket::Socket;
+use crate::stream::Stream;
 use crate::work::Work;
 use smtp::client::{Awaiting, Client, Event, Flavour};
 use std::io;
@@ -17,7 +18,7 @@ const SLOWEST: u64 = 500;
 
 #[derive(Debug)]
 pub struct Session {
-    socket: Socket,
+    stream: Stream,
     pub client: Client,
     pub token: usize,
     /// As `remote` of reports.
@@ -60,7 +61,7 @@ impl Session {
             let _ = client.begin(transaction, &mut out);
         }
         Self {
-            socket,
+            stream: Stream::new(socket),
             client,
             token,
             remote: candidate.to_string(),
@@ -80,7 +81,7 @@ impl Session {
     }
 
     pub fn register(&mut self, registry: &mio::Registry) -> io::Result<()> {
-        self.socket.register(registry, mio::Token(self.token))
+        self.stream.socket.register(registry, mio::Token(self.token))
     }
 
     /// Takes the next job over this idle session.
@@ -98,7 +99,7 @@ impl Session {
     /// What epoll has said. `ended`: the server has closed its side, so read to the very end.
     pub fn ready(&mut self, readable: bool, ended: bool, buffer: &mut [u8], now: Instant) -> Turn {
         if !self.connected {
-            match self.socket.connected() {
+            match self.stream.socket.connected() {
                 Ok(Some(())) => {
                     (self.connected, self.since, self.activity) = (true, now, now);
                 }
@@ -115,15 +116,15 @@ impl Session {
 
     fn read(&mut self, buffer: &mut [u8], now: Instant) -> Turn {
         loop {
-            match self.socket.read(buffer) {
+            match self.stream.read(buffer) {
                 Ok(0) => return self.lost("the server closed the connection"),
                 Ok(length) => {
                     self.activity = now;
                     if let Some(event) = self.client.receive(buffer.get(..length).unwrap_or_default(), &mut self.out) {
                         return Turn::Event(event);
                     }
-                    // A short read has emptied the socket; the next byte is a new event.
-                    if length < buffer.len() && !self.ended {
+                    // A short read has emptied a bare socket; the next byte is a new event.
+                    if length < buffer.len() && !self.ended && !self.stream.is_tls() {
                         break;
                     }
                 }
@@ -144,7 +145,7 @@ impl Session {
     /// Writes what waits, as far as the socket takes it.
     pub fn write(&mut self, now: Instant) -> Turn {
         while self.connected && self.written < self.out.len() {
-            match self.socket.write(self.out.get(self.written..).unwrap_or_default()) {
+            match self.stream.write(self.out.get(self.written..).unwrap_or_default()) {
                 Ok(written) => {
                     self.written += written;
                     self.activity = now;
@@ -155,6 +156,11 @@ impl Session {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return self.lost(&format!("the connection broke: {e}")),
             }
+        }
+        match self.stream.flush() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Turn::Wait,
+            Err(e) => return self.lost(&format!("the connection broke: {e}")),
+            Ok(()) => {}
         }
         if self.written == self.out.len() {
             self.written = 0;
@@ -217,7 +223,9 @@ impl Session {
         }
         self.client.quit(&mut self.out);
         self.since = now;
-        !matches!(self.write(now), Turn::Over)
+        let said = !matches!(self.write(now), Turn::Over);
+        self.stream.end();
+        said
     }
 
     /// When this session has waited too long, and for what. Call after every event: a new stage starts a new deadline.
@@ -234,6 +242,7 @@ impl Session {
         let (patience, what) = match stage.1 {
             Awaiting::Greeting => (client.greeting_timeout, "the greeting"),
             Awaiting::Hello => (client.hello_timeout, "the reply to EHLO"),
+            Awaiting::StartTls => (client.hello_timeout, "TLS"),
             Awaiting::Mail => (client.mail_timeout, "the reply to MAIL"),
             Awaiting::Rcpt => (client.rcpt_timeout, "the reply to RCPT"),
             Awaiting::Data => (client.data_timeout, "the reply to DATA"),

@@ -39,20 +39,6 @@ impl Socket {
         }
     }
 
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Network(stream) => stream.read(buffer),
-            Self::Local(stream) => stream.read(buffer),
-        }
-    }
-
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Network(stream) => stream.write(bytes),
-            Self::Local(stream) => stream.write(bytes),
-        }
-    }
-
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Network(stream) => stream,
@@ -62,5 +48,34 @@ impl Socket {
 
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.source().register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Network(stream) => stream.read(buffer),
+            Self::Local(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Network(stream) => stream.write(bytes),
+            Self::Local(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Network(stream) => stream.write_vectored(pieces),
+            Self::Local(stream) => stream.write_vectored(pieces),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -51,6 +51,7 @@ impl Work {
             smtputf8: job.smtputf8,
             envid: job.envid,
             ret: job.ret,
+            require_tls: false,
             recipients,
         };
         Box::new(Self {

@@ -150,6 +150,8 @@ impl Worker {
                 Turn::Over => return self.forget(&session),
                 Turn::Unconnected(error) => return self.next_address(session, Err(error)),
                 Turn::Event(Event::Refused(verdict)) => return self.next_address(session, Ok(verdict)),
+                // Not asked for yet, so it cannot come.
+                Turn::Event(Event::StartTls) => session.lost("TLS was not asked for"),
                 Turn::Event(Event::SendContent) => {
                     session.content = session.work.as_deref().map(Content::new);
                     Turn::Wait

@@ -3,4 +3,5 @@
 //! **Invariant:** no socket and no file; bytes and values in, configurations and verdicts out. Versions 1.2 and 1.3 only, with
 //! the provider named (ring), so that no second one in the program can change what is spoken.
 
+pub mod client;
 pub mod server;

@@ -34,6 +34,11 @@ impl Pair {
     pub fn names(&self) -> &[String] {
         &self.names
     }
+
+    /// Chain and key, for the client's side.
+    pub fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.certified)
+    }
 }
 
 /// Reads pairs: for each a chain, the server's own certificate first, then its key; one pair after the other.

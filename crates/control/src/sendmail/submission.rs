@@ -53,7 +53,8 @@ fn converse(stream: &mut (impl Read + Write), hello: String, prepared: &Prepared
                 return verdicts;
             }
             Some(Event::Refused(verdict)) => return vec![verdict; prepared.envelope.recipients.len()],
-            Some(Event::Ready) | None => {}
+            // TLS is not asked for on the host's own socket.
+            Some(Event::Ready | Event::StartTls) | None => {}
         }
         event = match exchange(stream, &mut out, &mut input) {
             Ok(received) => client.receive(received, &mut out),
@@ -86,6 +87,7 @@ fn transaction(prepared: &Prepared, size: usize) -> Transaction {
         smtputf8: envelope.smtputf8,
         envid: envelope.envid.clone(),
         ret: envelope.ret,
+        require_tls: false,
         recipients: recipients.collect(),
     }
 }

@@ -13,6 +13,7 @@ impl Client {
         }
         match expected {
             Expected::Greeting | Expected::Ehlo | Expected::Helo => self.opened(expected, reply, out),
+            Expected::StartTls => self.starttls_answered(&reply.into_reply(), out),
             Expected::Rset | Expected::Mail | Expected::Rcpt(_) => self.envelope(expected, &reply.into_reply(), out),
             Expected::Data => self.data(&reply.into_reply(), out),
             Expected::Final => self.ended(None, &reply.into_reply()),
@@ -40,19 +41,14 @@ impl Client {
     fn opened(&mut self, expected: Expected, reply: WireReply, out: &mut Vec<u8>) -> Option<Event> {
         match (expected, reply.code) {
             (Expected::Greeting, 220) => {
-                let (word, expect) = match self.flavour {
-                    Flavour::Smtp => ("EHLO", Expected::Ehlo),
-                    Flavour::Lmtp => ("LHLO", Expected::Ehlo),
-                };
-                self.greet(word, expect, out);
+                self.introduce(out);
                 None
             }
             (Expected::Ehlo | Expected::Helo, 200..=299) => {
                 if expected == Expected::Ehlo {
                     self.offered = Extensions::parse(&reply);
                 }
-                self.state = State::Idle;
-                if self.transaction.is_some() { self.start(out) } else { Some(Event::Ready) }
+                if self.wants_tls() { self.ask_for_tls(out) } else { self.open(out) }
             }
             (Expected::Ehlo, 500..) if self.flavour == Flavour::Smtp => {
                 self.greet("HELO", Expected::Helo, out);
@@ -60,6 +56,20 @@ impl Client {
             }
             _ => Some(self.refuse(expected, &reply.into_reply())),
         }
+    }
+
+    /// The session is there: the transaction begins, or may come.
+    pub(super) fn open(&mut self, out: &mut Vec<u8>) -> Option<Event> {
+        self.state = State::Idle;
+        if self.transaction.is_some() { self.start(out) } else { Some(Event::Ready) }
+    }
+
+    pub(super) fn introduce(&mut self, out: &mut Vec<u8>) {
+        let word = match self.flavour {
+            Flavour::Smtp => "EHLO",
+            Flavour::Lmtp => "LHLO",
+        };
+        self.greet(word, Expected::Ehlo, out);
     }
 
     fn greet(&mut self, word: &str, expected: Expected, out: &mut Vec<u8>) {
@@ -183,10 +193,10 @@ impl Client {
         self.close(Verdict::deferred(Enhanced::transient(4, 2), format!("{why}{note}")))
     }
 
-    fn close(&mut self, verdict: Verdict) -> Option<Event> {
+    pub(super) fn close(&mut self, verdict: Verdict) -> Option<Event> {
         let before = std::mem::replace(&mut self.state, State::Closed);
         self.expected.clear();
-        if before == State::Opening || (self.transaction.is_some() && !self.answered) {
+        if matches!(before, State::Opening | State::Handshake) || (self.transaction.is_some() && !self.answered) {
             return Some(Event::Refused(verdict));
         }
         self.transaction.is_some().then(|| self.decide_open(&verdict))

@@ -17,6 +17,10 @@ pub struct Extensions {
     pub smtputf8: bool,
     /// RFC 3461.
     pub dsn: bool,
+    /// RFC 3207.
+    pub starttls: bool,
+    /// RFC 8689; counts only where it is offered inside TLS.
+    pub requiretls: bool,
 }
 
 impl Extensions {
@@ -37,6 +41,10 @@ impl Extensions {
                 found.smtputf8 = true;
             } else if keyword.eq_ignore_ascii_case("DSN") {
                 found.dsn = true;
+            } else if keyword.eq_ignore_ascii_case("STARTTLS") {
+                found.starttls = true;
+            } else if keyword.eq_ignore_ascii_case("REQUIRETLS") {
+                found.requiretls = true;
             }
         }
         found

@@ -1,6 +1,7 @@
 //! One session with one server, message after message.
 
-use super::{Extensions, Transaction, Verdict};
+use super::transaction::REQUIRETLS_NEEDED;
+use super::{Extensions, Transaction, Verdict, tls};
 use crate::reply_reader::ReplyReader;
 use status::Enhanced;
 use std::collections::VecDeque;
@@ -24,6 +25,8 @@ pub enum Event {
     SendContent,
     /// Every recipient has a verdict ([`Client::take_verdicts`]).
     Finished,
+    /// Make the TLS handshake, then call [`Client::secured`]. Nothing the server said before counts any longer.
+    StartTls,
 }
 
 /// What the session waits for: the timeouts of RFC 5321 section 4.5.3.2 go by it.
@@ -31,6 +34,8 @@ pub enum Event {
 pub enum Awaiting {
     Greeting,
     Hello,
+    /// The reply to STARTTLS, and the handshake.
+    StartTls,
     /// The reply to MAIL (or to RSET before it).
     Mail,
     Rcpt,
@@ -50,6 +55,7 @@ pub(super) enum Expected {
     Greeting,
     Ehlo,
     Helo,
+    StartTls,
     Rset,
     Mail,
     Rcpt(usize),
@@ -67,6 +73,8 @@ pub(super) enum Expected {
 pub(super) enum State {
     /// Until the answer to EHLO.
     Opening,
+    /// 220 to STARTTLS has come; only [`Client::secured`] leads on.
+    Handshake,
     Idle,
     /// RSET, MAIL, RCPT, DATA; the next command to send.
     Envelope(Step),
@@ -97,7 +105,7 @@ pub(super) enum Standing {
 pub struct Client {
     pub(super) flavour: Flavour,
     pub(super) hello: String,
-    reader: ReplyReader,
+    pub(super) reader: ReplyReader,
     pub(super) offered: Extensions,
     pub(super) expected: VecDeque<Expected>,
     pub(super) state: State,
@@ -109,6 +117,7 @@ pub struct Client {
     /// The server has answered MAIL of this transaction.
     pub(super) answered: bool,
     replies: u64,
+    pub(super) tls: tls::Tls,
 }
 
 impl Client {
@@ -127,6 +136,7 @@ impl Client {
             needs_reset: false,
             answered: false,
             replies: 0,
+            tls: tls::Tls::default(),
         }
     }
 
@@ -148,13 +158,16 @@ impl Client {
     }
 
     pub fn awaiting(&self) -> Awaiting {
-        if self.state == State::Content {
-            return Awaiting::Content;
+        match self.state {
+            State::Content => return Awaiting::Content,
+            State::Handshake => return Awaiting::StartTls,
+            _ => {}
         }
         match self.expected.front() {
             None => Awaiting::Nothing,
             Some(Expected::Greeting) => Awaiting::Greeting,
             Some(Expected::Ehlo | Expected::Helo) => Awaiting::Hello,
+            Some(Expected::StartTls) => Awaiting::StartTls,
             Some(Expected::Rset | Expected::Mail) => Awaiting::Mail,
             Some(Expected::Rcpt(_)) => Awaiting::Rcpt,
             Some(Expected::Data) => Awaiting::Data,
@@ -173,7 +186,7 @@ impl Client {
         self.answered = false;
         match self.state {
             State::Idle => self.start(out),
-            State::Opening => None,
+            State::Opening | State::Handshake => None,
             _ => self.abandon("the session is not ready for a message"),
         }
     }
@@ -211,9 +224,13 @@ impl Client {
                 Ok(None) => break,
                 Err(error) => Err(error),
             };
-            if matches!(event, Some(Event::Finished | Event::Ready)) {
-                self.state = State::Closed;
-                break;
+            match event {
+                Some(Event::Finished | Event::Ready) => {
+                    self.state = State::Closed;
+                    break;
+                }
+                Some(Event::StartTls) => return self.injected(),
+                _ => {}
             }
             event = match (reply, answerable.checked_sub(1)) {
                 (Err(error), _) => self.abandon(&error.to_string()),
@@ -224,7 +241,8 @@ impl Client {
                 }
             };
         }
-        event
+        // Half a line beyond the 220 was not said inside TLS either.
+        if matches!(event, Some(Event::StartTls)) && !self.reader.is_empty() { self.injected() } else { event }
     }
 
     /// The content and its final dot are written.
@@ -260,6 +278,10 @@ impl Client {
 
     pub(super) fn start(&mut self, out: &mut Vec<u8>) -> Option<Event> {
         let transaction = self.transaction.as_ref()?;
+        if transaction.require_tls && !(self.tls.on && self.offered.requiretls) {
+            // Another exchanger may be able to.
+            return Some(Event::Refused(Verdict::failed(REQUIRETLS_NEEDED, "REQUIRETLS support required: the server does not offer it")));
+        }
         if let Some(verdict) = transaction.obstacle(&self.offered) {
             return Some(self.decide_open(&verdict));
         }

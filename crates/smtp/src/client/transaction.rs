@@ -8,6 +8,9 @@ use std::io::Write as _;
 /// Bytes of the text of a verdict.
 pub const MAX_VERDICT_TEXT: usize = 512;
 
+/// "REQUIRETLS support required" (RFC 8689 section 4.2.1).
+pub const REQUIRETLS_NEEDED: Enhanced = Enhanced::permanent(7, 30);
+
 /// What is to be sent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transaction {
@@ -20,6 +23,8 @@ pub struct Transaction {
     /// xtext.
     pub envid: Option<String>,
     pub ret: Option<Ret>,
+    /// Only to servers that offer REQUIRETLS inside TLS (RFC 8689).
+    pub require_tls: bool,
     pub recipients: Vec<Recipient>,
 }
 
@@ -86,6 +91,9 @@ impl Transaction {
         }
         if offered.smtputf8 && self.needs_utf8() {
             out.extend_from_slice(b" SMTPUTF8");
+        }
+        if self.require_tls {
+            out.extend_from_slice(b" REQUIRETLS");
         }
         if offered.dsn {
             match self.ret {
