@@ -6,11 +6,13 @@
 //! **Invariant:** no I/O, no clock; what a builder here writes has no line end that it did not mean.
 
 mod builder;
+mod convert;
 mod date;
 mod fields;
 mod scan;
 
 pub use builder::{Client, Received, delivered_to, received_line, return_path};
+pub use convert::{Converter, Plan, Surveyor, Unconvertible};
 pub use date::{date, write_date};
 pub use fields::{Field, Fields, fields, unfold};
 pub use scan::{HeaderEnd, HeaderScanner, Progress, Summary, scan};
