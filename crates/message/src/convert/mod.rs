@@ -18,7 +18,7 @@ pub use survey::{Plan, Surveyor, Unconvertible};
 
 /// The end of a line as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(self) enum LineEnd {
+enum LineEnd {
     Lf,
     CrLf,
 }
