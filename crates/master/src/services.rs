@@ -90,7 +90,7 @@ pub static SERVICES: &[Service] = &[
         level: 4,
         phase: 3,
         kind: Kind::Single,
-        contacts: &[],
+        contacts: &["resolver"],
         tells: &[],
         serves: true,
         notify: Some("scheduler"),

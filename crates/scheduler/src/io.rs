@@ -18,10 +18,21 @@ const QUIET: usize = 256;
 #[derive(Debug)]
 pub enum Order {
     Load(MessageId),
-    Open { job: u64, id: MessageId },
-    Mark { id: MessageId, states: Vec<(u32, RecipientState)>, diagnostics: Vec<Diagnostic> },
-    Remove { id: MessageId },
+    Open {
+        job: u64,
+        id: MessageId,
+    },
+    Mark {
+        id: MessageId,
+        states: Vec<(u32, RecipientState)>,
+        diagnostics: Vec<Diagnostic>,
+    },
+    Remove {
+        id: MessageId,
+    },
     Scan(TransportScan),
+    /// What is known of sites, to be kept.
+    Remember(String),
 }
 
 /// How it went.
@@ -49,7 +60,7 @@ impl Order {
     const fn id(&self) -> Option<MessageId> {
         match self {
             Self::Load(id) | Self::Open { id, .. } | Self::Mark { id, .. } | Self::Remove { id } => Some(*id),
-            Self::Scan(_) => None,
+            Self::Scan(_) | Self::Remember(_) => None,
         }
     }
 
@@ -67,6 +78,12 @@ impl Order {
                 Ok(()) => Done::Written,
                 Err(error) => Done::NotWritten { order: Self::Remove { id }, error },
             },
+            Self::Remember(text) => {
+                if let Err(e) = spool.write_sites(&text) {
+                    daemon::event!(Warning, "sites_not_written", text = e);
+                }
+                Done::Written
+            }
             Self::Scan(mut scan) => {
                 let ids = spool.scan_step(&mut scan);
                 Done::Scanned { scan, ids }

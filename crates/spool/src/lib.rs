@@ -34,6 +34,7 @@ mod marking;
 mod notify;
 mod recovery;
 mod routed;
+mod sites;
 #[cfg(test)]
 mod tests;
 

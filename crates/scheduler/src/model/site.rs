@@ -105,6 +105,12 @@ impl Site {
 }
 
 impl Model {
+    /// Sites with their jobs, for trials.
+    #[cfg(test)]
+    pub fn sites_by_name(&self) -> impl Iterator<Item = (&str, u32)> {
+        (0..self.sites.end()).filter_map(|key| self.sites.get(key)).map(|site| (site.name.text(), site.active))
+    }
+
     pub(super) fn site_of(&self, destination: &Destination) -> Option<&Site> {
         self.sites.get(destination.site)
     }

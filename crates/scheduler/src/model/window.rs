@@ -14,6 +14,9 @@ const DEAD_AFTER: u32 = 3;
 const CEILING: u32 = 6_000;
 const CEILING_LONGEST: u32 = 144_000;
 
+/// How many times longer a step up is where failures have begun before.
+const CAREFUL: f32 = 10.0;
+
 /// How a job ended, as far as it tells about the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -60,6 +63,11 @@ pub struct Window {
     lift: u32,
     /// How long the next ceiling holds.
     patience: u32,
+    /// The ceiling was lifted, and nothing has been refused since.
+    lifted: bool,
+    /// The size at which the last run of failures began to be one too many: beyond it, steps are ten times as long, until
+    /// two have gone well. A server that cuts connections off without saying why is not asked over and over.
+    suspect: u32,
     failures: u32,
     /// Probes that failed since it died; 0: alive.
     probes: u32,
@@ -76,6 +84,8 @@ impl Window {
             ceiling: NONE,
             lift: 0,
             patience: CEILING,
+            lifted: false,
+            suspect: NONE,
             failures: 0,
             probes: 0,
         }
@@ -149,6 +159,7 @@ impl Window {
     fn grow(&mut self, active: u32, bounds: Bounds, tick: u32) {
         if self.ceiling != NONE && tick >= self.lift && self.size >= self.ceiling {
             self.ceiling = self.ceiling.saturating_add(1);
+            self.lifted = true;
             self.hold_ceiling(tick);
         }
         let room = self.size < bounds.most.min(self.ceiling);
@@ -157,10 +168,14 @@ impl Window {
             return;
         }
         // Windows are far below 2^24: exact in a float.
-        self.gain += if self.steep { 1.0 } else { 1.0 / self.size as f32 };
+        let careful = if self.size >= self.suspect { CAREFUL } else { 1.0 };
+        self.gain += if self.steep { 1.0 } else { 1.0 / (self.size as f32 * careful) };
         if self.gain >= 0.999 {
             self.gain = 0.0;
             self.size += 1;
+            if self.size > self.suspect.saturating_add(1) {
+                self.suspect = NONE;
+            }
             if !self.steep {
                 self.peak = active;
             }
@@ -172,6 +187,7 @@ impl Window {
         if self.loss <= 0.001 {
             self.loss += 1.0;
             self.size = self.size.saturating_sub(1).max(1);
+            self.suspect = self.size;
         }
         self.loss -= 1.0 / self.size as f32;
         self.failures = self.failures.saturating_add(1);
@@ -187,8 +203,11 @@ impl Window {
         (self.steep, self.gain) = (false, 0.0);
         self.ceiling = self.ceiling.min(active.max(1));
         self.size = self.size.min(self.ceiling);
+        // A ceiling that was tried in vain is tried more rarely; refusals of one moment are one.
+        if std::mem::take(&mut self.lifted) {
+            self.patience = self.patience.saturating_mul(2).min(CEILING_LONGEST);
+        }
         self.hold_ceiling(tick);
-        self.patience = self.patience.saturating_mul(2).min(CEILING_LONGEST);
     }
 
     fn hold_ceiling(&mut self, tick: u32) {

@@ -5,6 +5,7 @@ mod clients;
 mod feeding;
 mod intake;
 mod link;
+mod locating;
 mod lock;
 mod orders;
 #[cfg(test)]
@@ -39,6 +40,7 @@ const NOTIFY: Token = Token(2);
 const LISTENER: Token = Token(3);
 const WAKER: Token = Token(4);
 const CONTACT: Token = Token(5);
+const RESOLVER: Token = Token(6);
 /// Agents and clients come after it.
 const FIRST: usize = 16;
 
@@ -50,6 +52,8 @@ const CALLS: usize = 2048;
 const JOBS: usize = 512;
 /// Commands answered at once.
 const CLIENTS: usize = 64;
+/// Milliseconds after which what is known of sites is written again, when it has changed.
+const REMEMBER_MS: u64 = 60_000;
 
 /// The process.
 #[derive(Debug)]
@@ -59,6 +63,10 @@ pub struct Scheduler {
     model: Model,
     pool: Pool,
     intake: Intake,
+    locator: locating::Locator,
+    spool: Arc<spool::Spool>,
+    /// When what is known of sites is written next.
+    remember_at: u64,
     notify: Option<UnixDatagram>,
     listener: Option<UnixListener>,
     contact: Option<ContactPoint>,
@@ -164,12 +172,17 @@ impl Scheduler {
             registry.register(contact, CONTACT, Interest::READABLE)?;
         }
         let seed = daemon::clock::unix_micros() ^ (u64::from(std::process::id()) << 40);
-        let model = Model::new(settings.queue.clone(), settings.policies.clone(), started.counters.clone(), seed);
+        let locator = locating::Locator::new(started.contacts.caller("resolver"));
+        let mut model = Model::new(settings.queue.clone(), settings.policies.clone(), started.counters.clone(), seed);
+        model.look_up(locator.is_there());
         Ok(Self {
             started,
             model,
             pool,
             intake: Intake::default(),
+            locator,
+            spool,
+            remember_at: REMEMBER_MS,
             notify,
             listener,
             contact,
@@ -203,6 +216,7 @@ impl Scheduler {
             return orphaned();
         }
         let now = self.now();
+        self.recall(now);
         for (frame, descriptors) in early {
             self.told(frame, descriptors, now);
         }
@@ -246,7 +260,7 @@ impl Scheduler {
             self.busy |= jobs.len() == JOBS || self.model.discards_wait();
             jobs.into_iter().for_each(|job| self.begin(job, now));
         }
-        self.act();
+        self.act(now);
         self.stuck.retry(&mut self.pool, now);
         self.pool.flush();
         self.feed(now);
@@ -254,6 +268,8 @@ impl Scheduler {
             self.heartbeat = now.ms / 1000;
             self.model.gauges();
             self.expel_strangers(now);
+            self.give_up_questions(now);
+            self.remember(now);
         }
         let end = if self.started.master.flush().is_err() { Some(orphaned()) } else { self.drained() };
         daemon::log::flush();
@@ -284,6 +300,7 @@ impl Scheduler {
             LISTENER => self.accept_agents(now),
             NOTIFY => self.notified = true,
             CONTACT => self.meet(),
+            RESOLVER => self.told_where(now),
             // Every turn collects.
             WAKER => {}
             Token(key) => {
@@ -384,6 +401,7 @@ impl Scheduler {
         let deadline = self.drain_deadline?;
         let idle = self.model.active_jobs() == 0 && self.pool.outstanding() == 0;
         if idle || Instant::now() >= deadline {
+            self.remember_at_last();
             daemon::event!(Info, "drained", undecided = self.model.active_jobs());
             return Some(ExitCode::SUCCESS);
         }

@@ -1,8 +1,8 @@
 //! Between the model and the file threads: its actions become orders, their results come back, and marks that a sick
 //! disk refused are tried again.
 
-use super::Scheduler;
 use super::intake::{Heard, Pass};
+use super::{REMEMBER_MS, Scheduler};
 use crate::io::{Done, Order, Pool};
 use crate::model::{Action, Now};
 use envelope::MessageId;
@@ -137,8 +137,39 @@ impl Scheduler {
         }
     }
 
+    /// What an earlier life knew of sites.
+    pub(super) fn recall(&mut self, now: Now) {
+        match self.spool.read_sites() {
+            Ok(Some(text)) => {
+                let sites = self.model.recall(&text, now);
+                daemon::event!(Info, "sites_recalled", sites = sites);
+            }
+            Ok(None) => {}
+            Err(e) => daemon::event!(Warning, "sites_not_read", text = e),
+        }
+    }
+
+    /// Keeps what is known of sites, every minute when it has changed.
+    pub(super) fn remember(&mut self, now: Now) {
+        if now.ms >= self.remember_at {
+            self.remember_at = now.ms + REMEMBER_MS;
+            let text = self.model.memory(now);
+            text.into_iter().for_each(|text| self.pool.order(Order::Remember(text)));
+        }
+    }
+
+    /// At the end nobody waits for the loop.
+    pub(super) fn remember_at_last(&mut self) {
+        let now = self.now();
+        if let Some(text) = self.model.memory(now)
+            && let Err(e) = self.spool.write_sites(&text)
+        {
+            daemon::event!(Warning, "sites_not_written", text = e);
+        }
+    }
+
     /// Does what the model wants done.
-    pub(super) fn act(&mut self) {
+    pub(super) fn act(&mut self, now: Now) {
         while let Some(action) = self.model.next_action() {
             match action {
                 Action::Mark { id, states, diagnostics } => {
@@ -153,8 +184,7 @@ impl Scheduler {
                 Action::WantAgent { ticket, channel } => {
                     let _ = self.started.master.send(&ToMaster::WantAgent { ticket, channel });
                 }
-                // Nobody has been told that it would be answered.
-                Action::Locate { .. } => {}
+                Action::Locate { destination, domain } => self.locate(destination, domain, now),
                 Action::DrainAgent(key) => self.drain_agent(key),
             }
         }

@@ -5,7 +5,9 @@ mod changes;
 mod failures;
 mod fairness;
 mod memory;
+mod policies;
 mod restarts;
+mod sites;
 
 use super::{Action, Model, Now, StartedJob};
 use address::{Address, Path};
