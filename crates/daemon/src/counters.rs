@@ -85,6 +85,8 @@ pub const NAMES: &[(&str, &[&str])] = &[
     ("ta-mailbox", &["jobs", "delivered", "deferred", "failed", "bytes"]),
     ("ta-errormail", &["jobs", "bounces", "suppressed", "deferred"]),
     ("ta-hold", &["jobs", "resubmitted", "waiting"]),
+    ("ta-pipe", &["jobs", "runs", "delivered", "deferred", "failed", "timeouts", "floods", "refused", "running_now"]),
+    ("ta-line", &["jobs", "delivered", "deferred", "failed", "rubbish", "timeouts", "restarts"]),
 ];
 
 /// The names of a service's counters.

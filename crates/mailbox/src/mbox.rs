@@ -96,7 +96,7 @@ fn write(mut file: &File, before: u64, copy: &Copy<'_>) -> io::Result<()> {
             out.extend_from_slice(b"\n\n");
         }
     }
-    out.extend_from_slice(from_line(copy.sender, copy.now).as_bytes());
+    out.extend_from_slice(message::from_line(copy.sender, copy.now).as_bytes());
     out.extend_from_slice(&copy.trace_fields());
     let mut quoter = Quoter::new();
     copy.original.copy(&mut |piece| {
@@ -110,27 +110,4 @@ fn write(mut file: &File, before: u64, copy: &Copy<'_>) -> io::Result<()> {
     })?;
     quoter.finish(&mut out);
     file.write_all(&out)
-}
-
-/// `From sender Sat Nov 21 03:16:09 2026`, in UTC.
-fn from_line(sender: &str, unix_seconds: u64) -> String {
-    let sender = if sender.is_empty() { "MAILER-DAEMON" } else { sender };
-    let sender: String = sender.chars().map(|c| if c.is_whitespace() || c.is_control() { '-' } else { c }).collect();
-    let date = message::date(unix_seconds);
-    let mut words = date.split_ascii_whitespace();
-    let mut word = || words.next().unwrap_or_default();
-    let (week, day, month, year, time) = (word(), word(), word(), word(), word());
-    let day = day.trim_start_matches('0');
-    format!("From {sender} {} {month} {day:>2} {time} {year}\n", week.trim_end_matches(','))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn from_lines() {
-        assert_eq!(from_line("", 0), "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n");
-        assert_eq!(from_line("\"a b\"@x\n", 1_795_230_969), "From \"a-b\"@x- Sat Nov 21 03:16:09 2026\n");
-    }
 }

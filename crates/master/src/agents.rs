@@ -21,7 +21,8 @@ impl Master {
     }
 
     fn start_agent(&mut self, channel: &str) -> Result<(u32, std::os::fd::OwnedFd), String> {
-        let service = services::agent_for(channel).ok_or_else(|| format!("no program serves channel {channel:?}"))?;
+        let service =
+            services::agent_for(channel, &self.configuration.settings).ok_or_else(|| format!("no program serves channel {channel:?}"))?;
         if self.stopping.is_some() {
             return Err("the suite is stopping".into());
         }

@@ -99,7 +99,8 @@ pub static SERVICES: &[Service] = &[
     agent("ta-smtp", &["resolver"]),
     agent("ta-mailbox", &[]),
     agent("ta-errormail", &[]),
-    agent("ta-hold", &[]),
+    agent("ta-hold", &["resolver"]),
+    agent("ta-pipe", &[]),
 ];
 
 /// The service of this name.
@@ -108,12 +109,13 @@ pub fn named(name: &str) -> Option<&'static Service> {
 }
 
 /// The agent program that serves a channel.
-pub fn agent_for(channel: &str) -> Option<&'static Service> {
+pub fn agent_for(channel: &str, settings: &settings::Settings) -> Option<&'static Service> {
     named(match channel {
         "smtp" | "lmtp" => "ta-smtp",
         "local" => "ta-mailbox",
         "error" => "ta-errormail",
         "hold" => "ta-hold",
+        _ if settings.pipes.iter().any(|pipe| pipe.channel == channel) => "ta-pipe",
         _ => return None,
     })
 }

@@ -53,6 +53,7 @@ impl Site {
         if nix::unistd::geteuid().is_root() {
             site.look_up_users(configuration, services, &mut faults);
         }
+        crate::foreign::check(configuration, &site.own_users, &mut faults);
         if faults.is_empty() { Ok(site) } else { Err(Failure::config(render(&configuration.path, &faults))) }
     }
 
@@ -83,10 +84,12 @@ impl Site {
         let mut groups = vec![spool_gid];
         groups.extend(self.owners.submit_gid.map(Gid::from_raw));
         for service in services {
-            if service.name == "ta-mailbox" && configuration.settings.delivers_as_recipient() {
+            let name = configuration.settings.user_of(service.name);
+            // Stubs that become others between fork and exec: they stay root, and root is no user of the suite's own.
+            if service.name == "ta-mailbox" && configuration.settings.delivers_as_recipient() || service.name == "ta-pipe" && name == "root"
+            {
                 continue;
             }
-            let name = configuration.settings.user_of(service.name);
             let user = if name == users.default { Some(default.clone()) } else { find_user(configuration, name, faults) };
             if let Some(user) = user {
                 self.own_users.push(user.uid);
@@ -96,7 +99,7 @@ impl Site {
     }
 }
 
-fn find_user(configuration: &Configuration, name: &str, faults: &mut Vec<Fault>) -> Option<User> {
+pub fn find_user(configuration: &Configuration, name: &str, faults: &mut Vec<Fault>) -> Option<User> {
     let problem = match User::from_name(name) {
         Ok(Some(user)) => return Some(user),
         Ok(None) => format!("no such user {name:?}; make it (useradd --system {name}) or set [users]"),
@@ -106,7 +109,7 @@ fn find_user(configuration: &Configuration, name: &str, faults: &mut Vec<Fault>)
     None
 }
 
-fn find_group(configuration: &Configuration, name: Option<&str>, faults: &mut Vec<Fault>) -> Option<Group> {
+pub fn find_group(configuration: &Configuration, name: Option<&str>, faults: &mut Vec<Fault>) -> Option<Group> {
     let name = name?;
     let problem = match Group::from_name(name) {
         Ok(Some(group)) => return Some(group),
@@ -137,6 +140,7 @@ pub fn wanted(settings: &Settings, roles: Option<&[&'static Service]>) -> Vec<&'
         .iter()
         .filter(|s| roles.is_none_or(|roles| roles.iter().any(|r| r.name == s.name)) || (s.kind == Kind::Agent && has(roles, "scheduler")))
         .filter(|s| s.name != "contentfilter" || !settings.filter.program.is_empty())
+        .filter(|s| s.name != "ta-pipe" || !settings.pipes.is_empty())
         .collect()
 }
 

@@ -78,6 +78,18 @@ pub fn received_line(received: &Received<'_>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// The line that begins a message of an mbox: `From sender Sat Nov 21 03:16:09 2026`, in UTC.
+pub fn from_line(sender: &str, unix_seconds: u64) -> String {
+    let sender = if sender.is_empty() { "MAILER-DAEMON" } else { sender };
+    let sender: String = sender.chars().map(|c| if c.is_whitespace() || c.is_control() { '-' } else { c }).collect();
+    let date = crate::date(unix_seconds);
+    let mut words = date.split_ascii_whitespace();
+    let mut word = || words.next().unwrap_or_default();
+    let (week, day, month, year, time) = (word(), word(), word(), word(), word());
+    let day = day.trim_start_matches('0');
+    format!("From {sender} {} {month} {day:>2} {time} {year}\n", week.trim_end_matches(','))
+}
+
 /// Appends `Delivered-To: address`.
 pub fn delivered_to(address: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Delivered-To: ");
@@ -149,5 +161,11 @@ mod tests {
             prop_assert_eq!(fields(&text).count(), 3);
             prop_assert!(text.split(|b| *b == b'\n').all(|line| line.len() < 900));
         }
+    }
+
+    #[test]
+    fn from_lines() {
+        assert_eq!(from_line("", 0), "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n");
+        assert_eq!(from_line("\"a b\"@x\n", 1_795_230_969), "From \"a-b\"@x- Sat Nov 21 03:16:09 2026\n");
     }
 }

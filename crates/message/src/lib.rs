@@ -11,7 +11,7 @@ mod date;
 mod fields;
 mod scan;
 
-pub use builder::{Client, Received, delivered_to, received_line, return_path};
+pub use builder::{Client, Received, delivered_to, from_line, received_line, return_path};
 pub use convert::{Converter, Plan, Surveyor, Unconvertible};
 pub use date::{date, write_date};
 pub use fields::{Field, Fields, fields, unfold};

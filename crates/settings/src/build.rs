@@ -14,19 +14,19 @@ impl Group {
         debug_assert!(value.is_some(), "no parameter {key}");
         value
     }
-    fn text(&self, key: &str) -> String {
+    pub(crate) fn text(&self, key: &str) -> String {
         if let Some(Value::Text(text)) = self.value(key) { text.clone() } else { String::new() }
     }
-    fn filled(&self, key: &str) -> Option<String> {
+    pub(crate) fn filled(&self, key: &str) -> Option<String> {
         Some(self.text(key)).filter(|t| !t.is_empty())
     }
-    fn path(&self, key: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
         self.filled(key).map(PathBuf::from)
     }
-    fn duration(&self, key: &str) -> Duration {
+    pub(crate) fn duration(&self, key: &str) -> Duration {
         if let Some(Value::Duration(d)) = self.value(key) { *d } else { Duration::ZERO }
     }
-    fn u64(&self, key: &str) -> u64 {
+    pub(crate) fn u64(&self, key: &str) -> u64 {
         if let Some(Value::Integer(n) | Value::Size(n)) = self.value(key) { *n } else { 0 }
     }
     fn u32(&self, key: &str) -> u32 {
@@ -35,7 +35,7 @@ impl Group {
     fn u16(&self, key: &str) -> u16 {
         u16::try_from(self.u64(key)).unwrap_or(u16::MAX)
     }
-    fn usize(&self, key: &str) -> usize {
+    pub(crate) fn usize(&self, key: &str) -> usize {
         usize::try_from(self.u64(key)).unwrap_or(usize::MAX)
     }
     fn limit(&self, key: &str) -> Option<u32> {
@@ -47,7 +47,7 @@ impl Group {
     fn is(&self, key: &str) -> bool {
         matches!(self.value(key), Some(Value::Bool(true)))
     }
-    fn texts(&self, key: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, key: &str) -> Vec<String> {
         if let Some(Value::Texts(list)) = self.value(key) { list.clone() } else { Vec::new() }
     }
     fn networks(&self, key: &str) -> Vec<Network> {
@@ -80,13 +80,16 @@ pub fn build(sheet: &Sheet) -> Settings {
         rates: rates(one("rates")),
         filter: filter(one("filter")),
         processes: processes(one("processes")),
-        queue: queue(one("queue")),
+        queue: queue(one("queue"), sheet.groups("agent")),
         client: client(one("client"), &identity.hostname),
         credentials: sheet.groups("credentials").iter().map(credentials).collect(),
         sources: sheet.groups("source").iter().map(source).collect(),
         tls: Tls { roots: one("tls").path("roots") },
         sts: Sts { port: one("sts").u16("port") },
         tls_report: tls_report(one("tls_report"), &identity),
+        pipes: sheet.groups("pipe").iter().map(crate::programs::pipe).collect(),
+        agents: sheet.groups("agent").iter().map(crate::programs::agent).collect(),
+        scripts: sheet.groups("script").iter().map(crate::programs::script).collect(),
         bounce: bounce(one("bounce")),
         policies: crate::Policies::build(sheet),
         log: log(one("log")),
@@ -242,11 +245,17 @@ fn processes(g: &Group) -> Processes {
         restart_first: g.duration("restart_first"),
         restart_longest: g.duration("restart_longest"),
         drain: g.duration("drain"),
+        sandbox: match g.text("sandbox").as_str() {
+            "off" => Sandbox::Off,
+            "require" => Sandbox::Require,
+            _ => Sandbox::Try,
+        },
         environment: if let Some(Value::Map(map)) = g.value("environment") { map.clone() } else { Default::default() },
     }
 }
 
-fn queue(g: &Group) -> Queue {
+fn queue(g: &Group, agents: &[Group]) -> Queue {
+    let from_outside = agents.iter().map(crate::programs::agent).filter(|agent| agent.program.is_empty()).map(|agent| agent.channel);
     Queue {
         retry_first: g.duration("retry_first"),
         retry_factor: g.number("retry_factor"),
@@ -261,7 +270,7 @@ fn queue(g: &Group) -> Queue {
         transport_scan: g.duration("transport_scan"),
         public_age: g.duration("public_age"),
         io_threads: g.u16("io_threads"),
-        channels: g.texts("channels"),
+        channels: g.texts("channels").into_iter().chain(from_outside).collect(),
     }
 }
 

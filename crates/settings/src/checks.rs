@@ -8,15 +8,17 @@ use crate::{Bind, Fault};
 use std::net::IpAddr;
 
 /// Channels that the suite serves itself.
-pub const CHANNELS: [&str; 6] = ["smtp", "lmtp", "local", "error", "hold", "discard"];
+pub const CHANNELS: [&str; 7] = ["smtp", "lmtp", "local", "pipe", "error", "hold", "discard"];
 
 /// Looks at values together; each fault at the place of the value that is to be changed.
 pub fn check(sheet: &mut Sheet) {
     let mut faults = Vec::new();
     listeners(sheet.groups("listener"), sheet.groups("certificate").is_empty(), &mut faults);
-    let own = own_channels(sheet, &mut faults);
+    let mut own = own_channels(sheet, &mut faults);
+    own.extend(crate::programs::check(sheet, &own, &mut faults));
     for route in sheet.groups("route") {
         check_route(route, &own, &mut faults);
+        crate::programs::check_route(sheet, route, &mut faults);
     }
     for (section, key) in [("channel", "name"), ("destination", "channel"), ("destination", "host"), ("destination", "mx")] {
         for group in sheet.groups(section) {
@@ -71,7 +73,7 @@ fn an_address(section: &str, group: &Group, key: &str, faults: &mut Vec<Fault>) 
     }
 }
 
-fn text<'g>(group: &'g Group, key: &str) -> Option<&'g str> {
+pub(crate) fn text<'g>(group: &'g Group, key: &str) -> Option<&'g str> {
     match group.entry(key).map(|e| &e.value) {
         Some(Value::Text(text)) => Some(text),
         _ => None,
@@ -79,7 +81,7 @@ fn text<'g>(group: &'g Group, key: &str) -> Option<&'g str> {
 }
 
 /// A fault at the value of `key`, or where its section begins.
-fn at(group: &Group, key: &str, text: String) -> Fault {
+pub(crate) fn at(group: &Group, key: &str, text: String) -> Fault {
     let (line, column) = group.entry(key).filter(|e| e.line > 0).map_or((group.line, group.column), |e| (e.line, e.column));
     Fault { line, column, text }
 }
@@ -184,8 +186,7 @@ fn own_channels(sheet: &Sheet, faults: &mut Vec<Fault>) -> Vec<String> {
     let Some(queue) = sheet.groups("queue").first() else { return Vec::new() };
     let Some(Value::Texts(names)) = queue.entry("channels").map(|e| &e.value) else { return Vec::new() };
     for name in names {
-        let safe = !name.is_empty() && name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !safe || name == "pipe" || CHANNELS.contains(&name.as_str()) {
+        if !crate::programs::is_name(name) || CHANNELS.contains(&name.as_str()) {
             faults.push(at(
                 queue,
                 "channels",
@@ -201,31 +202,22 @@ fn check_route(route: &Group, own: &[String], faults: &mut Vec<Fault>) {
     let host = text(route, "host").unwrap_or("-");
     let absent = host == "-" || host.is_empty();
     match channel {
-        "pipe" => faults.push(at(route, "channel", "route.channel: channel pipe is not available in this version".to_owned())),
         "lmtp" if absent => faults.push(at(route, "host", "route.host must be given for channel lmtp: unix:/path or host:port".to_owned())),
         "smtp" | "lmtp" if !absent => {
             if let Err(reason) = next_hop(host, channel == "lmtp") {
                 faults.push(at(route, "host", format!("route.host: {reason}")));
             }
         }
-        "hold" if !is_condition(host) => {
-            let text = format!("route.host: `{host}` is none of -, admin, until:SECONDS, retry, retry:REASON");
-            faults.push(at(route, "host", text));
-        }
         known if CHANNELS.contains(&known) || own.iter().any(|c| c == known) => {}
         unknown => {
             let hint = nearest(unknown, CHANNELS.into_iter()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-            let text =
-                format!("route.channel: unknown channel `{unknown}`{hint} Known: {}, and those in queue.channels", CHANNELS.join(", "));
+            let text = format!(
+                "route.channel: unknown channel `{unknown}`{hint} Known: {}, and those of [[pipe]], [[agent]] and queue.channels",
+                CHANNELS.join(", ")
+            );
             faults.push(at(route, "channel", text));
         }
     }
-}
-
-/// What a route may have channel `hold` wait for. Anything else would be kept for ever, or go round and round.
-fn is_condition(host: &str) -> bool {
-    let until = host.strip_prefix("until:").is_some_and(|seconds| seconds.parse::<u64>().is_ok());
-    until || matches!(host, "-" | "" | "admin" | "retry") || host.starts_with("retry:")
 }
 
 /// `example.org[:port]`, `[literal or name][:port]`, a bare address with or without a port, `unix:/path`.

@@ -12,6 +12,7 @@ mod nearest;
 mod network;
 mod place;
 mod policy;
+pub(crate) mod programs;
 mod queries;
 mod reference;
 mod sheet;

@@ -73,6 +73,16 @@ impl Settings {
         self.local.users == UserSource::Passwd && self.local.delivery != DeliveryKind::Lmtp
     }
 
+    /// The pipe that serves a channel and host of the control file.
+    pub fn pipe_for(&self, channel: &str, host: &str) -> Option<&crate::Pipe> {
+        self.pipes.iter().find(|pipe| pipe.channel == channel && (channel != "pipe" || pipe.name == host))
+    }
+
+    /// The agent of somebody else's that serves a channel.
+    pub fn agent_for(&self, channel: &str) -> Option<&crate::ForeignAgent> {
+        self.agents.iter().find(|agent| agent.channel == channel)
+    }
+
     /// The user a service runs as when the suite is started as root.
     pub fn user_of(&self, service: &str) -> &str {
         if service == "ta-mailbox" {
@@ -82,6 +92,9 @@ impl Settings {
             if let Some(user) = &self.local.user {
                 return user;
             }
+        }
+        if service == "ta-pipe" && !self.users.services.contains_key(service) {
+            return "root";
         }
         self.users.services.get(service).unwrap_or(&self.users.default)
     }

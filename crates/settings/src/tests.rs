@@ -173,7 +173,7 @@ fn each_fault_says_where_and_what() {
         ("[[listener]]\nkind = \"submissions\"\nbind = \"127.0.0.1:465\"\n", "f:4:8: listener.kind: submissions needs a [[certificate]]"),
         ("[[listener]]\nbind = \"[::1]:25\"\n[[listener]]\nbind = \"[::1]:25\"\n", "f:6:8: listener.bind: the listener of line 4 has"),
         ("[[route]]\ndomain = \"*\"\n", "f:3:1: [route] channel must be given"),
-        ("[[route]]\ndomain = \"*\"\nchannel = \"pipe\"\n", "f:5:11: route.channel: channel pipe is not available in this version"),
+        ("[[route]]\ndomain = \"*\"\nchannel = \"pipe\"\n", "f:3:1: route.host: there is no [[pipe]] with name `-`"),
         (
             "[[route]]\ndomain = \"*\"\nchannel = \"hold\"\nhost = \"now\"\n",
             "f:6:8: route.host: `now` is none of -, admin, until:SECONDS, retry, retry:REASON",

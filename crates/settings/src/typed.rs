@@ -29,6 +29,9 @@ pub struct Settings {
     pub tls: Tls,
     pub sts: Sts,
     pub tls_report: TlsReport,
+    pub pipes: Vec<Pipe>,
+    pub agents: Vec<ForeignAgent>,
+    pub scripts: Vec<Script>,
     pub bounce: Bounce,
     /// `[[channel]]` and `[[destination]]`.
     pub policies: crate::Policies,
@@ -303,8 +306,58 @@ pub struct Processes {
     pub restart_longest: Duration,
     /// How long a drain may last before SIGKILL. Default 60 s.
     pub drain: Duration,
+    /// Default try.
+    pub sandbox: Sandbox,
     /// Further environment for children. Default empty.
     pub environment: BTreeMap<String, String>,
+}
+
+/// `[processes] sandbox`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// As far as the kernel can.
+    Try,
+    /// A process that cannot be confined does not start.
+    Require,
+    Off,
+}
+
+/// `[[pipe]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipe {
+    pub name: String,
+    /// Program and arguments with %-words.
+    pub program: Vec<String>,
+    /// `pipe`, or a channel of its own.
+    pub channel: String,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub folder: Option<PathBuf>,
+    pub umask: u32,
+    pub timeout: Duration,
+    /// Bytes.
+    pub max_output: usize,
+    pub processes: usize,
+    pub flags: String,
+}
+
+/// `[[agent]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForeignAgent {
+    pub channel: String,
+    /// Empty: it comes by itself.
+    pub program: Vec<String>,
+    pub user: Option<String>,
+    /// For the results of one job.
+    pub timeout: Duration,
+}
+
+/// `[[script]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Script {
+    pub name: String,
+    pub program: Vec<String>,
+    pub timeout: Duration,
 }
 
 /// `[queue]`
@@ -334,7 +387,8 @@ pub struct Queue {
     pub public_age: Duration,
     /// I/O threads. Default 2.
     pub io_threads: u16,
-    /// Channels of the administrator's own, served by agents that register from outside. Default: none.
+    /// Channels of the administrator's own, served by agents that register from outside: those of the parameter and of every
+    /// `[[agent]]` without a program. Default: none.
     pub channels: Vec<String>,
 }
 

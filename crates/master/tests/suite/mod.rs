@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "zpost-master",
     "smtpserver",
     "routermux",
@@ -28,6 +28,7 @@ const PROGRAMS: [&str; 12] = [
     "ta-mailbox",
     "ta-errormail",
     "ta-hold",
+    "ta-pipe",
 ];
 
 pub struct Suite {

@@ -3,6 +3,7 @@
 mod egress;
 mod places;
 pub mod policy;
+mod programs;
 mod running;
 mod security;
 mod serving;
@@ -135,6 +136,9 @@ pub const SECTIONS: &[Section] = &[
     section("tls", false, "TLS with other servers."),
     section("sts", false, "MTA-STS policies of other domains (RFC 8461)."),
     section("tls_report", false, "Reports about TLS to other domains (RFC 8460)."),
+    section("pipe", true, "A program that mail is piped into: channel pipe, with its name as the host."),
+    section("agent", true, "A transport agent of somebody else's for a channel of your own; see zpost-agent(7)."),
+    section("script", true, "A program that tells when held mail may go on; see ta-hold(8)."),
     section("bounce", false, "Failure reports."),
     section("log", false, "What is logged, how and where to."),
     section("users", false, "Who each process runs as when the suite is started as root; ignored otherwise."),
@@ -151,6 +155,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
         .chain(policy::CHANNEL)
         .chain(policy::DESTINATION)
         .chain(security::TABLE)
+        .chain(programs::TABLE)
 }
 
 pub fn parameter(section: &str, key: &str) -> Option<&'static Parameter> {

@@ -47,6 +47,13 @@ pub const TABLE: &[Parameter] = &[
         "60s",
         "How long a process may take to finish what it has in hand before it is killed.",
     ),
+    optional(
+        "processes",
+        "sandbox",
+        Kind::Choice(&["try", "require", "off"]),
+        "try",
+        "Processes that need no files give up the filesystem (Landlock) and all system calls but those they use (seccomp). try: as far as the kernel can, with a warning in the log; require: or they do not start.",
+    ),
     optional("processes", "environment", Kind::Map, "", "Further environment variables of every process."),
     optional("queue", "retry_first", WAIT, "5m", "Wait after the first attempt that was put off."),
     optional("queue", "retry_factor", Kind::Number { min: 1.0, max: 100.0 }, "2.0", "Each further wait is this many times longer."),
@@ -176,6 +183,13 @@ pub const TABLE: &[Parameter] = &[
     ),
     optional("users", "ta-errormail", USER, "", "The writer of failure reports."),
     optional("users", "ta-hold", USER, "", "The keeper of held mail."),
+    optional(
+        "users",
+        "ta-pipe",
+        USER,
+        "",
+        "The starter of programs. Default: root, since it becomes the user of each [[pipe]]; as another user it runs only pipes of that user.",
+    ),
     optional("users", "group", USER, "", "Group of the files in the spool. Default: the default user's."),
     optional(
         "users",
