@@ -9,6 +9,8 @@ mod change;
 mod destination;
 mod dispatch;
 mod entry;
+#[allow(dead_code)]
+mod line;
 mod listing;
 mod load;
 mod memory;
