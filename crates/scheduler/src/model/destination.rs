@@ -1,10 +1,9 @@
-//! One destination: its queue, its counts, and what keeps it from being served. What it shares with others is its
+//! One destination: its line, its counts, and what keeps it from being served. What it shares with others is its
 //! [`super::site::Site`].
 
 use super::entry::{NONE, State};
+use super::line::Line;
 use super::policy::Rules;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 
 /// Why a destination with mail stands in no round.
@@ -28,7 +27,7 @@ pub struct Destination {
     pub rules: Rc<Rules>,
     /// `NONE`: not known yet.
     pub site: u32,
-    queue: Queue,
+    pub line: Line,
     /// Jobs now.
     pub active: u32,
     /// Stands in its site's round, or among those to be located.
@@ -52,55 +51,12 @@ pub struct Destination {
     pub used: u32,
 }
 
-/// Shares that have something to do.
-#[derive(Debug)]
-enum Queue {
-    /// Those that have not had a job yet, and those that have: taken in turn, so a newcomer waits behind other
-    /// newcomers and at most as many jobs of the bulk.
-    Turns { fresh: VecDeque<u32>, turned: VecDeque<u32>, fresh_next: bool },
-    /// By the arrival of the message.
-    Aged(BinaryHeap<Reverse<(i64, u32)>>),
-}
-
-impl Queue {
-    fn new(aged: bool) -> Self {
-        if aged { Self::Aged(BinaryHeap::new()) } else { Self::Turns { fresh: VecDeque::new(), turned: VecDeque::new(), fresh_next: true } }
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Turns { fresh, turned, .. } => fresh.is_empty() && turned.is_empty(),
-            Self::Aged(heap) => heap.is_empty(),
-        }
-    }
-
-    fn pop(&mut self) -> Option<u32> {
-        match self {
-            Self::Turns { fresh, turned, fresh_next } => {
-                let fresh_first = std::mem::replace(fresh_next, !*fresh_next);
-                let share = if fresh_first {
-                    fresh.pop_front().or_else(|| turned.pop_front())
-                } else {
-                    turned.pop_front().or_else(|| fresh.pop_front())
-                };
-                if fresh.is_empty() && turned.is_empty() {
-                    // A burst must not keep its memory in each of 100,000 destinations.
-                    fresh.shrink_to(4);
-                    turned.shrink_to(4);
-                }
-                share
-            }
-            Self::Aged(heap) => heap.pop().map(|Reverse((_, share))| share),
-        }
-    }
-}
-
 impl Destination {
     pub fn new(lane: u32, host: Rc<str>, rules: Rc<Rules>, by_exchangers: bool) -> Self {
         Self {
             lane,
             host,
-            queue: Queue::new(rules.policy.age_order),
+            line: Line::default(),
             rules,
             site: NONE,
             active: 0,
@@ -117,37 +73,9 @@ impl Destination {
         }
     }
 
-    /// `origin`: the arrival of the share's message.
-    pub fn enqueue(&mut self, share: u32, turned: bool, origin: i64) {
-        match &mut self.queue {
-            Queue::Turns { turned: list, .. } if turned => list.push_back(share),
-            Queue::Turns { fresh, .. } => fresh.push_back(share),
-            Queue::Aged(heap) => heap.push(Reverse((origin, share))),
-        }
-    }
-
-    /// The share whose turn it is.
-    pub fn dequeue(&mut self) -> Option<u32> {
-        let share = self.queue.pop();
-        if self.queue.is_empty() {
-            self.asked_for = false;
-        }
-        share
-    }
-
-    /// Takes everything out, for another order: the policy has changed.
-    pub fn reorder(&mut self) -> Vec<u32> {
-        let mut queue = std::mem::replace(&mut self.queue, Queue::new(self.rules.policy.age_order));
-        std::iter::from_fn(|| queue.pop()).collect()
-    }
-
-    pub const fn is_aged(&self) -> bool {
-        matches!(self.queue, Queue::Aged(_))
-    }
-
     /// Something waits and nothing keeps it.
     pub fn wants_turn(&self) -> bool {
-        !self.queue.is_empty() && self.park == Park::No
+        !self.line.is_empty() && self.park == Park::No
     }
 
     pub fn count(&mut self, state: State, up: bool) {
@@ -169,6 +97,6 @@ impl Destination {
 
     /// Nothing refers to it.
     pub fn is_unused(&self) -> bool {
-        self.shares == 0 && self.active == 0 && !self.listed && !self.locating && self.queue.is_empty()
+        self.shares == 0 && self.active == 0 && !self.listed && !self.locating && self.line.is_empty()
     }
 }

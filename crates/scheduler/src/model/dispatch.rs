@@ -2,6 +2,7 @@
 
 use super::destination::{Destination, Park};
 use super::entry::{Message, Recipient, State};
+use super::line::Standing;
 use super::note::Note;
 use super::retry::Wake;
 use super::window::Signal;
@@ -9,10 +10,13 @@ use super::{Model, Now};
 use envelope::MessageId;
 use ipc::agents::{Failure, Job, JobRecipient, RecipientResult, Report};
 use status::{Enhanced, Outcome, Phase};
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
 /// A job's recipients take at most so many bytes: with the rest of it, one always fits into a frame.
 const MOST_BYTES: usize = 80 * 1024;
+/// Seconds before its moment at which a message becomes urgent.
+const NEAR: u64 = 900;
 /// Jobs of channel `discard` done in one turn.
 const DISCARD: usize = 200;
 
@@ -164,21 +168,41 @@ impl Model {
         self.list(key, now);
     }
 
-    /// The next share of a destination that still has something to do. Shares are taken out of the queue lazily: one
-    /// that was held, deleted or done meanwhile is passed over here.
+    /// The share of a destination whose turn it is.
     fn next_share(&mut self, key: u32) -> Option<u32> {
-        let destination = self.destinations.get_mut(key)?;
-        while let Some(candidate) = destination.dequeue() {
-            let Some(share) = self.shares.get_mut(candidate) else { continue };
-            if share.destination != key || !share.queued {
-                continue;
-            }
-            share.queued = false;
-            if share.ready > 0 {
-                return Some(candidate);
-            }
+        let Self { destinations, shares, .. } = self;
+        let destination = destinations.get_mut(key)?;
+        let per_job = destination.rules.policy.recipients_per_job.max(1);
+        let turn = destination.line.next(&mut |candidate| {
+            let Some(share) = shares.get_mut(candidate).filter(|share| share.destination == key && share.queued) else { return 0 };
+            share.queued = share.ready > 0;
+            share.ready.div_ceil(per_job)
+        });
+        if destination.line.is_empty() {
+            destination.asked_for = false;
         }
-        None
+        let turn = turn?;
+        if let Some(share) = shares.get_mut(turn.share) {
+            share.queued = !turn.left;
+        }
+        Some(turn.share)
+    }
+
+    /// Where a share stands: by the urgency and the sender of its message.
+    pub(super) fn stand_in_line(&mut self, share_key: u32, now: Now) {
+        let Some(share) = self.shares.get(share_key) else { return };
+        let Some(message) = self.messages.get(share.message) else { return };
+        let Some(destination) = self.destinations.get_mut(share.destination) else { return };
+        let policy = &destination.rules.policy;
+        let standing = Standing {
+            priority: urgency(message, now).saturating_add(policy.priority).clamp(-9, 9),
+            flow: self.flows.hash_one((sender_of_flow(&message.sender), share.turned)),
+            // Moved up, so that what is older than this process stays in order below zero.
+            age: u64::try_from(message.origin.saturating_add(i64::MAX / 2)).unwrap_or(0),
+            jobs: share.ready.div_ceil(policy.recipients_per_job.max(1)),
+            aged: policy.age_order,
+        };
+        destination.line.push(share_key, standing);
     }
 
     fn begin(&mut self, key: u32, agent: u64, now: Now) -> Option<StartedJob> {
@@ -305,6 +329,19 @@ impl Model {
         };
         Some((frame, weight))
     }
+}
+
+/// The message's priority (RFC 6710), raised when the moment by which it is to be delivered is near (RFC 2852).
+fn urgency(message: &Message, now: Now) -> i8 {
+    let Some(terms) = message.rare.as_deref().map(|rare| rare.terms) else { return 0 };
+    let near = terms.deliver_by.is_some_and(|by| by.until <= now.wall_seconds().saturating_add(NEAR));
+    terms.priority.saturating_add(if near { 2 } else { 0 })
+}
+
+/// What counts as one sender: a list that puts the recipient into its sender (VERP) is still one list.
+fn sender_of_flow(sender: &str) -> (&str, &str) {
+    let (local, domain) = sender.rsplit_once('@').unwrap_or((sender, ""));
+    (local.split(['+', '=']).next().unwrap_or_default(), domain)
 }
 
 /// A limit of the policy, and what the server has said; 0: nothing.

@@ -1,8 +1,10 @@
 //! What is known about every waiting message. Sizes matter here: a million of these are held.
 
+use super::Now;
 use super::note::Note;
 use envelope::{BodyType, ControlRecipient, MessageId, RecipientDsn, Ret, Terms};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// No key.
 pub const NONE: u32 = u32::MAX;
@@ -142,6 +144,14 @@ pub struct Message {
     pub smtputf8: bool,
     /// Agents that died with a job of this message in hand.
     pub kills: u8,
+}
+
+impl Message {
+    /// Time until the message goes back for not being delivered by its moment (RFC 2852, by-mode R); `None`: never.
+    pub fn return_in(&self, now: Now) -> Option<Duration> {
+        let by = self.rare.as_deref()?.terms.deliver_by.filter(|by| by.or_return)?;
+        Some(Duration::from_millis(by.until.saturating_mul(1000).saturating_sub(now.wall_ms)))
+    }
 }
 
 /// What most messages do not have.

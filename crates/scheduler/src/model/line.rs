@@ -8,7 +8,8 @@
 //!   that needs few (Postfix's preemption): however many small ones come, a big one takes at most 1.25 times as long,
 //!   and a small one waits for a few jobs, not for all of them. Up to [`LOAN`] slots are lent before they are earned.
 //!
-//! Shares leave lazily: whoever takes asks each how many jobs it still needs, and none means that it is gone.
+//! Shares that were held, deleted or done meanwhile leave lazily: whoever takes asks each how many jobs it still needs, and none
+//! means that it is gone.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -33,6 +34,14 @@ pub struct Standing {
     pub jobs: u32,
     /// Strictly by age, before everything else.
     pub aged: bool,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    pub share: u32,
+    /// This is its last job: it stands in line no more, and is to be pushed again if it needs another after all.
+    pub left: bool,
 }
 
 #[derive(Debug, Default)]
@@ -99,28 +108,53 @@ impl Line {
 
     /// The share whose turn it is: one job of it begins now. `jobs` says how many jobs a share still needs; with 0 it
     /// leaves the line, and is to be pushed again when it needs some.
-    pub fn next(&mut self, jobs: &mut dyn FnMut(u32) -> u32) -> Option<u32> {
-        while let Some(Reverse((_, share))) = self.aged.peek().copied() {
-            if jobs(share) > 0 {
-                return Some(share);
-            }
-            self.aged.pop();
+    pub fn next(&mut self, jobs: &mut dyn FnMut(u32) -> u32) -> Option<Turn> {
+        let turn = self.aged_turn(jobs).or_else(|| self.fair_turn(jobs));
+        if self.is_empty() {
+            // A burst must not keep its memory in each of 100,000 destinations.
+            *self = Self::default();
         }
+        turn
+    }
+
+    /// Takes every share out.
+    pub fn drain(&mut self) -> Vec<u32> {
+        let Self { aged, classes, .. } = std::mem::take(self);
+        let flows = classes.into_iter().flat_map(|class| class.flows.into_values());
+        let fair = flows.flat_map(|flow| {
+            let waiting = flow.waiting.into_iter().flat_map(|bucket| bucket.shares.into_iter().map(|(_, share)| share));
+            flow.current.map(|current| current.share).into_iter().chain(waiting).collect::<Vec<_>>()
+        });
+        aged.into_iter().map(|Reverse((_, share))| share).chain(fair).collect()
+    }
+
+    fn aged_turn(&mut self, jobs: &mut dyn FnMut(u32) -> u32) -> Option<Turn> {
+        while let Some(Reverse((_, share))) = self.aged.peek().copied() {
+            let need = jobs(share);
+            if need <= 1 {
+                self.aged.pop();
+            }
+            if need > 0 {
+                return Some(Turn { share, left: need == 1 });
+            }
+        }
+        None
+    }
+
+    fn fair_turn(&mut self, jobs: &mut dyn FnMut(u32) -> u32) -> Option<Turn> {
         loop {
             let lower = self.turns + 1 >= LOWER_TURN && self.classes.len() > 1;
             let at = usize::from(lower);
-            let Some(class) = self.classes.get_mut(at) else { break };
+            let class = self.classes.get_mut(at)?;
             let found = class.next(jobs);
-            if found.is_none() {
+            if class.round.is_empty() {
                 self.classes.remove(at);
-                continue;
             }
-            self.turns = if lower { 0 } else { (self.turns + 1).min(LOWER_TURN) };
-            return found;
+            if found.is_some() {
+                self.turns = if lower { 0 } else { (self.turns + 1).min(LOWER_TURN) };
+                return found;
+            }
         }
-        // A burst must not keep its memory in each of 100,000 destinations.
-        *self = Self::default();
-        None
     }
 }
 
@@ -134,13 +168,18 @@ impl Class {
         flow.push(share, age, jobs);
     }
 
-    fn next(&mut self, jobs: &mut dyn FnMut(u32) -> u32) -> Option<u32> {
+    fn next(&mut self, jobs: &mut dyn FnMut(u32) -> u32) -> Option<Turn> {
         while let Some(number) = self.round.pop_front() {
-            if let Some(share) = self.flows.get_mut(&number).and_then(|flow| flow.next(jobs)) {
+            let Some(flow) = self.flows.get_mut(&number) else { continue };
+            let turn = flow.next(jobs);
+            if flow.is_empty() {
+                self.flows.remove(&number);
+            } else {
                 self.round.push_back(number);
-                return Some(share);
             }
-            self.flows.remove(&number);
+            if turn.is_some() {
+                return turn;
+            }
         }
         None
     }
@@ -159,7 +198,11 @@ impl Flow {
         }
     }
 
-    fn next(&mut self, jobs: &mut dyn FnMut(u32) -> u32) -> Option<u32> {
+    fn is_empty(&self) -> bool {
+        self.current.is_none() && self.waiting.is_empty()
+    }
+
+    fn next(&mut self, jobs: &mut dyn FnMut(u32) -> u32) -> Option<Turn> {
         self.sweep(jobs);
         if self.current.is_some_and(|current| jobs(current.share) == 0) {
             self.current = None;
@@ -174,19 +217,24 @@ impl Flow {
         }
         let current = self.current.as_mut()?;
         current.sent += 1;
-        Some(current.share)
+        let turn = Turn { share: current.share, left: jobs(current.share) <= 1 };
+        if turn.left {
+            self.current = None;
+        }
+        Some(turn)
     }
 
     /// A small one goes first. It stays at the head of its bucket while it needs more.
-    fn lend(&mut self, at: usize, jobs: &mut dyn FnMut(u32) -> u32) -> Option<u32> {
+    fn lend(&mut self, at: usize, jobs: &mut dyn FnMut(u32) -> u32) -> Option<Turn> {
         let share = self.waiting.get(at)?.shares.front()?.1;
-        if jobs(share) <= 1 {
+        let left = jobs(share) <= 1;
+        if left {
             self.take(at);
         }
         if let Some(current) = &mut self.current {
             current.given += 1;
         }
-        Some(share)
+        Some(Turn { share, left })
     }
 
     /// Drops shares at the heads of the buckets that are gone.
@@ -264,9 +312,11 @@ mod tests {
 
         fn next(&mut self) -> Option<u32> {
             let need = &self.need;
-            let share = self.line.next(&mut |share| need.get(&share).copied().unwrap_or(0))?;
-            *self.need.get_mut(&share).unwrap() -= 1;
-            Some(share)
+            let turn = self.line.next(&mut |share| need.get(&share).copied().unwrap_or(0))?;
+            let need = self.need.get_mut(&turn.share).unwrap();
+            *need -= 1;
+            assert_eq!(turn.left, *need == 0);
+            Some(turn.share)
         }
 
         /// Turns until `share` has its first job.
@@ -355,9 +405,9 @@ mod tests {
         }
         let mut need: HashMap<u32, u32> = [(1, 1), (2, 2), (3, 1)].into();
         let mut order = Vec::new();
-        while let Some(share) = line.next(&mut |share| need[&share]) {
-            *need.get_mut(&share).unwrap() -= 1;
-            order.push(share);
+        while let Some(turn) = line.next(&mut |share| need[&share]) {
+            *need.get_mut(&turn.share).unwrap() -= 1;
+            order.push(turn.share);
         }
         assert_eq!(order, [2, 2, 3, 1]);
     }

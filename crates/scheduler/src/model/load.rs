@@ -2,11 +2,15 @@
 
 use super::entry::{Members, Message, NONE, Rare, Recipient, Share, State};
 use super::result::Marks;
+use super::retry::Wake;
 use super::{Model, Now};
 use address::Path;
 use envelope::{Control, ControlRecipient, Diagnostic, Parsed, RecipientState};
 use status::{Class, Enhanced, Outcome};
 use std::collections::HashMap;
+
+/// Nothing is kept longer than this many seconds before its first attempt, whatever a file says.
+const LONGEST_HOLD: u64 = 366 * 86_400;
 
 impl Model {
     /// Takes a loaded message. False: it is known already.
@@ -29,6 +33,8 @@ impl Model {
         self.index.insert(control.id, key);
         let share_keys = self.add_shares(key, &runs, now);
         self.restore(key, &share_keys, &diagnostics, &judged, now);
+        self.keep_for_later(key, now);
+        self.watch_moment(key, now);
         if !self.settle(key) {
             for share in self.shares_of(key) {
                 self.arm(share, now);
@@ -48,7 +54,7 @@ impl Model {
             open: u32::try_from(recipients.len()).unwrap_or(u32::MAX),
             recipients: recipients.into(),
             arrived: control.arrived,
-            origin: self.origin(control.arrived, now),
+            origin: self.origin(control, now),
             size: control.size,
             body_offset: control.body_offset,
             rare,
@@ -61,10 +67,14 @@ impl Model {
 
     /// The arrival on the monotonic scale. A message counts as at most just expired when it is loaded: one that looks
     /// years old because the clock jumped, or because the machine was off, gets its attempt before it is given up.
-    fn origin(&self, arrived: u64, now: Now) -> i64 {
+    /// What is kept for later (RFC 4865) begins to age then.
+    fn origin(&self, control: &Control, now: Now) -> i64 {
+        let arrived = control.arrived.max(control.terms.hold_until.unwrap_or(0).saturating_mul(1000));
         let longest = self.book.policies().longest_expiry().max(self.limits.expiry);
         let age = now.wall_ms.saturating_sub(arrived).min(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX));
-        i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(i64::try_from(age).unwrap_or(i64::MAX))
+        let ahead = arrived.saturating_sub(now.wall_ms).min(LONGEST_HOLD * 1000);
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        signed(now.ms).saturating_sub(signed(age)).saturating_add(signed(ahead))
     }
 
     /// One share for each run of recipients with the same destination; all recipients begin as ready.
@@ -108,6 +118,35 @@ impl Model {
             destination.shares += 1;
         }
         key
+    }
+
+    /// What goes back by its moment does so at that moment, not when a walk comes along.
+    fn watch_moment(&mut self, key: u32, now: Now) {
+        if let Some(left) = self.messages.get(key).and_then(|message| message.return_in(now)) {
+            self.set_timer(now.tick().saturating_add(super::retry::ticks(left)).saturating_add(1), Wake::Message(key));
+        }
+    }
+
+    /// Nothing goes before the moment the sender has named (RFC 4865), unless the administrator wants it to.
+    fn keep_for_later(&mut self, key: u32, now: Now) {
+        let terms = self.messages.get(key).and_then(|message| message.rare.as_deref()).map(|rare| rare.terms);
+        let Some(moment) = terms.and_then(|terms| terms.hold_until) else { return };
+        let wait = moment.saturating_sub(now.wall_seconds()).min(LONGEST_HOLD);
+        if wait == 0 {
+            return;
+        }
+        let next = now.tick().saturating_add(u32::try_from(wait.saturating_mul(10)).unwrap_or(NONE - 1));
+        for share in self.shares_of(key) {
+            let members = self.shares.get(share).map(|share| self.members(share)).unwrap_or_default();
+            for (position, state) in members {
+                if state == State::Ready && self.recipient(key, position).is_some_and(|recipient| recipient.attempts == 0) {
+                    if let Some(recipient) = self.recipient_mut(key, position) {
+                        recipient.next = next;
+                    }
+                    self.set_state(share, position, State::Deferred);
+                }
+            }
+        }
     }
 
     /// States, attempts and next attempts as the file says; failures go to the error share.

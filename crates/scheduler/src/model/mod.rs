@@ -9,7 +9,6 @@ mod change;
 mod destination;
 mod dispatch;
 mod entry;
-#[allow(dead_code)]
 mod line;
 mod listing;
 mod load;
@@ -46,6 +45,7 @@ use site::{Site, SiteKey};
 use slab::Slab;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::hash::RandomState;
 
 /// One moment on both clocks. Intervals use `ms`, which no clock jump touches; `wall_ms` is for what leaves the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +127,8 @@ pub struct Model {
     notes: Notes,
     timers: BinaryHeap<Reverse<(u32, Wake)>>,
     dice: Dice,
+    /// Turns a sender into the number of its flow: keyed, since senders are strangers' words.
+    flows: RandomState,
     /// Where the slow walks (expiry, unused destinations) go on.
     expiry_cursor: u32,
     forget_cursor: u32,
@@ -163,6 +165,7 @@ impl Model {
             notes: Notes::default(),
             timers: BinaryHeap::new(),
             dice: Dice::new(seed),
+            flows: RandomState::new(),
             expiry_cursor: 0,
             forget_cursor: 0,
             next_tidy: 0,
@@ -238,17 +241,13 @@ impl Model {
         }
     }
 
-    /// Puts a share with ready members into its destination's queue, and the destination into its lane's round.
+    /// Puts a share with ready members into its destination's line, and the destination into its lane's round.
     fn queue_share(&mut self, share_key: u32, now: Now) {
         let Some(share) = self.shares.get_mut(share_key) else { return };
         let destination_key = share.destination;
         if share.ready > 0 && !share.queued {
             share.queued = true;
-            let turned = share.turned;
-            let origin = self.messages.get(share.message).map_or(0, |message| message.origin);
-            if let Some(destination) = self.destinations.get_mut(destination_key) {
-                destination.enqueue(share_key, turned, origin);
-            }
+            self.stand_in_line(share_key, now);
         }
         self.list(destination_key, now);
     }

@@ -174,7 +174,7 @@ impl Model {
             let names = tidy_names(names);
             if destination.exchangers[..] != names[..] {
                 destination.exchangers = names.into();
-                self.apply_policy(key);
+                self.apply_policy(key, now);
             }
         }
         self.join(key, now);
@@ -185,7 +185,7 @@ impl Model {
     pub(super) fn renew(&mut self, key: u32, now: Now) {
         let Some(destination) = self.destinations.get(key) else { return };
         if destination.rules.edition != self.book.edition {
-            self.apply_policy(key);
+            self.apply_policy(key, now);
             if self.destinations.get(key).is_some_and(|destination| destination.site != NONE) {
                 self.join(key, now);
             }
@@ -196,18 +196,19 @@ impl Model {
         }
     }
 
-    fn apply_policy(&mut self, key: u32) {
+    fn apply_policy(&mut self, key: u32, now: Now) {
         let Some(destination) = self.destinations.get_mut(key) else { return };
         let Some(lane) = self.lanes.get(destination.lane as usize) else { return };
         let exchangers = Rc::clone(&destination.exchangers);
+        let order = |rules: &super::policy::Rules| (rules.policy.age_order, rules.policy.priority);
+        let before = order(&destination.rules);
         destination.rules = self.book.rules(&Place { channel: &lane.name, host: &destination.host, exchangers: &exchangers });
-        if destination.rules.policy.age_order == destination.is_aged() {
+        if order(&destination.rules) == before {
             return;
         }
-        for share_key in destination.reorder() {
-            let Some(share) = self.shares.get(share_key) else { continue };
-            let origin = self.messages.get(share.message).map_or(0, |message| message.origin);
-            destination.enqueue(share_key, share.turned, origin);
+        let standing = destination.line.drain();
+        for share in standing {
+            self.stand_in_line(share, now);
         }
     }
 

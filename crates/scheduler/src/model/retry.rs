@@ -15,6 +15,8 @@ pub enum Wake {
     Destination(u32),
     Site(u32),
     Lane(u32),
+    /// The moment by which it is to be delivered.
+    Message(u32),
 }
 
 /// Messages looked at by one step of the slow walk. A million messages take some minutes of steps, each far under a
@@ -85,7 +87,8 @@ impl Model {
         };
         let age = i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(message.origin);
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
-        destination.rules.policy.expiry.saturating_add(more).saturating_sub(age)
+        let left = destination.rules.policy.expiry.saturating_add(more).saturating_sub(age);
+        message.return_in(now).map_or(left, |until| left.min(until))
     }
 
     pub(super) fn set_timer(&mut self, tick: u32, wake: Wake) {
@@ -136,6 +139,7 @@ impl Model {
                 Wake::Destination(key) => self.unpark(key, now),
                 Wake::Site(key) => self.list_site(key, now),
                 Wake::Lane(key) => self.unblock_lane(key, now),
+                Wake::Message(key) => self.expire_message(key, now),
             }
         }
         self.renew_some(now);

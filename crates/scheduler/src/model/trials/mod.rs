@@ -8,6 +8,7 @@ mod memory;
 mod policies;
 mod restarts;
 mod sites;
+mod terms;
 
 use super::{Action, Model, Now, StartedJob};
 use address::{Address, Path};
