@@ -58,7 +58,7 @@ fn frames(reports: Vec<Report>) -> Vec<Vec<Report>> {
         let mut part = Report { job, phase, results: Vec::with_capacity(results.len()), learned };
         filled = filled.saturating_add(32);
         for result in results {
-            let size = result.remote.len().saturating_add(result.text.len()).saturating_add(32);
+            let size = result.remote.len().saturating_add(result.text.len()).saturating_add(result.tls.len()).saturating_add(32);
             if filled.saturating_add(size) > FRAME_ESTIMATE {
                 if !part.results.is_empty() {
                     frame.push(std::mem::replace(&mut part, Report { job, phase, results: Vec::new(), learned }));

@@ -114,6 +114,8 @@ pub struct RecipientResult {
     pub remote: String,
     /// The reply or the reason; no control bytes, at most 512 bytes.
     pub text: String,
+    /// TLS of the session as the log has it: version, cipher, policy, `verified` or not. Empty: none.
+    pub tls: String,
     /// Of a delivery: who reports further (RFC 3461).
     pub handed: Handed,
     /// Of a deferral: the agent's own wish for the next attempt, in seconds from now.
@@ -123,7 +125,16 @@ pub struct RecipientResult {
 impl RecipientResult {
     /// A result without wishes; a delivery counts as final.
     pub fn new(index: u32, outcome: Outcome, status: Enhanced, remote: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { index, outcome, status, remote: remote.into(), text: text.into(), handed: Handed::Delivered, retry_after: None }
+        Self {
+            index,
+            outcome,
+            status,
+            remote: remote.into(),
+            text: text.into(),
+            tls: String::new(),
+            handed: Handed::Delivered,
+            retry_after: None,
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Configuration {
     pub memory: OwnedFd,
     /// Certificates and keys, sealed, for the processes that speak TLS with clients; `None`: there are none.
     pub certificates: Option<OwnedFd>,
+    /// The certificate and key of `[tls]`, sealed, for the agents that speak TLS with servers.
+    pub identity: Option<OwnedFd>,
 }
 
 impl Configuration {
@@ -31,8 +33,10 @@ impl Configuration {
         let text = read_text(path).map_err(|e| Failure::config(format!("{name}: cannot read the configuration: {e}")))?;
         let settings = settings::parse(&text, &name.to_string()).map_err(|faults| Failure::config(render(path, &faults)))?;
         let memory = sealed(text.as_bytes()).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))?;
-        let mut read = Self { path: path.to_owned(), settings, text, memory, certificates: None };
+        let mut read = Self { path: path.to_owned(), settings, text, memory, certificates: None, identity: None };
         read.certificates = read.read_certificates()?;
+        read.identity = read.read_identity()?;
+        read.try_roots()?;
         Ok(read)
     }
 
@@ -57,6 +61,35 @@ impl Configuration {
             return Ok(None);
         }
         sealed(&bundle).map(Some).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))
+    }
+
+    /// The pair of `[tls]`, read as [`Configuration::certificates`] are.
+    fn read_identity(&self) -> Result<Option<OwnedFd>, Failure> {
+        let (Some(chain), Some(key)) = (&self.settings.tls.certificate, &self.settings.tls.key) else { return Ok(None) };
+        let config = |value: &Path, text: String| Failure::config(render(&self.path, &[self.fault(&value.to_string_lossy(), text)]));
+        let mut bundle = Vec::new();
+        for file in [chain, key] {
+            let text = read_text(file).map_err(|e| config(file, format!("tls: cannot read {}: {e}", file.display())))?;
+            bundle.extend_from_slice(text.as_bytes());
+            bundle.push(b'\n');
+        }
+        match tls::server::pairs(&bundle).map_err(|e| e.to_string()) {
+            Ok(pairs) if pairs.len() == 1 => {}
+            Ok(pairs) => {
+                return Err(config(key, format!("tls: {} and {} hold {} keys, not one", chain.display(), key.display(), pairs.len())));
+            }
+            Err(text) => return Err(config(chain, format!("tls: {text}"))),
+        }
+        sealed(&bundle).map(Some).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))
+    }
+
+    /// The agents read the roots themselves, as anybody may; that the file is good is better known now.
+    fn try_roots(&self) -> Result<(), Failure> {
+        let Some(file) = &self.settings.tls.roots else { return Ok(()) };
+        let made =
+            read_text(file).map_err(|e| e.to_string()).and_then(|text| tls::client::roots(text.as_bytes()).map_err(|e| e.to_string()));
+        let fault = |text: String| self.fault(&file.to_string_lossy(), format!("tls.roots: {}: {text}", file.display()));
+        made.map(drop).map_err(|text| Failure::config(render(&self.path, &[fault(text)])))
     }
 
     /// A fault about a value that stands somewhere in the file: found by its text, else about the whole file.

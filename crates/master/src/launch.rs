@@ -235,10 +235,15 @@ impl Master {
         Ok((start, descriptors))
     }
 
-    /// Private keys go to the processes that speak TLS with clients, to nobody else.
+    /// Private keys go to the processes that speak TLS with clients or servers, each its own, to nobody else.
     pub fn certificates_for(&self, service: &Service) -> io::Result<Option<(String, OwnedFd)>> {
-        let certificates = self.configuration.certificates.as_ref().filter(|_| service.kind == Kind::Workers);
-        certificates.map(|memory| Ok(("certificates".to_owned(), memory.try_clone()?))).transpose()
+        let configuration = &self.configuration;
+        let (name, memory) = match service.kind {
+            Kind::Workers => ("certificates", &configuration.certificates),
+            Kind::Agent if service.name == "ta-smtp" => ("identity", &configuration.identity),
+            _ => return Ok(None),
+        };
+        memory.as_ref().map(|memory| Ok((name.to_owned(), memory.try_clone()?))).transpose()
     }
 
     fn runs(&self, service: &str) -> bool {

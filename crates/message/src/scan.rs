@@ -106,15 +106,22 @@ pub struct Summary {
     pub date: Option<Range<usize>>,
     pub from: Option<Range<usize>>,
     pub subject: Option<Range<usize>>,
+    /// `TLS-Required: No` (RFC 8689 section 5).
+    pub tls_not_required: bool,
 }
 
 /// Scans a complete header. `None` when it is larger than `limit` bytes.
 pub fn scan(content: &[u8], limit: usize) -> Option<Summary> {
     let Progress::Complete(end) = HeaderScanner::new(limit).feed(content, true) else { return None };
-    let mut summary = Summary { end, fields: 0, received: 0, message_id: None, date: None, from: None, subject: None };
+    let mut summary =
+        Summary { end, fields: 0, received: 0, message_id: None, date: None, from: None, subject: None, tls_not_required: false };
     for field in fields(content.get(..end.header).unwrap_or_default()) {
         summary.fields += 1;
         let place = match field.name.len() {
+            12 if field.is("TLS-Required") => {
+                summary.tls_not_required |= field.value.trim_ascii().eq_ignore_ascii_case(b"No");
+                continue;
+            }
             8 if field.is("Received") => {
                 summary.received += 1;
                 continue;
@@ -140,6 +147,18 @@ fn trimmed(value: &[u8], begin: usize) -> Range<usize> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn tls_not_required_only_by_no() {
+        for (content, expected) in [
+            (&b"TLS-Required: No\n\n"[..], true),
+            (b"tls-required:\r\n no \n", true),
+            (b"TLS-Required: Yes\n\n", false),
+            (b"\nTLS-Required: No\n", false),
+        ] {
+            assert_eq!(scan(content, 1000).unwrap().tls_not_required, expected, "{}", content.escape_ascii());
+        }
+    }
 
     #[test]
     fn a_summary() {

@@ -8,7 +8,7 @@ use crate::trust::{SenderFault, Trusted, sender};
 use crate::verdict::Verdict;
 use address::Path;
 use daemon::{Counters, clock, event};
-use envelope::{Control, IdSource, MessageId, write_control};
+use envelope::{Control, IdSource, MessageId, TlsTerms, write_control};
 use settings::Settings;
 use spool::{InputFault, InputFile, Spool};
 use std::hash::{BuildHasher, RandomState};
@@ -136,6 +136,11 @@ impl FileRouter {
         let arrived = head.envelope.arrived.filter(|_| trusted).or(named.map(|id| id.unix_micros() / 1000)).unwrap_or(now / 1000);
         let offset = head.offset as u64;
         let envelope = head.envelope;
+        let mut terms = envelope.terms;
+        // What the envelope demands outweighs what a header field allows (RFC 8689 section 4.1).
+        if terms.tls == TlsTerms::Usual && head.tls_not_required {
+            terms.tls = TlsTerms::Optional;
+        }
         let mut control = Control {
             id: named.unwrap_or_else(|| self.ids.next(now)),
             body_offset: offset,
@@ -147,7 +152,7 @@ impl FileRouter {
             smtputf8: envelope.smtputf8,
             envid: envelope.envid,
             ret: envelope.ret,
-            terms: envelope.terms,
+            terms,
             message_id: head.message_id,
             recipients: recipients.list,
         };

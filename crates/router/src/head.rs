@@ -21,6 +21,8 @@ pub struct Head {
     pub offset: usize,
     pub hops: usize,
     pub message_id: Option<String>,
+    /// `TLS-Required: No` (RFC 8689 section 5).
+    pub tls_not_required: bool,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl HeadReader {
         let content = self.0.get(offset..).unwrap_or_default();
         let summary = message::scan(content, MAX_HEADERS).ok_or_else(headers_too_large)?;
         let message_id = summary.message_id.and_then(|range| content.get(range)).and_then(message_id);
-        Ok(Head { envelope, offset, hops: summary.received, message_id })
+        Ok(Head { envelope, offset, hops: summary.received, message_id, tls_not_required: summary.tls_not_required })
     }
 
     fn envelope(&mut self, input: &InputFile) -> Result<(Envelope, usize), HeadFault> {

@@ -82,9 +82,9 @@ pub fn build(sheet: &Sheet) -> Settings {
         processes: processes(one("processes")),
         queue: queue(one("queue"), sheet.groups("agent")),
         client: client(one("client"), &identity.hostname),
+        tls: tls(one("tls")),
         credentials: sheet.groups("credentials").iter().map(credentials).collect(),
         sources: sheet.groups("source").iter().map(source).collect(),
-        tls: Tls { roots: one("tls").path("roots") },
         sts: Sts { port: one("sts").u16("port") },
         tls_report: tls_report(one("tls_report"), &identity),
         pipes: sheet.groups("pipe").iter().map(crate::programs::pipe).collect(),
@@ -328,6 +328,15 @@ fn tls_report(g: &Group, identity: &Identity) -> TlsReport {
         enabled: g.is("enabled"),
         contact: g.filled("contact").unwrap_or_else(|| identity.postmaster.clone()),
         sender: g.filled("sender").unwrap_or_else(|| format!("tls-reports@{}", identity.hostname)),
+    }
+}
+
+fn tls(g: &Group) -> Tls {
+    Tls {
+        roots: g.path("roots"),
+        certificate: g.path("certificate"),
+        key: g.path("key"),
+        handshake_timeout: g.duration("handshake_timeout"),
     }
 }
 

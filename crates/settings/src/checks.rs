@@ -44,6 +44,14 @@ pub fn check(sheet: &mut Sheet) {
             an_address("tls_report", group, key, &mut faults);
         }
     }
+    for group in sheet.groups("tls") {
+        let given = |key: &str| text(group, key).is_some_and(|path| !path.is_empty());
+        match (given("certificate"), given("key")) {
+            (true, false) => faults.push(at(group, "certificate", "tls.certificate: key must be given too".to_owned())),
+            (false, true) => faults.push(at(group, "key", "tls.key: certificate must be given too".to_owned())),
+            _ => {}
+        }
+    }
     for group in sheet.groups("users") {
         users(group, &mut faults);
     }

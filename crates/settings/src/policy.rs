@@ -31,6 +31,19 @@ pub enum TlsPolicy {
     Sts,
 }
 
+impl TlsPolicy {
+    fn parse(word: &str) -> Self {
+        match word {
+            "none" => Self::None,
+            "may" => Self::May,
+            "encrypt" => Self::Encrypt,
+            "verify" => Self::Verify,
+            "dane" => Self::Dane,
+            _ => Self::Sts,
+        }
+    }
+}
+
 /// Everything that holds for one destination.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -64,6 +77,8 @@ pub struct Policy {
     /// Empty: by the mail exchangers.
     pub site: String,
     pub tls: TlsPolicy,
+    /// Empty: the mail exchanger's.
+    pub tls_names: Vec<String>,
     /// Empty: none.
     pub source: String,
     pub credentials: String,
@@ -154,6 +169,17 @@ impl Policies {
         Reader(self.effective(matching)).policy()
     }
 
+    /// [`Policy::tls`] for a place, without making the rest: agents ask for every job.
+    pub fn tls(&self, place: &Place<'_>) -> TlsPolicy {
+        let of = |settings: &[Setting]| settings.iter().find(|s| s.key == "tls").map(|s| TlsPolicy::parse(word(&s.value)));
+        let clauses = self.clauses.iter().rev();
+        clauses
+            .filter_map(|clause| of(&clause.settings).filter(|_| clause.matches(place)))
+            .next()
+            .or_else(|| of(&self.base))
+            .unwrap_or(TlsPolicy::Sts)
+    }
+
     /// Every value for a place, with where it came from.
     pub fn explain(&self, place: &Place<'_>) -> Vec<Explained> {
         let explained = |s: &Setting| Explained { key: s.key, value: print(&s.value), section: s.section, line: s.line };
@@ -165,6 +191,10 @@ impl Policies {
         let last = |key: &str| clauses().rev().find_map(|clause| clause.settings.iter().find(|s| s.key == key));
         self.base.iter().map(|base| last(base.key).unwrap_or(base)).collect()
     }
+}
+
+fn word(value: &Value) -> &str {
+    if let Value::Text(text) = value { text } else { "" }
 }
 
 fn base(sheet: &Sheet) -> Vec<Setting> {
@@ -261,13 +291,10 @@ impl Reader<'_> {
             hours: Hours::parse(self.text("hours")).unwrap_or_default(),
             priority: self.text("priority").parse().unwrap_or_default(),
             site: self.text("site").to_owned(),
-            tls: match self.text("tls") {
-                "none" => TlsPolicy::None,
-                "may" => TlsPolicy::May,
-                "encrypt" => TlsPolicy::Encrypt,
-                "verify" => TlsPolicy::Verify,
-                "dane" => TlsPolicy::Dane,
-                _ => TlsPolicy::Sts,
+            tls: TlsPolicy::parse(self.text("tls")),
+            tls_names: match self.setting("tls_names").map(|s| &s.value) {
+                Some(Value::Texts(names)) => names.clone(),
+                _ => Vec::new(),
             },
             source: self.text("source").to_owned(),
             credentials: self.text("credentials").to_owned(),

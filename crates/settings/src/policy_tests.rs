@@ -122,3 +122,17 @@ fn clauses_name_what_exists() {
     assert_eq!(crate::parse(&format!("{least}{route}A@B.example\"\n"), "f").unwrap().routes[0].sender, "a@b.example");
     assert!(crate::parse(&format!("{least}{route}@x\"\n"), "f").is_err());
 }
+
+#[test]
+fn the_word_about_tls_alone_is_the_same() {
+    let policies = policies();
+    for (channel, host) in [("lmtp", "mx.partner.example"), ("local", "mx.partner.example"), ("smtp", "a.slow.example"), ("smtp", "x")] {
+        let place = Place { channel, host, exchangers: &[] };
+        assert_eq!(policies.tls(&place), policies.of(&place).tls, "{channel} {host}");
+    }
+    let text = format!("{TEXT}\n[[destination]]\nhost = [\"mx.partner.example\"]\ntls_names = [\"a.example\", \"b.example\"]\n");
+    let policies = crate::parse(&text, "x").unwrap().policies;
+    let policy = policies.of(&Place { channel: "smtp", host: "mx.partner.example", exchangers: &[] });
+    assert_eq!((policy.tls, policy.tls_names), (TlsPolicy::Verify, vec!["a.example".to_owned(), "b.example".to_owned()]));
+    assert!(of("smtp", "x", &[]).tls_names.is_empty());
+}

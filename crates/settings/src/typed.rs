@@ -437,6 +437,11 @@ pub struct Client {
 pub struct Tls {
     /// PEM; default: the system's.
     pub roots: Option<PathBuf>,
+    /// Our own, for servers that ask; the checks see to it that both are given or none.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Default 1 min.
+    pub handshake_timeout: Duration,
 }
 
 /// `[sts]`: MTA-STS

@@ -43,7 +43,7 @@ impl Model {
             let Some(at) = job.members.iter().position(|position| offset(position) == Some(result.index)) else { continue };
             let place = Place { message: job.message, share: job.share, position: job.members.remove(at) };
             job.learn(report.phase, result.outcome);
-            if result.text.len() > TEXT || result.remote.len() > TEXT {
+            if result.text.len() > TEXT || result.remote.len() > TEXT || result.tls.len() > TEXT {
                 self.result(place, &shortened(result), roll, now, &mut marks);
             } else {
                 self.result(place, result, roll, now, &mut marks);
@@ -281,19 +281,11 @@ impl Model {
         let Some(destination) = destination else { return };
         let channel = self.lanes.get(destination.lane as usize).map_or("", |lane| lane.name.as_str());
         let delay = now.wall_ms.saturating_sub(message.arrived);
-        daemon::event!(
-            Info,
-            event,
-            id = message.id,
-            to = recipient.address(),
-            channel = channel,
-            host = destination.host,
-            remote = result.remote,
-            status = result.status,
-            attempts = recipient.attempts,
-            delay = delay,
-            text = result.text,
-        );
+        let Some(line) = daemon::log::Line::begin(daemon::log::LogLevel::Info, event) else { return };
+        let line = line.field("id", &message.id).field("to", &recipient.address()).field("channel", &channel);
+        let line = line.field("host", &destination.host).field("remote", &result.remote).field("status", &result.status);
+        let line = if result.tls.is_empty() { line } else { line.field("tls", &result.tls) };
+        line.field("attempts", &recipient.attempts).field("delay", &delay).field("text", &result.text).end();
     }
 }
 
@@ -302,6 +294,7 @@ fn shortened(result: &RecipientResult) -> RecipientResult {
     let mut result = result.clone();
     result.text.truncate(result.text.floor_char_boundary(TEXT));
     result.remote.truncate(result.remote.floor_char_boundary(TEXT));
+    result.tls.truncate(result.tls.floor_char_boundary(TEXT));
     result
 }
 

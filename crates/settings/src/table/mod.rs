@@ -118,6 +118,11 @@ pub const SECTIONS: &[Section] = &[
     section("queue", false, "Retry, expiry and concurrency."),
     section("client", false, "The SMTP and LMTP client."),
     section(
+        "tls",
+        false,
+        "TLS with the servers that mail goes to; which of them need it, and how much, say [[channel]] and [[destination]].",
+    ),
+    section(
         "channel",
         true,
         "What is different for a channel. Of all clauses that match a destination, [[channel]] before [[destination]] and then in the order of the file, a later one wins, key by key; zpost destination HOST --explain shows what came of it.",
@@ -133,7 +138,6 @@ pub const SECTIONS: &[Section] = &[
         true,
         "An address that connections to next hops come from. Named, pool by pool, by source of [[channel]] and [[destination]].",
     ),
-    section("tls", false, "TLS with other servers."),
     section("sts", false, "MTA-STS policies of other domains (RFC 8461)."),
     section("tls_report", false, "Reports about TLS to other domains (RFC 8460)."),
     section("pipe", true, "A program that mail is piped into: channel pipe, with its name as the host."),

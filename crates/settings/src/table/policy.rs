@@ -88,6 +88,13 @@ macro_rules! policy {
             ),
             optional(
                 $section,
+                "tls_names",
+                Kind::Texts,
+                "",
+                "With tls = \"verify\": the certificate must be for one of these names. Default: the mail exchanger's, which is only as safe as the DNS.",
+            ),
+            optional(
+                $section,
                 "source",
                 Kind::Text,
                 "",
@@ -139,6 +146,7 @@ pub const FALLBACK: &[(&str, &str)] = &[
     ("priority", "0"),
     ("site", ""),
     ("tls", "sts"),
+    ("tls_names", ""),
     ("source", ""),
     ("credentials", ""),
 ];
