@@ -7,12 +7,14 @@
 mod answers;
 mod content;
 mod extensions;
+mod limits;
 mod session;
 mod tls;
 mod transaction;
 
 pub use content::ContentEncoder;
 pub use extensions::Extensions;
+pub use limits::Limits;
 pub use session::{Awaiting, Client, Event, Flavour};
 pub use tls::StartTls;
 pub use transaction::{MAX_VERDICT_TEXT, REQUIRETLS_NEEDED, Recipient, Transaction, Verdict};

@@ -5,6 +5,7 @@ use crate::content::{Content, Progress, Reader};
 use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::work::Work;
+use ipc::agents::Learned;
 use smtp::client::{Awaiting, Client, Event, Flavour};
 use std::io;
 use std::time::{Duration, Instant};
@@ -78,6 +79,18 @@ impl Session {
             since: now,
             activity: now,
         }
+    }
+
+    /// What this session has taught about its server, with a transaction that is over.
+    pub fn learned(&self) -> Learned {
+        let limits = self.client.extensions().limits;
+        let (mail_max, rcpt_max, rcpt_domain_max) = (limits.mail_max, limits.rcpt_max, limits.rcpt_domain_max);
+        Learned { mail_max, rcpt_max, rcpt_domain_max, greeted: true, reused: self.served > 1, ..Learned::default() }
+    }
+
+    /// May it take one more message, as far as their number goes?
+    pub fn has_room(&self, most: u32) -> bool {
+        self.served < self.client.extensions().limits.mail_max.map_or(most, |limit| limit.min(most))
     }
 
     pub fn register(&mut self, registry: &mio::Registry) -> io::Result<()> {

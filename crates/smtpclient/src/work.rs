@@ -2,7 +2,7 @@
 
 use crate::candidates::Candidate;
 use ipc::agents::{Handed, Job, RecipientResult, Report};
-use smtp::client::{Flavour, Recipient, Transaction, Verdict};
+use smtp::client::{Client, Flavour, Recipient, Transaction, Verdict};
 use status::{Outcome, Phase};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -26,6 +26,8 @@ pub struct Work {
     /// A reused session broke before the transaction began; it happens once only.
     pub redialled: bool,
     trouble: Option<Trouble>,
+    /// A server has refused the connection because it has too many.
+    crowded: bool,
     /// BY with trace (RFC 2852): every relay reports, also one whose next hop would.
     trace: bool,
 }
@@ -68,6 +70,7 @@ impl Work {
             tries,
             redialled: false,
             trouble: None,
+            crowded: false,
             trace,
         })
     }
@@ -88,7 +91,14 @@ impl Work {
             remote: "-".to_owned(),
         });
         let verdicts = vec![trouble.verdict; self.indexes.len()];
-        self.report(trouble.phase, verdicts, &trouble.remote, Handed::default())
+        let mut report = self.report(trouble.phase, verdicts, &trouble.remote, Handed::default());
+        report.learned.crowded = self.crowded;
+        report
+    }
+
+    /// What a session that came to nothing has taught.
+    pub fn refused(&mut self, client: &Client) {
+        self.crowded |= client.crowded();
     }
 
     /// What a delivery over a session means for reports of success (RFC 3461 section 5.2.2): a server that knows DSN

@@ -187,6 +187,7 @@ impl Worker {
     fn next_address(&mut self, mut session: Session, why: Result<Verdict, io::Error>) {
         let Some(mut work) = session.work.take() else { return self.forget(&session) };
         work.transaction = session.client.take_transaction();
+        work.refused(&session.client);
         if work.transaction.is_none() {
             return self.dead(work, Phase::Transaction, Verdict::deferred(Enhanced::transient(4, 2), "the session ended"));
         }
@@ -211,10 +212,12 @@ impl Worker {
             }
             daemon::event!(Debug, "transaction", id = work.message, host = work.host, remote = session.remote, rcpts = verdicts.len());
             let handed = work.handed(session.client.extensions().dsn);
-            self.finish(work.report(Phase::Transaction, verdicts, &session.remote, handed));
+            let mut report = work.report(Phase::Transaction, verdicts, &session.remote, handed);
+            report.learned = session.learned();
+            self.finish(report);
         }
         session.content = None;
-        if session.client.is_idle() && !session.ended && !self.draining && session.served < self.client.messages_per_session {
+        if session.client.is_idle() && !session.ended && !self.draining && session.has_room(self.client.messages_per_session) {
             self.idle.entry((session.flavour, session.host.clone())).or_default().push(session.token);
             return self.keep(session);
         }

@@ -1,5 +1,6 @@
 //! What each reply of the server does to the session.
 
+use super::limits::says_crowded;
 use super::session::{Expected, Standing, State, Step};
 use super::{Client, Event, Extensions, Flavour, Verdict};
 use crate::reply_reader::WireReply;
@@ -9,6 +10,7 @@ impl Client {
     /// The reply to the oldest unanswered command.
     pub(super) fn replied(&mut self, expected: Expected, reply: WireReply, out: &mut Vec<u8>) -> Option<Event> {
         if reply.code == 421 && expected != Expected::Quit {
+            self.crowded = !self.proven && matches!(expected, Expected::Greeting | Expected::Ehlo | Expected::Helo | Expected::Mail);
             return self.shut(&reply.into_reply());
         }
         match expected {
@@ -84,6 +86,7 @@ impl Client {
     /// for a while); 521 says that no mail is ever taken there (RFC 7504), and a 5xx to HELO is about us.
     fn refuse(&mut self, expected: Expected, reply: &Reply) -> Event {
         self.state = State::Closed;
+        self.crowded = expected == Expected::Greeting && says_crowded(reply);
         let mut verdict = Verdict::of_reply(reply);
         let lasting = reply.code == 521 || expected != Expected::Greeting;
         if verdict.outcome == Outcome::Delivered || (verdict.outcome == Outcome::Failed && !lasting) {
@@ -103,6 +106,7 @@ impl Client {
             Expected::Mail => {
                 self.answered = true;
                 self.mail_accepted = accepted;
+                self.proven |= accepted;
                 self.needs_reset = accepted;
                 if !accepted {
                     self.decide_open(&Verdict::of_reply(reply));

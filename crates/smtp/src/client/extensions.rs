@@ -1,5 +1,6 @@
 //! What a server offers in its answer to EHLO or LHLO.
 
+use super::Limits;
 use crate::reply_reader::WireReply;
 
 /// The extensions that the client makes use of; others are not kept.
@@ -21,6 +22,8 @@ pub struct Extensions {
     pub starttls: bool,
     /// RFC 8689; counts only where it is offered inside TLS.
     pub requiretls: bool,
+    /// RFC 9422.
+    pub limits: Limits,
 }
 
 impl Extensions {
@@ -45,6 +48,8 @@ impl Extensions {
                 found.starttls = true;
             } else if keyword.eq_ignore_ascii_case("REQUIRETLS") {
                 found.requiretls = true;
+            } else if keyword.eq_ignore_ascii_case("LIMITS") {
+                found.limits = Limits::parse(words);
             }
         }
         found

@@ -116,6 +116,9 @@ pub struct Client {
     pub(super) needs_reset: bool,
     /// The server has answered MAIL of this transaction.
     pub(super) answered: bool,
+    /// The server has taken a MAIL in this session: it had room for it.
+    pub(super) proven: bool,
+    pub(super) crowded: bool,
     replies: u64,
     pub(super) tls: tls::Tls,
 }
@@ -135,6 +138,8 @@ impl Client {
             mail_accepted: false,
             needs_reset: false,
             answered: false,
+            proven: false,
+            crowded: false,
             replies: 0,
             tls: tls::Tls::default(),
         }
@@ -147,6 +152,12 @@ impl Client {
     /// Counts complete replies: each starts the deadline of the next one anew.
     pub fn replies(&self) -> u64 {
         self.replies
+    }
+
+    /// The server has refused the session because it has too many connections (or says 421 before any transaction,
+    /// which mostly means that).
+    pub fn crowded(&self) -> bool {
+        self.crowded
     }
 
     pub fn is_closed(&self) -> bool {

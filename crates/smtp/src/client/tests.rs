@@ -234,3 +234,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn limits_are_heard_and_a_refusal_for_too_many_connections_is_known() {
+    let limited = format!(
+        "{HELLO}S: 250-x\\r\\n250-PIPELINING\\r\\n250 LIMITS RCPTMAX=2 MAILMAX=7\nC: MAIL FROM:<s@a.example>\\r\\nRCPT TO:<a@x>\\r\\nDATA"
+    );
+    let (client, _) = play(Flavour::Smtp, &["a@x"], &limited);
+    assert_eq!(client.extensions().limits, Limits { mail_max: Some(7), rcpt_max: Some(2), rcpt_domain_max: None });
+    for (script, crowded) in [
+        ("S: 421 4.7.0 busy", true),
+        ("S: 450 4.7.1 Too many concurrent SMTP connections", true),
+        ("S: 450 4.7.1 greylisted", false),
+        ("S: 554 no", false),
+        ("S: 220 hi\nC: EHLO me.example\nS: 421 4.3.2 too many", true),
+        ("S: 220 hi\nC: EHLO me.example\nS: 250 x\nC: MAIL FROM:<s@a.example>\nS: 421 too many", true),
+        ("S: 220 hi\nC: EHLO me.example\nS: 250 x\nC: MAIL FROM:<s@a.example>\nS: 250 ok\nC: RCPT TO:<a@x>\nS: 421 later", false),
+    ] {
+        let (client, _) = play(Flavour::Smtp, &["a@x"], script);
+        assert_eq!(client.crowded(), crowded, "{script}");
+    }
+}

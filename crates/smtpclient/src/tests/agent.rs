@@ -23,6 +23,7 @@ pub struct Agent {
     _master: Channel<ToChild, ToMaster>,
     thread: std::thread::JoinHandle<ExitCode>,
     results: HashMap<u64, Vec<RecipientResult>>,
+    learned: HashMap<u64, ipc::agents::Learned>,
     pub credits: u32,
 }
 
@@ -95,7 +96,15 @@ impl Agent {
         });
         let mut master = Channel::new(master).unwrap();
         assert!(matches!(master.recv_by(Instant::now() + PATIENCE).unwrap().0, ToMaster::Ready));
-        Self { cold: false, scheduler: Channel::new(scheduler).unwrap(), _master: master, thread, results: HashMap::new(), credits: 0 }
+        Self {
+            cold: false,
+            scheduler: Channel::new(scheduler).unwrap(),
+            _master: master,
+            thread,
+            results: HashMap::new(),
+            learned: HashMap::new(),
+            credits: 0,
+        }
     }
 
     /// Sends a job for `content` and its recipients; `number` is its number, recipient indexes are 0, 1...
@@ -140,6 +149,7 @@ impl Agent {
         match self.scheduler.recv_by(Instant::now() + PATIENCE)?.0 {
             ToScheduler::Reports(reports) => {
                 for report in reports {
+                    self.learned.insert(report.job, report.learned);
                     self.results.entry(report.job).or_default().extend(report.results);
                 }
             }
@@ -164,6 +174,12 @@ impl Agent {
     pub fn result(&mut self, job: u64) -> (String, String) {
         let result = self.results(job, 1).remove(0);
         (format!("{:?} {}", result.outcome, result.status), result.text)
+    }
+
+    /// What a job taught, once it has a result.
+    pub fn learned(&mut self, job: u64) -> ipc::agents::Learned {
+        self.results(job, 1);
+        self.learned[&job]
     }
 
     /// Drains the agent and waits for its end.

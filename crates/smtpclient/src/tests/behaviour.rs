@@ -203,3 +203,22 @@ fn a_trickling_server_meets_the_overall_deadline() {
 fn an_agent_without_scheduler_ends() {
     assert_eq!(Agent::start(client()).orphan(), ExitCode::SUCCESS);
 }
+
+#[test]
+fn what_sessions_learn_is_reported() {
+    let open = "S: 220 mx\nC: EHLO\nS: 250-mx\\r\\n250-LIMITS MAILMAX=2 RCPTMAX=50\\r\\n250 PIPELINING\n";
+    let (host, server) =
+        serve(vec![format!("{open}{MESSAGE}{MESSAGE}C: QUIT\nS: 221 bye"), "S: 421 4.7.0 too many connections\nclose".into()]);
+    let mut agent = Agent::start(client());
+    let mut learned = Vec::new();
+    for job in [1, 2, 3] {
+        agent.send(job, "smtp", &host, &["a@x"], b"x\n");
+        learned.push(agent.learned(job));
+    }
+    assert_eq!((learned[0].mail_max, learned[0].rcpt_max, learned[0].greeted, learned[0].reused), (Some(2), Some(50), true, false));
+    assert!(learned[1].reused && !learned[1].crowded);
+    assert!(learned[2].crowded && !learned[2].greeted);
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    // Two messages are this server's limit: the session ended by itself.
+    assert!(server.join().unwrap()[0].ends_with("QUIT\r\n"));
+}
