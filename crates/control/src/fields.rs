@@ -24,6 +24,8 @@ pub struct Recipient<'a> {
     /// `null` when none is planned.
     pub next_attempt: Option<String>,
     pub last: &'a str,
+    /// The report to the sender that waits, or `told` after a warning of delay; `null` for none.
+    pub report: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,8 +55,9 @@ impl<'a> From<&'a QueuedMessage> for Message<'a> {
 
 impl<'a> From<&'a QueuedRecipient> for Recipient<'a> {
     fn from(r: &'a QueuedRecipient) -> Self {
-        let QueuedRecipient { address, channel, host, state, attempts, next_attempt, last } = r;
-        Self { address, channel, host, state, attempts: *attempts, next_attempt: planned(*next_attempt), last }
+        let QueuedRecipient { address, channel, host, state, attempts, next_attempt, last, report } = r;
+        let report = Some(report.as_str()).filter(|report| !report.is_empty());
+        Self { address, channel, host, state, attempts: *attempts, next_attempt: planned(*next_attempt), last, report }
     }
 }
 
@@ -91,6 +94,6 @@ mod tests {
         outer.sort();
         inner.sort();
         assert_eq!(outer, ["arrived", "id", "recipients", "sender", "size", "state"]);
-        assert_eq!(inner, ["address", "attempts", "channel", "host", "last", "next_attempt", "state"]);
+        assert_eq!(inner, ["address", "attempts", "channel", "host", "last", "next_attempt", "report", "state"]);
     }
 }

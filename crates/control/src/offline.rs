@@ -4,11 +4,10 @@
 
 use crate::moment::now_seconds;
 use crate::trouble::Trouble;
-use envelope::{Control, Diagnostic, Envelope, MessageId, Parsed, RecipientState};
+use envelope::{Control, ControlRecipient, Diagnostic, Envelope, Happened, MessageId, Parsed, RecipientState};
 use ipc::control::{QueuedMessage, QueuedRecipient};
 use settings::Settings;
 use spool::{Place, Spool};
-use status::Outcome;
 use std::io::{self, Read};
 
 /// Bytes of a message file that are looked at for envelope and headers.
@@ -41,7 +40,9 @@ pub fn message(parsed: &Parsed) -> QueuedMessage {
     let recipients: Vec<QueuedRecipient> = recipients
         .iter()
         .map(|r| {
-            let last = parsed.diagnostics.iter().rev().find(|d| d.recipient == r.offset);
+            let own = || parsed.diagnostics.iter().rev().filter(|d| d.recipient == r.offset);
+            let last = own().find(|d| d.happened != Happened::Delayed);
+            let told = own().any(|d| d.happened == Happened::Delayed);
             QueuedRecipient {
                 address: r.original.clone().unwrap_or_else(|| r.quad.user.clone()),
                 channel: r.quad.channel.clone(),
@@ -50,6 +51,7 @@ pub fn message(parsed: &Parsed) -> QueuedMessage {
                 attempts: last.map_or(0, |d| d.attempts),
                 next_attempt: last.filter(|_| !r.state.is_final()).map_or(0, |d| d.next_attempt),
                 last: last.map_or_else(String::new, |d| d.text.clone()),
+                report: report(r, last, told).to_owned(),
             }
         })
         .collect();
@@ -59,11 +61,25 @@ pub fn message(parsed: &Parsed) -> QueuedMessage {
 
 fn state(state: RecipientState, last: Option<&Diagnostic>) -> &'static str {
     match state {
-        RecipientState::Queued if last.is_some_and(|d| d.outcome == Outcome::Deferred) => "deferred",
+        RecipientState::Queued if last.is_some_and(|d| d.happened == Happened::Deferred) => "deferred",
         RecipientState::Queued => "queued",
         RecipientState::Held => "held",
         RecipientState::Failing | RecipientState::Failed => "failed",
-        RecipientState::Delivered => "delivered",
+        RecipientState::Telling | RecipientState::Delivered => "delivered",
+    }
+}
+
+/// The report that is to be sent, or that the sender has been told of the delay.
+fn report(recipient: &ControlRecipient, last: Option<&Diagnostic>, told: bool) -> &'static str {
+    match recipient.state {
+        RecipientState::Failing => "failed",
+        // What the router put there has no diagnostic: its host says it.
+        RecipientState::Telling => match last.map(|d| d.happened).or_else(|| Happened::parse(&recipient.quad.host)) {
+            Some(happened @ (Happened::Delivered | Happened::Expanded)) => happened.word(),
+            _ => Happened::Relayed.word(),
+        },
+        RecipientState::Queued | RecipientState::Held if told => "told",
+        RecipientState::Queued | RecipientState::Held | RecipientState::Delivered | RecipientState::Failed => "",
     }
 }
 
@@ -97,6 +113,7 @@ fn waiting(spool: &Spool, place: Place, name: &str, state: &str) -> io::Result<Q
         attempts: 0,
         next_attempt: 0,
         last: last.clone(),
+        report: String::new(),
     });
     let recipients = recipients.collect();
     let sender = envelope.from.as_ref().map_or("", |p| p.as_str()).to_owned();
@@ -142,7 +159,7 @@ pub mod tests {
     use super::*;
     use ::status::Enhanced;
     use address::{Address, Path};
-    use envelope::{BodyType, ControlRecipient, EnvelopeRecipient, Quad, RecipientDsn};
+    use envelope::{BodyType, EnvelopeRecipient, Quad, RecipientDsn};
     use spool::{Owners, Submitter};
     use std::path::Path as Folder;
 
@@ -193,7 +210,7 @@ pub mod tests {
         let diagnostic = Diagnostic {
             recipient: offset,
             time: 1_500,
-            outcome: Outcome::Deferred,
+            happened: Happened::Deferred,
             attempts: 2,
             next_attempt: 9_000,
             status: Enhanced::transient(4, 1),

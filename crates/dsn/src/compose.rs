@@ -1,7 +1,7 @@
 //! The whole report: headers, three parts, and the boundary between them.
 
 use crate::clean::{clean, is_message_id};
-use crate::fields::{overall, status, text};
+use crate::fields::{overall, said_headers, status, text};
 use crate::original::{Look, Original, Returned, pass_returned};
 use crate::{Action, Notification, Recipient};
 use message::date;
@@ -41,7 +41,7 @@ pub fn prepare<'a>(notification: &Notification<'_>, original: &'a dyn Original) 
         let mut head = String::with_capacity(2048);
         let eight_bit = look.eight_bit || !text.is_ascii() || !status.is_ascii() || utf8;
         headers(notification, utf8, &boundary, eight_bit, &mut head);
-        parts(notification.returned, utf8, &boundary, &text, &status, &mut head, look.eight_bit);
+        parts(notification, utf8, &boundary, &text, &status, &mut head, look.eight_bit);
         return Ok(Prepared { head, boundary, returned: notification.returned, original, eight_bit, smtputf8: utf8 });
     }
     Err(io::Error::other("the original message holds every boundary tried"))
@@ -51,20 +51,17 @@ pub fn prepare<'a>(notification: &Notification<'_>, original: &'a dyn Original) 
 /// to say in UTF-8: to an address that needs it anyway, or to a sender whose own transaction used it.
 fn needs_utf8(notification: &Notification<'_>, look: &Look) -> bool {
     let address = |r: &Recipient| r.address.is_ascii() && r.original.as_deref().is_none_or(str::is_ascii);
-    let all_ascii = !look.eight_bit && notification.recipients.iter().all(address);
+    let all_ascii = !look.eight_bit_header && notification.recipients.iter().all(address);
     !notification.to.is_ascii() || (notification.smtputf8 && !all_ascii)
 }
 
 fn headers(notification: &Notification<'_>, utf8: bool, boundary: &str, eight_bit: bool, out: &mut String) {
     let host = clean(notification.hostname, utf8);
-    let subject = match overall(notification) {
-        Action::Failed => "Failure",
-        Action::Delayed => "Delay",
-        Action::Delivered | Action::Relayed | Action::Expanded => "Success",
-    };
+    let (from, subject) = said_headers(notification);
+    let copy = if notification.copy_of.is_some() { "Postmaster Copy: " } else { "" };
     let _ = write!(
         out,
-        "From: Mail Delivery System <MAILER-DAEMON@{host}>\nTo: {}\nSubject: Delivery Status Notification ({subject})\nDate: {}\nMessage-ID: <{}@{host}>\n",
+        "From: {from}\nTo: {}\nSubject: {copy}{subject}\nDate: {}\nMessage-ID: <{}@{host}>\n",
         clean(notification.to, utf8),
         date(notification.date),
         clean(notification.id, false),
@@ -72,7 +69,7 @@ fn headers(notification: &Notification<'_>, utf8: bool, boundary: &str, eight_bi
     if let Some(id) = notification.message_id.filter(|id| is_message_id(id)) {
         let _ = writeln!(out, "In-Reply-To: {id}\nReferences: {id}");
     }
-    if notification.double_bounce {
+    if notification.double_bounce || notification.copy_of.is_some() {
         let _ = writeln!(out, "{}: {host}", Notification::DOUBLE_BOUNCE);
     }
     let _ = write!(
@@ -82,7 +79,8 @@ fn headers(notification: &Notification<'_>, utf8: bool, boundary: &str, eight_bi
     );
 }
 
-fn parts(returned: Returned, utf8: bool, boundary: &str, text: &str, status: &str, out: &mut String, original_8bit: bool) {
+fn parts(notification: &Notification<'_>, utf8: bool, boundary: &str, text: &str, status: &str, out: &mut String, original_8bit: bool) {
+    let returned = notification.returned;
     let encoding = |eight_bit| if eight_bit { "Content-Transfer-Encoding: 8bit\n" } else { "" };
     let charset = if text.is_ascii() { "us-ascii" } else { "utf-8" };
     let _ = write!(
@@ -96,11 +94,15 @@ fn parts(returned: Returned, utf8: bool, boundary: &str, text: &str, status: &st
         "\n--{boundary}\nContent-Description: Delivery report\nContent-Type: {kind}\n{}\n{status}",
         encoding(!status.is_ascii())
     );
-    let (kind, description) = match (returned, utf8) {
-        (Returned::Full, false) => ("message/rfc822", "Undelivered message"),
-        (Returned::Full, true) => ("message/global", "Undelivered message"),
-        (Returned::Headers { .. }, false) => ("text/rfc822-headers", "Undelivered message headers"),
-        (Returned::Headers { .. }, true) => ("message/global-headers", "Undelivered message headers"),
+    let (kind, what) = match (returned, utf8) {
+        (Returned::Full, false) => ("message/rfc822", "message"),
+        (Returned::Full, true) => ("message/global", "message"),
+        (Returned::Headers { .. }, false) => ("text/rfc822-headers", "message headers"),
+        (Returned::Headers { .. }, true) => ("message/global-headers", "message headers"),
+    };
+    let description = match overall(notification) {
+        Action::Failed | Action::Delayed => format!("Undelivered {what}"),
+        Action::Delivered | Action::Relayed | Action::Expanded => format!("Your {what}"),
     };
     let _ = write!(out, "\n--{boundary}\nContent-Description: {description}\nContent-Type: {kind}\n{}\n", encoding(original_8bit));
 }

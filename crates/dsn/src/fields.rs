@@ -1,36 +1,40 @@
 //! The first two parts of a report: for people, and for programs (RFC 3464 section 2).
 
 use crate::clean::{clean, decode_xtext, typed_address};
+use crate::template::Values;
 use crate::{Action, Notification, Recipient, Returned};
 use std::fmt::Write as _;
 
 /// The text for people.
 pub(crate) fn text(notification: &Notification<'_>, utf8: bool) -> String {
-    let action = overall(notification);
-    let (verdict, next) = match action {
-        Action::Failed => ("could not be delivered to", "It will not be tried again."),
-        Action::Delayed => ("has not been delivered yet to", "It will be tried again; there is no need to send it again."),
-        Action::Delivered | Action::Relayed | Action::Expanded => ("was delivered to", "This is the notice that you asked for."),
-    };
-    let mut out = String::new();
-    let _ = write!(
-        out,
-        "This is the mail system at host {}.\n\nYour message {verdict} the recipients below.\n{next}\n",
-        clean(notification.hostname, utf8)
-    );
+    let mut recipients = String::new();
     for recipient in notification.recipients {
-        describe(recipient, utf8, &mut out);
+        describe(recipient, utf8, &mut recipients);
     }
-    let part = match notification.returned {
-        Returned::Full => "message",
-        Returned::Headers { .. } => "header of your message",
-    };
-    let _ = write!(
-        out,
-        "\nThe report for programs and the {part} are attached.\nYour message was known here as {}.\nFor help, write to postmaster and include this report.\n",
-        clean(notification.original_id, false)
-    );
-    out
+    with_values(notification, &recipients, |values| notification.templates.text(overall(notification), values, utf8))
+}
+
+/// From and Subject, one clean line each.
+pub(crate) fn said_headers(notification: &Notification<'_>) -> (String, String) {
+    with_values(notification, "", |values| notification.templates.headers(overall(notification), values))
+}
+
+fn with_values<T>(notification: &Notification<'_>, recipients: &str, fill: impl FnOnce(&Values<'_>) -> T) -> T {
+    let moment = |seconds: u64| if seconds > 0 { message::date(seconds) } else { "an unknown time".to_owned() };
+    let until = notification.recipients.iter().map(|r| r.retry_until).max().unwrap_or(0);
+    fill(&Values {
+        hostname: notification.hostname,
+        id: notification.original_id,
+        count: &notification.recipients.len().to_string(),
+        sender: notification.copy_of.unwrap_or(notification.to),
+        arrived: &moment(notification.arrived),
+        until: &moment(until),
+        part: match notification.returned {
+            Returned::Full => "message",
+            Returned::Headers { .. } => "header of your message",
+        },
+        recipients,
+    })
 }
 
 fn describe(recipient: &Recipient, utf8: bool, out: &mut String) {
@@ -47,14 +51,8 @@ fn describe(recipient: &Recipient, utf8: bool, out: &mut String) {
 
 /// The worst that the report tells.
 pub(crate) fn overall(notification: &Notification<'_>) -> Action {
-    let any = |action| notification.recipients.iter().any(|r| r.action == action);
-    if any(Action::Failed) {
-        Action::Failed
-    } else if any(Action::Delayed) {
-        Action::Delayed
-    } else {
-        Action::Delivered
-    }
+    let any = |action: &Action| notification.recipients.iter().any(|r| r.action == *action);
+    Action::ALL.into_iter().find(any).unwrap_or(Action::Failed)
 }
 
 /// The fields for programs.
@@ -96,6 +94,7 @@ fn recipient_fields(recipient: &Recipient, utf8: bool, out: &mut String) {
         field(out, "Diagnostic-Code", &format!("{kind}; {}", clean(&recipient.text, utf8)));
     }
     moment(out, "Last-Attempt-Date", recipient.last_attempt);
+    moment(out, "Will-Retry-Until", recipient.retry_until);
 }
 
 fn field(out: &mut String, name: &str, value: &str) {

@@ -12,9 +12,11 @@ mod compose;
 mod fields;
 mod notification;
 mod original;
+mod template;
 #[cfg(test)]
 mod tests;
 
 pub use compose::{Prepared, prepare};
 pub use notification::{Action, Notification, Recipient};
 pub use original::{Original, Returned};
+pub use template::{MAX_TEMPLATE, TemplateError, Templates};

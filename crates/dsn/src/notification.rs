@@ -1,6 +1,6 @@
 //! What a report says.
 
-use crate::Returned;
+use crate::{Returned, Templates};
 use status::Enhanced;
 
 /// One report to one address.
@@ -14,6 +14,8 @@ pub struct Notification<'a> {
     pub original_id: &'a str,
     /// Who gets the report.
     pub to: &'a str,
+    /// The sender, where this is a copy of his report for the postmaster: marked as a double bounce is.
+    pub copy_of: Option<&'a str>,
     /// Unix seconds.
     pub date: u64,
     /// When the original arrived, Unix seconds; 0: not known.
@@ -30,6 +32,7 @@ pub struct Notification<'a> {
     /// [`Notification::DOUBLE_BOUNCE`], so that its own failure ends the chain.
     pub double_bounce: bool,
     pub recipients: &'a [Recipient],
+    pub templates: &'a Templates,
 }
 impl Notification<'_> {
     /// The header field that marks the report about a report.
@@ -53,6 +56,8 @@ pub struct Recipient {
     pub text: String,
     /// Unix seconds; 0: not known.
     pub last_attempt: u64,
+    /// Until when it is tried (Will-Retry-Until), Unix seconds; 0: it is not tried any more.
+    pub retry_until: u64,
 }
 
 /// The Action field (RFC 3464 section 2.3.3).
@@ -65,7 +70,10 @@ pub enum Action {
     Expanded,
 }
 impl Action {
-    pub(crate) const fn word(self) -> &'static str {
+    pub const ALL: [Self; 5] = [Self::Failed, Self::Delayed, Self::Delivered, Self::Relayed, Self::Expanded];
+
+    /// As the field has it.
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Delayed => "delayed",

@@ -78,10 +78,44 @@ pub(crate) fn pass_returned(original: &dyn Original, returned: Returned, sink: &
     if last == b'\n' { Ok(()) } else { sink(b"\n") }
 }
 
+/// Where the header ends: before the first empty line, or never.
+#[derive(Debug)]
+enum Header {
+    /// This many bytes of `\n\r\n` or `\n\n` were last: 1 after a line end (and at the beginning), 2 after `\n\r`.
+    Open(u8),
+    Over,
+}
+impl Default for Header {
+    fn default() -> Self {
+        Self::Open(1)
+    }
+}
+impl Header {
+    /// The bytes that are still header.
+    fn part<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        for (at, byte) in bytes.iter().enumerate() {
+            let Self::Open(seen) = *self else { return &[] };
+            *self = match (seen, byte) {
+                (1 | 2, b'\n') => Self::Over,
+                (_, b'\n') => Self::Open(1),
+                (1, b'\r') => Self::Open(2),
+                _ => Self::Open(0),
+            };
+            if matches!(self, Self::Over) {
+                return bytes.get(..at).unwrap_or_default();
+            }
+        }
+        if matches!(self, Self::Over) { &[] } else { bytes }
+    }
+}
+
 /// What a look at bytes showed.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
     pub eight_bit: bool,
+    /// In the header: what RFC 6532 is about. Content alone travels as 8BITMIME.
+    pub eight_bit_header: bool,
+    header: Header,
     pub has_boundary: bool,
     /// The end of what was seen, where a boundary may have begun.
     tail: Vec<u8>,
@@ -89,6 +123,7 @@ pub(crate) struct Look {
 impl Look {
     pub(crate) fn see(&mut self, bytes: &[u8], boundary: &[u8]) {
         self.eight_bit |= !bytes.is_ascii();
+        self.eight_bit_header |= !self.header.part(bytes).is_ascii();
         let overlap = boundary.len().saturating_sub(1);
         let begin = bytes.get(..overlap.min(bytes.len())).unwrap_or_default();
         self.tail.extend_from_slice(begin);

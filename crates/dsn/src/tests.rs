@@ -15,7 +15,12 @@ fn recipient() -> Recipient {
         remote: "mx.example.org [192.0.2.1]:25".into(),
         text: "550 5.1.1 no such user".into(),
         last_attempt: 1_700_000_100,
+        retry_until: 0,
     }
+}
+fn built_in() -> &'static Templates {
+    static BUILT_IN: std::sync::OnceLock<Templates> = std::sync::OnceLock::new();
+    BUILT_IN.get_or_init(Templates::default)
 }
 fn notification(recipients: &[Recipient]) -> Notification<'_> {
     Notification {
@@ -30,7 +35,9 @@ fn notification(recipients: &[Recipient]) -> Notification<'_> {
         smtputf8: false,
         returned: Returned::Full,
         double_bounce: false,
+        copy_of: None,
         recipients,
+        templates: built_in(),
     }
 }
 fn written(notification: &Notification<'_>, original: &Vec<u8>) -> Vec<u8> {
@@ -179,8 +186,44 @@ fn utf8_addresses_take_the_international_types_only_where_they_may() {
     let mut what = notification(&ascii);
     what.smtputf8 = true;
     assert!(!prepare(&what, &ORIGINAL.to_vec()).unwrap().smtputf8());
+    // Eight bits in the content alone need no more than 8BITMIME; in the header they are RFC 6532's.
+    let original = [ORIGINAL, "grüße".as_bytes()].concat();
+    let prepared = prepare(&what, &original).unwrap();
+    assert!(!prepared.smtputf8() && prepared.eight_bit());
+    for header in ["Subject: grüße\n\nx\n", "Subject: grüße", "A: b\r\nSubject: grüße\r\n\r\n"] {
+        assert!(prepare(&what, &header.as_bytes().to_vec()).unwrap().smtputf8());
+    }
     what.to = "grüße@example.net";
     assert!(prepare(&what, &ORIGINAL.to_vec()).unwrap().smtputf8());
+}
+
+#[test]
+fn each_kind_of_report_has_its_words() {
+    for (action, subject, text) in [
+        (Action::Delayed, "(Delay)", "It will be tried until Tue, 14 Nov 2023 23:13:20 +0000."),
+        (Action::Delivered, "(Success)", "was delivered to the recipients below"),
+        (Action::Relayed, "(Success)", "mail systems that send no such notice"),
+        (Action::Expanded, "(Success)", "stands for several others"),
+    ] {
+        let mut one = recipient();
+        one.action = action;
+        one.retry_until = if action == Action::Delayed { 1_700_003_600 } else { 0 };
+        let list = [one];
+        let (header, parts) = taken_apart(&String::from_utf8(written(&notification(&list), &ORIGINAL.to_vec())).unwrap());
+        assert!(header.contains(subject) && parts[0].1.contains(text), "{header}\n{}", parts[0].1);
+        assert!(parts[1].1.contains(&format!("\nAction: {}\n", action.word())));
+        assert_eq!(parts[1].1.contains("Will-Retry-Until: Tue, 14 Nov 2023 23:13:20 +0000\n"), action == Action::Delayed);
+    }
+}
+
+#[test]
+fn a_copy_says_so_and_ends_the_chain() {
+    let list = [recipient()];
+    let mut what = notification(&list);
+    (what.to, what.copy_of) = ("postmaster@example.org", Some("sender@example.net"));
+    let report = String::from_utf8(written(&what, &ORIGINAL.to_vec())).unwrap();
+    assert!(report.contains("\nSubject: Postmaster Copy: Delivery Status Notification (Failure)\n"));
+    assert!(report.contains("\nX-Zpost-Double-Bounce: "));
 }
 
 #[test]
@@ -271,7 +314,7 @@ proptest! {
             }
         }
         let fields = ["Reporting-MTA", "Original-Envelope-Id", "X-Zpost-Message-Id", "Arrival-Date", "Original-Recipient", "Final-Recipient",
-            "Action", "Status", "Remote-MTA", "Diagnostic-Code", "Last-Attempt-Date", ""];
+            "Action", "Status", "Remote-MTA", "Diagnostic-Code", "Last-Attempt-Date", "Will-Retry-Until", ""];
         for line in parts[1].1.lines() {
             prop_assert!(fields.contains(&line.split(':').next().unwrap()), "{line:?}");
         }

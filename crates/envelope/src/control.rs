@@ -27,7 +27,7 @@
 use crate::{BodyType, MessageId, RecipientDsn, Ret, Terms};
 use address::Path;
 use serde::{Deserialize, Serialize};
-use status::{Enhanced, Outcome};
+use status::Enhanced;
 use std::fmt;
 
 /// ZMailer's quad: where one recipient goes.
@@ -53,6 +53,8 @@ pub enum RecipientState {
     Held,
     /// `f`: failed, the report is still to be sent.
     Failing,
+    /// `s`: delivered, the report of success is still to be sent.
+    Telling,
     /// `+`: delivered.
     Delivered,
     /// `-`: failed, and reported where a report was due.
@@ -64,6 +66,7 @@ impl RecipientState {
             Self::Queued => b' ',
             Self::Held => b'h',
             Self::Failing => b'f',
+            Self::Telling => b's',
             Self::Delivered => b'+',
             Self::Failed => b'-',
         }
@@ -73,6 +76,7 @@ impl RecipientState {
             b' ' => Some(Self::Queued),
             b'h' => Some(Self::Held),
             b'f' => Some(Self::Failing),
+            b's' => Some(Self::Telling),
             b'+' => Some(Self::Delivered),
             b'-' => Some(Self::Failed),
             _ => None,
@@ -118,6 +122,40 @@ pub struct Control {
     pub recipients: Vec<ControlRecipient>,
 }
 
+/// The third word of a `d` line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Happened {
+    Deferred,
+    Failed,
+    /// In the mailbox; a report of it is due.
+    Delivered,
+    /// With a server that will not report; a report of it is due.
+    Relayed,
+    /// With several other recipients in its place; a report of it is due.
+    Expanded,
+    /// Not an attempt: the sender has been told that delivery takes longer.
+    Delayed,
+}
+
+impl Happened {
+    const ALL: [Self; 6] = [Self::Deferred, Self::Failed, Self::Delivered, Self::Relayed, Self::Expanded, Self::Delayed];
+
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Deferred => "deferred",
+            Self::Failed => "failed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
+            Self::Delayed => "delayed",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|happened| happened.word() == word)
+    }
+}
+
 /// One `d` line: what happened to a recipient at some time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
@@ -125,7 +163,7 @@ pub struct Diagnostic {
     pub recipient: u32,
     /// Unix seconds.
     pub time: u64,
-    pub outcome: Outcome,
+    pub happened: Happened,
     /// Attempts so far, this one included.
     pub attempts: u32,
     /// Unix seconds of the next attempt; 0 when none is planned.

@@ -1,8 +1,8 @@
 //! Reading the control file.
 
 use crate::checksum::Checksum;
-use crate::control::{Control, ControlError, ControlRecipient, Diagnostic, Parsed, Quad, RecipientState};
-use crate::control_write::{read_id, read_outcome, sum_line};
+use crate::control::{Control, ControlError, ControlRecipient, Diagnostic, Happened, Parsed, Quad, RecipientState};
+use crate::control_write::{read_id, sum_line};
 use crate::lines::{Lines, number, unescape};
 use crate::{BodyType, DeliverBy, MessageId, Notify, RecipientDsn, Ret, Terms, TlsTerms, read_priority};
 use address::{Address, Path};
@@ -201,7 +201,7 @@ fn read_diagnostic(line: &[u8]) -> Option<Diagnostic> {
     Some(Diagnostic {
         recipient: number(word()?)?,
         time: number(word()?)?,
-        outcome: read_outcome(word()?)?,
+        happened: text(word()?).and_then(Happened::parse)?,
         attempts: number(word()?)?,
         next_attempt: number(word()?)?,
         status: std::str::from_utf8(word()?).ok()?.parse().ok()?,

@@ -8,7 +8,8 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn recipient() -> impl Strategy<Value = ControlRecipient> {
-    let states = [RecipientState::Queued, RecipientState::Held, RecipientState::Failing, RecipientState::Delivered, RecipientState::Failed];
+    use RecipientState::{Delivered, Failed, Failing, Held, Queued, Telling};
+    let states = [Queued, Held, Failing, Telling, Delivered, Failed];
     let quad = (word(), word(), word(), word()).prop_map(|(channel, host, user, attributes)| Quad { channel, host, user, attributes });
     (proptest::sample::select(states.to_vec()), quad, proptest::option::of(word()), dsn())
         .prop_map(|(state, quad, original, dsn)| ControlRecipient { offset: 0, state, quad, original, dsn })
@@ -38,8 +39,8 @@ prop_compose! {
 
 prop_compose! {
     fn diagnostic()(numbers: (u64, u32, u64), remote in word(), text in "[ -~ü\n]{0,40}",
-        outcome in proptest::sample::select(vec![Outcome::Delivered, Outcome::Deferred, Outcome::Failed])) -> Diagnostic {
-        Diagnostic { recipient: 0, time: numbers.0, outcome, attempts: numbers.1, next_attempt: numbers.2, status: Enhanced::transient(4, 1), remote, text }
+        happened in proptest::sample::select(Happened::ALL.to_vec())) -> Diagnostic {
+        Diagnostic { recipient: 0, time: numbers.0, happened, attempts: numbers.1, next_attempt: numbers.2, status: Enhanced::transient(4, 1), remote, text }
     }
 }
 
@@ -128,7 +129,7 @@ fn damaged_diagnostics_are_left_out_and_good_ones_stay() {
     let good = Diagnostic {
         recipient: offset,
         time: 5,
-        outcome: Outcome::Deferred,
+        happened: Happened::Deferred,
         attempts: 1,
         next_attempt: 9,
         status: Enhanced::transient(4, 1),
@@ -150,7 +151,7 @@ fn long_answers_are_cut() {
     let long = Diagnostic {
         recipient: 0,
         time: 0,
-        outcome: Outcome::Failed,
+        happened: Happened::Failed,
         attempts: 0,
         next_attempt: 0,
         status: Enhanced::permanent(0, 0),

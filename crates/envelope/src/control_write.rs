@@ -5,7 +5,6 @@ use crate::control::{Control, ControlRecipient, Diagnostic};
 use crate::lines::{Lines, escape, escape_text};
 use crate::{BodyType, MessageId, Terms};
 use address::Path;
-use status::Outcome;
 use std::io::Write;
 
 /// Bytes of a diagnostic's text and remote name at most.
@@ -119,24 +118,12 @@ fn tagged_path(tag: u8, path: &Path, out: &mut Vec<u8>) {
 
 /// Appends one `d` line, LF included. Remote name and text are cut to [`MAX_DIAGNOSTIC`] bytes.
 pub fn diagnostic_line(diagnostic: &Diagnostic, out: &mut Vec<u8>) {
-    let Diagnostic { recipient, time, outcome, attempts, next_attempt, status, remote, text } = diagnostic;
-    let _ = write!(out, "d {recipient} {time} {} {attempts} {next_attempt} {status} ", outcome_word(*outcome));
+    let Diagnostic { recipient, time, happened, attempts, next_attempt, status, remote, text } = diagnostic;
+    let _ = write!(out, "d {recipient} {time} {} {attempts} {next_attempt} {status} ", happened.word());
     escape(cut(remote), out);
     out.push(b' ');
     escape_text(cut(text), out);
     out.push(b'\n');
-}
-
-const fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Delivered => "delivered",
-        Outcome::Deferred => "deferred",
-        Outcome::Failed => "failed",
-    }
-}
-
-pub(crate) fn read_outcome(word: &[u8]) -> Option<Outcome> {
-    [Outcome::Delivered, Outcome::Deferred, Outcome::Failed].into_iter().find(|o| outcome_word(*o).as_bytes() == word)
 }
 
 fn cut(text: &str) -> &str {

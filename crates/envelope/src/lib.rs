@@ -13,7 +13,7 @@ mod lines;
 mod message;
 mod terms;
 
-pub use control::{Control, ControlError, ControlRecipient, Diagnostic, Parsed, Quad, RecipientState};
+pub use control::{Control, ControlError, ControlRecipient, Diagnostic, Happened, Parsed, Quad, RecipientState};
 pub use control_read::parse_control;
 pub use control_write::{MAX_DIAGNOSTIC, diagnostic_line, write_control};
 pub use dsn::{BodyType, Notify, RecipientDsn, Ret, is_envid, is_orcpt};

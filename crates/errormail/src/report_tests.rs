@@ -28,7 +28,7 @@ fn office(more: &str) -> Office {
     let spool = Arc::new(Spool::open(path).unwrap());
     let counters = Counters::detached("ta-errormail").unwrap();
     let notifier = Notifier::new(&settings.paths.run, "router").unwrap();
-    let errormail = Errormail::new(settings, counters.clone(), Arc::clone(&spool), notifier);
+    let errormail = Errormail::new(settings, Templates::default(), counters.clone(), Arc::clone(&spool), notifier);
     Office { root, spool, errormail, notices, counters }
 }
 fn recipient(index: u32, user: &str, notify: Option<Notify>) -> JobRecipient {
@@ -43,6 +43,7 @@ fn recipient(index: u32, user: &str, notify: Option<Notify>) -> JobRecipient {
             remote: "mx.example.net [192.0.2.1]:25".into(),
             text: format!("550 5.1.1 no {user}\r\nBcc: x"),
             time: 1_700_000_000,
+            retry_until: 0,
         }),
     }
 }
@@ -72,6 +73,9 @@ fn message(content: &str) -> File {
 impl Office {
     fn deliver(&mut self, job: &Job) -> Report {
         self.errormail.deliver(job, &message(CONTENT))
+    }
+    fn deliver_of(&mut self, job: &Job, content: &str) {
+        self.errormail.deliver(job, &message(content));
     }
     /// The one report in `router/`: its envelope and its content.
     fn report(&self) -> Option<(Envelope, String)> {
@@ -197,4 +201,93 @@ fn a_spool_that_takes_nothing_defers_all() {
     assert_eq!(outcomes(&report), [(1, Outcome::Deferred), (2, Outcome::Deferred)]);
     assert!(office.spool.read_names(Place::Router).unwrap().is_empty());
     assert!(office.counters.read_row(0, "ta-errormail").contains(&("deferred", 1)));
+}
+
+fn told(host: &str, notify: Option<Notify>) -> Job {
+    let mut job = job("sender@example.org", vec![recipient(1, "a@b.example", notify)]);
+    host.clone_into(&mut job.host);
+    job.recipients[0].failure.as_mut().unwrap().retry_until = if host == "delay" { 1_700_432_000 } else { 0 };
+    job
+}
+fn notify(words: &str) -> Option<Notify> {
+    Some(Notify::parse(words).unwrap())
+}
+
+#[test]
+fn each_host_of_the_channel_is_one_kind_of_report() {
+    for (host, words, lines) in [
+        ("delay", None, &["Action: delayed", "Status: 4.1.1", "Will-Retry-Until: Sun, 19 Nov 2023 22:13:20 +0000"][..]),
+        ("delay", Some("FAILURE,DELAY"), &["Action: delayed"]),
+        ("delivered", Some("SUCCESS"), &["Action: delivered", "Status: 2.1.1"]),
+        ("relayed", Some("SUCCESS,FAILURE"), &["Action: relayed", "Status: 2.1.1"]),
+        ("expanded", Some("SUCCESS"), &["Action: expanded", "Status: 2.1.1"]),
+        ("bounce", None, &["Action: failed", "Status: 5.1.1"]),
+    ] {
+        let mut office = office("");
+        office.deliver(&told(host, words.and_then(notify)));
+        let text = office.report().unwrap().1;
+        for line in lines {
+            assert!(text.lines().any(|l| l == *line), "{line}\n{text}");
+        }
+        // Whole only after a failure.
+        assert_eq!(text.lines().any(|l| l == "body"), host == "bounce");
+    }
+}
+
+#[test]
+fn notify_decides_for_each_kind_and_a_trace_tells_of_relays() {
+    for (host, words) in [
+        ("delay", Some("FAILURE,SUCCESS")),
+        ("delay", Some("NEVER")),
+        ("delivered", None),
+        ("delivered", Some("FAILURE")),
+        ("relayed", None),
+        ("expanded", Some("NEVER")),
+        ("bounce", Some("DELAY")),
+    ] {
+        let mut office = office("[bounce]\ncopy_to_postmaster = [\"failed\", \"delayed\", \"relayed\"]");
+        office.deliver(&told(host, words.and_then(notify)));
+        assert!(office.report().is_none(), "{host} {words:?}");
+    }
+    for (words, sent) in [(None, true), (Some("FAILURE"), true), (Some("NEVER"), false)] {
+        let mut job = told("relayed", words.and_then(notify));
+        job.terms.deliver_by = envelope::DeliverBy::parse("1 NT");
+        let mut office = office("");
+        office.deliver(&job);
+        assert_eq!(office.report().is_some(), sent);
+    }
+}
+
+#[test]
+fn only_a_failure_of_a_report_goes_to_the_postmaster() {
+    for host in ["delay", "delivered", "relayed", "expanded"] {
+        let mut job = told(host, notify("SUCCESS,DELAY"));
+        job.sender.clear();
+        let mut office = office("[bounce]\ndouble_to_postmaster = true\ncopy_to_postmaster = [\"delayed\", \"delivered\"]");
+        office.deliver(&job);
+        assert!(office.report().is_none());
+    }
+}
+
+#[test]
+fn the_postmaster_s_copy_has_the_headers_and_its_failure_yields_nothing() {
+    let mut office = office("[bounce]\ndouble_to_postmaster = true\ncopy_to_postmaster = [\"failed\"]");
+    office.deliver(&told("bounce", None));
+    let names = office.spool.read_names(Place::Router).unwrap();
+    let mut copies = 0;
+    for name in &names {
+        let mut text = String::new();
+        office.spool.read_message(Place::Router, name).unwrap().read_to_string(&mut text).unwrap();
+        let (envelope, at) = parse_envelope(text.as_bytes()).unwrap();
+        assert_eq!(envelope.from, Some(Path::Null));
+        if envelope.recipients[0].address.as_str() == "postmaster@mta.example.org" {
+            copies += 1;
+            assert!(!text.lines().any(|l| l == "body") && text.contains("Subject: Postmaster Copy: "));
+            let mut failed = job("", vec![recipient(1, "postmaster@mta.example.org", None)]);
+            failed.size = (text.len() - at) as u64;
+            office.deliver_of(&failed, &text[at..]);
+        }
+    }
+    assert_eq!((names.len(), copies), (2, 1));
+    assert_eq!(office.spool.read_names(Place::Router).unwrap().len(), 2, "nothing came of the copy's failure");
 }

@@ -82,7 +82,7 @@ fn job() -> Job {
             attributes: "-".into(),
             original: None,
             dsn: Default::default(),
-            failure: Some(Failure { status: Enhanced::permanent(1, 1), remote: "-".into(), text: "no".into(), time: 1 }),
+            failure: Some(Failure { status: Enhanced::permanent(1, 1), remote: "-".into(), text: "no".into(), time: 1, retry_until: 0 }),
         }],
     }
 }

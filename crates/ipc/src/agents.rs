@@ -59,18 +59,20 @@ pub struct JobRecipient {
     /// The address before routing, when it differs.
     pub original: Option<String>,
     pub dsn: RecipientDsn,
-    /// For channel `error`: why the recipient failed.
+    /// For channel `error`: what is to be reported.
     pub failure: Option<Failure>,
 }
 
-/// Why a recipient failed, for the bounce.
+/// What a report tells about a recipient: why it failed or is late, or how it was delivered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failure {
     pub status: Enhanced,
     pub remote: String,
     pub text: String,
-    /// Unix seconds.
+    /// Unix seconds; 0: not known.
     pub time: u64,
+    /// Of a delay: Unix seconds until which it is tried; else 0.
+    pub retry_until: u64,
 }
 
 /// What became of a job, or of part of it.

@@ -136,6 +136,9 @@ pub struct QueuedRecipient {
     /// Unix seconds, 0 when none is planned.
     pub next_attempt: u64,
     pub last: String,
+    /// About reports to the sender: `failed`, `delivered`, `relayed`, `expanded` or `delayed` for one that is to be
+    /// sent, `told` when the sender has been told of the delay, empty for none.
+    pub report: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

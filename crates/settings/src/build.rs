@@ -341,7 +341,13 @@ fn tls(g: &Group) -> Tls {
 }
 
 fn bounce(g: &Group) -> Bounce {
-    Bounce { max_returned: g.u64("max_returned"), double_to_postmaster: g.is("double_to_postmaster") }
+    Bounce {
+        max_returned: g.u64("max_returned"),
+        double_to_postmaster: g.is("double_to_postmaster"),
+        gather: g.duration("gather"),
+        copy_to_postmaster: g.texts("copy_to_postmaster"),
+        templates: g.filled("templates").map(PathBuf::from),
+    }
 }
 
 fn log(g: &Group) -> Log {

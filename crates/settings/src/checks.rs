@@ -36,6 +36,9 @@ pub fn check(sheet: &mut Sheet) {
         }
     }
     egress(sheet, &mut faults);
+    for group in sheet.groups("bounce") {
+        copies(group, &mut faults);
+    }
     for group in sheet.groups("local") {
         local(group, &mut faults);
     }
@@ -107,6 +110,18 @@ fn users(group: &Group, faults: &mut Vec<Fault>) {
             );
             faults.push(at(group, key, text));
         }
+    }
+}
+
+/// Kinds of reports (RFC 3464 section 2.3.3).
+const REPORTS: [&str; 5] = ["failed", "delayed", "delivered", "relayed", "expanded"];
+
+fn copies(group: &Group, faults: &mut Vec<Fault>) {
+    let Some(Value::Texts(kinds)) = group.entry("copy_to_postmaster").map(|e| &e.value) else { return };
+    for kind in kinds.iter().filter(|kind| !REPORTS.contains(&kind.as_str())) {
+        let near = nearest(kind, REPORTS.into_iter()).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+        let text = format!("bounce.copy_to_postmaster: \"{kind}\" is no kind of report ({}){near}", REPORTS.join(", "));
+        faults.push(at(group, "copy_to_postmaster", text));
     }
 }
 

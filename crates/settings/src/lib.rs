@@ -17,6 +17,7 @@ mod queries;
 mod reference;
 mod sheet;
 mod table;
+mod texts;
 mod times;
 mod typed;
 mod units;

@@ -145,6 +145,14 @@ impl Policies {
         self.clauses.iter().any(|clause| !clause.exchangers.is_empty())
     }
 
+    /// The shortest time after which any clause wants senders told of a delay.
+    pub fn earliest_warning(&self) -> Option<Duration> {
+        let settings = self.base.iter().chain(self.clauses.iter().flat_map(|clause| &clause.settings));
+        let times =
+            settings.filter(|s| s.key == "warn_after").filter_map(|s| if let Value::Duration(time) = s.value { Some(time) } else { None });
+        times.filter(|time| !time.is_zero()).min()
+    }
+
     /// The numbers of the clauses that match: destinations with the same ones have the same policy.
     pub fn matching(&self, place: &Place<'_>) -> Vec<u16> {
         let numbers = (0u16..).zip(&self.clauses).filter(|(_, clause)| clause.matches(place));

@@ -468,6 +468,12 @@ pub struct Bounce {
     pub max_returned: u64,
     /// Failed bounces go to the postmaster instead of being dropped. Default false.
     pub double_to_postmaster: bool,
+    /// How long a report waits for other recipients of its message. Default 10 s.
+    pub gather: Duration,
+    /// Kinds of reports of which the postmaster gets a copy. Default none.
+    pub copy_to_postmaster: Vec<String>,
+    /// The folder of the texts; `None`: the texts that are built in.
+    pub templates: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

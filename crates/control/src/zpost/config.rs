@@ -5,7 +5,7 @@ use crate::output::{print, print_json};
 use crate::site::{config_path, faulty, read_config};
 use crate::trouble::{EX_CONFIG, Trouble};
 use serde_json::json;
-use settings::Effective;
+use settings::{Effective, Fault};
 use std::path::Path;
 
 pub fn run(given: Option<&Path>, what: &Config, json: bool) -> Result<u8, Trouble> {
@@ -15,7 +15,11 @@ pub fn run(given: Option<&Path>, what: &Config, json: bool) -> Result<u8, Troubl
     }
     let path = config_path(given);
     let text = read_config(&path)?;
-    match (what, settings::effective(&text)) {
+    let checked = settings::effective(&text).and_then(|values| match templates(&text, &values) {
+        faults if faults.is_empty() || !matches!(what, Config::Check) => Ok(values),
+        faults => Err(faults),
+    });
+    match (what, checked) {
         (Config::Check, Err(faults)) if json => {
             let all: Vec<_> = faults.iter().map(|f| json!({ "line": f.line, "column": f.column, "text": f.text })).collect();
             print_json(&json!({ "path": path, "faults": all }))?;
@@ -34,6 +38,17 @@ pub fn run(given: Option<&Path>, what: &Config, json: bool) -> Result<u8, Troubl
             Ok(0)
         }
         (Config::Reference, Ok(_)) => Ok(0),
+    }
+}
+
+/// What is wrong with the texts of reports: told here, because when a report is due the built-in text must do.
+fn templates(text: &str, values: &[Effective]) -> Vec<Fault> {
+    let Ok(settings) = settings::parse(text, "") else { return Vec::new() };
+    let line = values.iter().find(|v| v.section == "bounce" && v.key == "templates").and_then(|v| v.line).unwrap_or(0);
+    let fault = |text: String| Fault { line, column: 1, text: format!("bounce.templates: {text}") };
+    match settings.bounce.template_files(dsn::Templates::is_name, dsn::MAX_TEMPLATE) {
+        Ok(files) => dsn::Templates::with(files).1.into_iter().map(|e| fault(e.to_string())).collect(),
+        Err(e) => vec![fault(format!("the folder cannot be read: {e}"))],
     }
 }
 
@@ -63,9 +78,21 @@ fn document(values: &[Effective]) -> serde_json::Value {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_faulty_text_of_a_report_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let text =
+            format!("paths.postoffice = \"/p\"\nidentity.hostname = \"h.example\"\nbounce.templates = \"{}\"\n", folder.path().display());
+        let values = settings::effective(&text).unwrap();
+        assert_eq!(templates(&text, &values), []);
+        std::fs::write(folder.path().join("failed"), "Subject: x\nBcc: y\n\n%{recipients}\n").unwrap();
+        let faults = templates(&text, &values);
+        assert!(faults.len() == 1 && faults[0].line == 3 && faults[0].text.contains("failed: line 2: \"Bcc\" cannot be set here"));
+    }
 
     #[test]
     fn values_stand_with_their_origin() {

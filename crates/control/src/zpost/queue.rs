@@ -79,6 +79,9 @@ pub fn text(messages: &[QueuedMessage], now: u64) -> String {
             if !r.last.is_empty() {
                 let _ = writeln!(out, "              ({})", shown(&r.last));
             }
+            if let Some(text) = report(&r.report) {
+                let _ = writeln!(out, "              ({text})");
+            }
         }
     }
     let _ = match messages.len() {
@@ -86,6 +89,19 @@ pub fn text(messages: &[QueuedMessage], now: u64) -> String {
         n => writeln!(out, "-- {n} messages, {recipients} recipients, {bytes} bytes"),
     };
     out
+}
+
+/// About reports to the sender; `None` where there is nothing to say.
+pub fn report(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "failed" => "the report of failure to the sender waits to be sent",
+        "delivered" => "the report of delivery to the sender waits to be sent",
+        "relayed" => "the report of relaying to the sender waits to be sent",
+        "expanded" => "the report of expansion to the sender waits to be sent",
+        "delayed" => "the report of delay to the sender waits to be sent",
+        "told" => "the sender has been told of the delay",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -106,6 +122,9 @@ mod tests {
              (451 4.3.0 later\\u0007)\n-- 1 messages, 2 recipients, 1234 bytes\n"
         );
         assert_eq!(text(&[], 0), "the queue is empty\n");
+        let mut told = message();
+        told.recipients[0].report = "told".to_owned();
+        assert!(text(&[told], 1_600).contains("later\\u0007)\n              (the sender has been told of the delay)\n"));
     }
 
     #[test]

@@ -143,6 +143,9 @@ fn text(steps: &[Step], now: Option<&Now>) -> String {
             out.push_str(&format!("now: in {}/{why}\n", place.name()));
             for r in message.iter().flat_map(|m| &m.recipients) {
                 out.push_str(&format!("  <{}> {}/{} {}\n", shown(&r.address), shown(&r.channel), shown(&r.host), r.state));
+                if let Some(text) = super::queue::report(&r.report) {
+                    out.push_str(&format!("    ({text})\n"));
+                }
             }
         }
     }

@@ -55,15 +55,17 @@ fn elsewhere(site: &Site, id: MessageId, json: bool) -> Result<u8, Trouble> {
 }
 
 fn text(message: &QueuedMessage, now: u64) -> String {
-    let waiting = message.recipients.iter().filter(|r| !["delivered", "failed"].contains(&r.state.as_str()));
-    let lines: String =
-        waiting.map(|r| format!("<{}> by {}/{}: {}\n", shown(&r.address), shown(&r.channel), shown(&r.host), because(r, now))).collect();
+    let waiting = message.recipients.iter().filter(|r| !r.report.is_empty() || !["delivered", "failed"].contains(&r.state.as_str()));
+    let lines: String = waiting
+        .map(|r| format!("<{}> by {}/{}: {}\n", shown(&r.address), shown(&r.channel), shown(&r.host), because(r, now) + &reported(r)))
+        .collect();
     if lines.is_empty() { "nothing is left to do; it is about to be removed\n".to_owned() } else { lines }
 }
 
 fn because(r: &QueuedRecipient, now: u64) -> String {
     let next = || format!("next attempt {} ({})", until(r.next_attempt, now), rfc3339_seconds(r.next_attempt));
     match (r.state.as_str(), r.attempts, r.next_attempt) {
+        ("delivered" | "failed", ..) => r.state.clone(),
         ("held", ..) => "held by the administrator; `zpost release` lets it go".to_owned(),
         ("active", ..) => "being delivered now".to_owned(),
         (_, 0, 0) => "not tried yet; it waits for its turn".to_owned(),
@@ -71,6 +73,11 @@ fn because(r: &QueuedRecipient, now: u64) -> String {
         (_, n, 0) => format!("put off {n} times, at last with: {}", shown(&r.last)),
         (_, n, _) => format!("put off {n} times, at last with: {}; {}", shown(&r.last), next()),
     }
+}
+
+/// What the sender has been told, or is about to be.
+fn reported(r: &QueuedRecipient) -> String {
+    super::queue::report(&r.report).map_or_else(String::new, |text| format!("; {text}"))
 }
 
 #[cfg(test)]
@@ -98,5 +105,11 @@ mod tests {
             out.starts_with("<x@Y.example> by smtp/-: put off 1 times, at last with: 451 4.3.0 later\\u0007; next attempt in 16m (1970-"),
             "{out}"
         );
+        let mut message = message;
+        for (recipient, (state, report)) in message.recipients.iter_mut().zip([("deferred", "told"), ("delivered", "relayed")]) {
+            (recipient.state, recipient.report) = (state.to_owned(), report.to_owned());
+        }
+        let out = text(&message, 1_000);
+        assert!(out.contains("; the sender has been told of the delay\n") && out.contains("delivered; the report of relaying"), "{out}");
     }
 }

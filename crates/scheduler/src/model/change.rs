@@ -2,7 +2,7 @@
 
 use super::entry::{Course, State, Wish};
 use super::listing::{Cursor, Filter};
-use super::result::Marks;
+use super::result::{Cause, Marks};
 use super::{Model, Now};
 use envelope::{MessageId, RecipientState};
 use ipc::control::Action as Change;
@@ -49,10 +49,10 @@ impl Model {
             // Also what is ready: its destination may be dead.
             Change::Retry => matches!(recipient.state, State::Deferred | State::Ready),
             Change::Release => recipient.state == State::Held || recipient.wish == Wish::Hold || self.in_hold(share),
-            Change::Reroute => recipient.course == Course::Own && recipient.wish != Wish::Reroute,
-            Change::Hold => !recipient.failing() && recipient.state != State::Held && recipient.wish != Wish::Hold,
+            Change::Reroute => matches!(recipient.course, Course::Own | Course::Warning) && recipient.wish != Wish::Reroute,
+            Change::Hold => !recipient.course.is_over() && recipient.state != State::Held && recipient.wish != Wish::Hold,
             // A report that is on its way already needs no other.
-            Change::Expire => !recipient.failing(),
+            Change::Expire => !recipient.course.is_over(),
             Change::Delete => true,
         }
     }
@@ -60,14 +60,15 @@ impl Model {
     fn change(&mut self, change: Change, message: u32, touched: &[(u32, u32)], now: Now) {
         let mut marks = Marks::default();
         for (share, position) in touched {
+            let (share, position) = (self.share_of(message, *share, *position, now), *position);
             match change {
-                Change::Retry => self.retry(*share, *position, now),
-                Change::Hold => self.hold(message, *share, *position, &mut marks),
-                Change::Release if self.in_hold(*share) => self.reroute(message, *share, *position, now, &mut marks),
-                Change::Release => self.release(message, *share, *position, &mut marks),
-                Change::Reroute => self.reroute(message, *share, *position, now, &mut marks),
-                Change::Expire => self.expire_now(message, *share, *position, now, &mut marks),
-                Change::Delete => self.delete(message, *share, *position, &mut marks),
+                Change::Retry => self.retry(share, position, now),
+                Change::Hold => self.hold(message, share, position, &mut marks),
+                Change::Release if self.in_hold(share) => self.reroute(message, share, position, now, &mut marks),
+                Change::Release => self.release(message, share, position, &mut marks),
+                Change::Reroute => self.reroute(message, share, position, now, &mut marks),
+                Change::Expire => self.expire_now(message, share, position, now, &mut marks),
+                Change::Delete => self.delete(message, share, position, &mut marks),
             }
         }
         let id = self.messages.get(message).map(|m| m.id);
@@ -77,7 +78,7 @@ impl Model {
         if self.messages.get(message).is_some_and(|m| m.open > 0) {
             self.emit(message, marks);
         }
-        if !self.settle(message) {
+        if !self.settle(message, now) {
             self.shares_of(message).into_iter().for_each(|share| self.queue_share(share, now));
         }
     }
@@ -85,7 +86,9 @@ impl Model {
     /// Ready now, and its destination is probed now if it is dead.
     fn retry(&mut self, share: u32, position: u32, now: Now) {
         self.set_state(share, position, State::Ready);
-        let Some(key) = self.shares.get(share).map(|share| share.destination) else { return };
+        let Some(share) = self.shares.get_mut(share) else { return };
+        share.members.gather_until(0);
+        let key = share.destination;
         self.urge(key, now);
     }
 
@@ -148,18 +151,20 @@ impl Model {
         if self.is_active(message, position) {
             self.wish_for(message, position, Wish::Expire);
         } else {
-            self.expire(share, position, now, marks);
+            self.expire(share, position, Cause::Administrator, now, marks);
         }
     }
 
     /// The mark is written also for one in a job: after a crash it is not delivered again.
     fn delete(&mut self, message: u32, share: u32, position: u32, marks: &mut Marks) {
+        let delivered = self.recipient(message, position).is_some_and(|recipient| matches!(recipient.course, Course::Telling(_)));
+        let (state, mark) = if delivered { (State::Delivered, RecipientState::Delivered) } else { (State::Failed, RecipientState::Failed) };
         if self.is_active(message, position) {
             self.wish_for(message, position, Wish::Delete);
         } else {
-            self.set_state(share, position, State::Failed);
+            self.set_state(share, position, state);
         }
-        self.mark(message, position, RecipientState::Failed, marks);
+        self.mark(message, position, mark, marks);
     }
 }
 

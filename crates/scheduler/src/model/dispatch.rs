@@ -1,7 +1,7 @@
 //! Which job is next: round robin over the destinations of a channel, and inside a destination over its messages.
 
 use super::destination::{Destination, Park};
-use super::entry::{Message, Recipient, State};
+use super::entry::{Course, Message, Recipient, State};
 use super::line::Standing;
 use super::note::Note;
 use super::retry::Wake;
@@ -309,8 +309,13 @@ impl Model {
         let weight = members.iter().map(|recipient| recipient.weight()).sum::<usize>() + message.sender.len() + 300;
         let rare = message.rare.as_deref();
         // The owner of a list stands in for the sender (RFC 5321 section 3.9.2), in what goes out and for reports; but
-        // what came from nobody must not yield reports to anybody.
-        let owner = rare.and_then(|rare| rare.errors_to.as_deref()).filter(|_| !message.sender.is_empty());
+        // what came from nobody must not yield reports to anybody, and a success is told to whoever asked for it.
+        let course = self.shares.get(job.share).map_or(Course::Own, |share| share.members.course());
+        let asked = matches!(course, Course::Telling(_));
+        let owner = rare.and_then(|rare| rare.errors_to.as_deref()).filter(|_| !message.sender.is_empty() && !asked);
+        // ENVID and RET are the sender's: another sender has not said them.
+        let own = rare.filter(|_| owner.is_none());
+        let retry_until = if course == Course::Warning { self.tried_until(job.message, &job.members, now) } else { 0 };
         let frame = Job {
             number,
             message: message.id.to_string(),
@@ -322,10 +327,10 @@ impl Model {
             arrived: message.arrived,
             bodytype: message.bodytype,
             smtputf8: message.smtputf8,
-            envid: rare.and_then(|rare| rare.envid.clone()),
-            ret: rare.and_then(|rare| rare.ret),
+            envid: own.and_then(|rare| rare.envid.clone()),
+            ret: own.and_then(|rare| rare.ret),
             terms: rare.map(|rare| rare.terms).unwrap_or_default(),
-            recipients: members.into_iter().map(|recipient| job_recipient(recipient, now)).collect(),
+            recipients: members.into_iter().map(|recipient| job_recipient(recipient, retry_until, now)).collect(),
         };
         Some((frame, weight))
     }
@@ -371,20 +376,26 @@ impl Domains {
     }
 }
 
-fn job_recipient(recipient: &Recipient, now: Now) -> JobRecipient {
+fn job_recipient(recipient: &Recipient, retry_until: u64, now: Now) -> JobRecipient {
     let extra = recipient.extra.as_deref();
-    let failure = recipient.note.as_deref().filter(|_| recipient.failing()).map(|note| Failure {
-        status: note.status,
-        remote: note.remote.to_string(),
-        text: note.text.to_string(),
-        time: if note.time == 0 { now.wall_seconds() } else { note.time },
-    });
     JobRecipient {
         index: recipient.offset,
         user: recipient.user.to_string(),
         attributes: extra.map_or("-", |extra| &extra.attributes).to_owned(),
         original: extra.and_then(|extra| extra.original.as_deref()).map(str::to_owned),
         dsn: extra.map(|extra| extra.dsn.clone()).unwrap_or_default(),
-        failure,
+        failure: recipient.course.reports().then(|| reported(recipient, retry_until, now)),
     }
+}
+
+/// What the report is to say about a recipient.
+fn reported(recipient: &Recipient, retry_until: u64, now: Now) -> Failure {
+    let late = recipient.course == Course::Warning;
+    let Some(note) = recipient.note.as_deref() else {
+        let text = if late { "it has not been tried yet" } else { "no reason is known" };
+        return Failure { status: Enhanced::transient(0, 0), remote: "-".to_owned(), text: text.to_owned(), time: 0, retry_until };
+    };
+    // Equal answers are kept once, without their moments: of a delay it is not known.
+    let time = if note.time == 0 && !late { now.wall_seconds() } else { note.time };
+    Failure { status: note.status, remote: note.remote.to_string(), text: note.text.to_string(), time, retry_until }
 }

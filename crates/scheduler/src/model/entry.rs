@@ -2,7 +2,7 @@
 
 use super::Now;
 use super::note::Note;
-use envelope::{BodyType, ControlRecipient, MessageId, RecipientDsn, Ret, Terms};
+use envelope::{BodyType, ControlRecipient, Happened, MessageId, RecipientDsn, Ret, Terms};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,9 +47,36 @@ pub enum Course {
     Own,
     /// Failed, the report is not sent yet: channel `error`, host `bounce`.
     Failing,
+    /// Delivered, the report that the sender asked for is not sent yet: channel `error`, host by what is to be said.
+    Telling(Success),
+    /// Late, and about to tell the sender: channel `error`, host `delay`. It goes on counting in its own share, to which
+    /// it returns. Not in the control file: after a crash it has its own destination again.
+    Warning,
     /// Back to the routers by the administrator's will: channel `hold`, host `now`. Not in the control file: after a
     /// crash the recipient has its own destination again.
     Rerouted,
+}
+
+/// What a report of success says (RFC 3464 section 2.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Success {
+    Delivered,
+    Relayed,
+    Expanded,
+}
+
+impl Success {
+    pub const fn happened(self) -> Happened {
+        match self {
+            Self::Delivered => Happened::Delivered,
+            Self::Relayed => Happened::Relayed,
+            Self::Expanded => Happened::Expanded,
+        }
+    }
+
+    pub fn of(happened: Happened) -> Option<Self> {
+        [Self::Delivered, Self::Relayed, Self::Expanded].into_iter().find(|success| success.happened() == happened)
+    }
 }
 
 impl Course {
@@ -58,8 +85,20 @@ impl Course {
         match self {
             Self::Own => None,
             Self::Failing => Some(("error", "bounce")),
+            Self::Telling(success) => Some(("error", success.happened().word())),
+            Self::Warning => Some(("error", "delay")),
             Self::Rerouted => Some(("hold", "now")),
         }
+    }
+
+    /// Delivery is over, one way or the other: only a report is left to be sent.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Failing | Self::Telling(_))
+    }
+
+    /// Its jobs carry what is to be reported.
+    pub const fn reports(self) -> bool {
+        matches!(self, Self::Failing | Self::Telling(_) | Self::Warning)
     }
 }
 
@@ -76,6 +115,8 @@ pub struct Recipient {
     pub state: State,
     pub wish: Wish,
     pub course: Course,
+    /// The sender has been told of the delay.
+    pub told: bool,
 }
 
 /// What most recipients do not have.
@@ -101,11 +142,8 @@ impl Recipient {
             state: State::Ready,
             wish: Wish::None,
             course: Course::Own,
+            told: false,
         }
-    }
-
-    pub fn failing(&self) -> bool {
-        self.course == Course::Failing
     }
 
     /// The address the sender meant.
@@ -119,7 +157,7 @@ impl Recipient {
             let orcpt = extra.dsn.orcpt.as_ref().map_or(0, String::len);
             extra.attributes.len() + extra.original.as_ref().map_or(0, |o| o.len()) + orcpt
         });
-        let note = self.note.as_deref().map_or(0, |note| if self.failing() { note.remote.len() + note.text.len() } else { 0 });
+        let note = self.note.as_deref().map_or(0, |note| if self.course.reports() { note.remote.len() + note.text.len() } else { 0 });
         40 + self.user.len() + extra + note
     }
 }
@@ -186,6 +224,8 @@ pub struct Share {
     pub turned: bool,
     /// Somebody was tried in the life of this process.
     pub attempted: bool,
+    /// Nobody in it is to be told of a delay before the next deferral.
+    pub warned: bool,
 }
 
 /// Positions in `Message::recipients`.
@@ -194,35 +234,54 @@ pub enum Members {
     /// Recipients are sorted by destination, so most shares are a run.
     Run { first: u32, count: u32 },
     /// Whoever has left its own destination's share, by its course.
-    Moved(Course, Vec<u32>),
+    Moved {
+        course: Course,
+        /// Tick until which others may join the same report.
+        gather: u32,
+        list: Vec<u32>,
+    },
 }
 
 impl Members {
     pub fn len(&self) -> u32 {
         match self {
             Self::Run { count, .. } => *count,
-            Self::Moved(_, list) => u32::try_from(list.len()).unwrap_or(u32::MAX),
+            Self::Moved { list, .. } => u32::try_from(list.len()).unwrap_or(u32::MAX),
         }
     }
 
     pub fn at(&self, position: u32) -> Option<u32> {
         match self {
             Self::Run { first, count } => (position < *count).then(|| first.saturating_add(position)),
-            Self::Moved(_, list) => list.get(position as usize).copied(),
+            Self::Moved { list, .. } => list.get(position as usize).copied(),
         }
     }
 
     pub fn holds(&self, position: u32) -> bool {
         match self {
             Self::Run { first, count } => (*first..first.saturating_add(*count)).contains(&position),
-            Self::Moved(_, list) => list.contains(&position),
+            Self::Moved { list, .. } => list.contains(&position),
         }
     }
 
     pub const fn course(&self) -> Course {
         match self {
             Self::Run { .. } => Course::Own,
-            Self::Moved(course, _) => *course,
+            Self::Moved { course, .. } => *course,
+        }
+    }
+
+    /// The tick until which a report waits for others to join it; 0: none does.
+    pub const fn gathers_until(&self) -> u32 {
+        match self {
+            Self::Run { .. } => 0,
+            Self::Moved { gather, .. } => *gather,
+        }
+    }
+
+    pub const fn gather_until(&mut self, tick: u32) {
+        if let Self::Moved { gather, .. } = self {
+            *gather = tick;
         }
     }
 }

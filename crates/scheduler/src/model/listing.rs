@@ -1,8 +1,8 @@
 //! What operators see of the queue, in pieces: a listing stops anywhere and goes on by id.
 
-use super::entry::{Message, NONE, Share, State};
+use super::entry::{Course, Message, NONE, Recipient, Share, State};
 use super::{Model, Now};
-use envelope::MessageId;
+use envelope::{Happened, MessageId};
 use ipc::control::{QueuedDestination, QueuedMessage, QueuedRecipient, Selection};
 use std::ops::Bound;
 
@@ -47,6 +47,22 @@ impl Filter {
         self.selection.recipient.as_deref().is_none_or(|r| bare(r).eq_ignore_ascii_case(address))
             && self.selection.domain.as_deref().is_none_or(|d| d.eq_ignore_ascii_case(domain))
             && self.selection.state.as_deref().is_none_or(|s| s.eq_ignore_ascii_case(state))
+    }
+}
+
+/// About reports to the sender, as [`QueuedRecipient::report`] has it.
+const fn report(recipient: &Recipient) -> &'static str {
+    match recipient.course {
+        Course::Failing => Happened::Failed.word(),
+        Course::Telling(success) => success.happened().word(),
+        Course::Warning => Happened::Delayed.word(),
+        Course::Own | Course::Rerouted => {
+            if recipient.told && !recipient.state.is_final() {
+                "told"
+            } else {
+                ""
+            }
+        }
     }
 }
 
@@ -150,6 +166,7 @@ impl Model {
             attempts: u32::from(recipient.attempts),
             next_attempt: if view.next == NONE { 0 } else { now.wall_of(view.next) },
             last: view.last.clone(),
+            report: report(recipient).to_owned(),
         })
     }
 
@@ -197,17 +214,22 @@ impl Model {
 
     fn view<'a>(&'a self, message: &Message, share_key: u32, share: &Share, position: u32) -> Option<View<'a>> {
         let recipient = message.recipients.get(position as usize)?;
-        let destination = self.destinations.get(share.destination)?;
+        // Who only tells of a delay is still for its own destination.
+        let own = (recipient.course == Course::Warning).then(|| self.own_share(share.message, position)).flatten();
+        let share_shown = own.and_then(|key| self.shares.get(key)).unwrap_or(share);
+        let destination = self.destinations.get(share_shown.destination)?;
         let site = self.site_of(destination);
         let (state, next) = match recipient.state {
             State::Delivered => ("delivered", NONE),
-            State::Active if !recipient.failing() => ("active", NONE),
-            _ if recipient.failing() => ("failed", NONE),
+            _ if recipient.course == Course::Failing => ("failed", NONE),
+            _ if recipient.course.is_over() => ("delivered", NONE),
+            State::Ready | State::Active if recipient.course == Course::Warning => ("deferred", recipient.next),
+            State::Active => ("active", NONE),
             State::Held => ("held", NONE),
             State::Deferred => ("deferred", recipient.next),
             State::Failed => ("failed", NONE),
             State::Ready if site.is_some_and(|site| site.window.is_dead()) => ("deferred", site.map_or(NONE, |site| site.until)),
-            State::Ready | State::Active => ("queued", NONE),
+            State::Ready => ("queued", NONE),
         };
         let note = recipient.note.as_deref().or(site.and_then(|site| site.last.as_deref()));
         let last = note.map_or_else(String::new, |note| match &*note.remote {

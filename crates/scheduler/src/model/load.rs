@@ -1,12 +1,12 @@
 //! A control file becomes a message in memory.
 
-use super::entry::{Members, Message, NONE, Rare, Recipient, Share, State};
+use super::entry::{Members, Message, NONE, Rare, Recipient, Share, State, Success};
 use super::result::Marks;
 use super::retry::Wake;
 use super::{Model, Now};
 use address::Path;
-use envelope::{Control, ControlRecipient, Diagnostic, Parsed, RecipientState};
-use status::{Class, Enhanced, Outcome};
+use envelope::{Control, ControlRecipient, Diagnostic, Happened, Parsed, RecipientState};
+use status::{Class, Enhanced};
 use std::collections::HashMap;
 
 /// Nothing is kept longer than this many seconds before its first attempt, whatever a file says.
@@ -22,7 +22,7 @@ impl Model {
         let mut entries = std::mem::take(&mut control.recipients);
         entries.sort_by(|a, b| (&a.quad.channel, &a.quad.host, a.offset).cmp(&(&b.quad.channel, &b.quad.host, b.offset)));
         let runs = runs(&entries);
-        let judged = entries.iter().map(|entry| (entry.state, judgement(entry))).collect::<Vec<_>>();
+        let judged = entries.iter().map(Fate::of).collect::<Vec<_>>();
         // Not collected: that would reuse the parser's allocation and cut it down to a tenth in place, which leaves a hole
         // behind every message that no later parse fits into (400 bytes a recipient when it was so).
         let mut recipients = Vec::with_capacity(entries.len());
@@ -35,7 +35,7 @@ impl Model {
         self.restore(key, &share_keys, &diagnostics, &judged, now);
         self.keep_for_later(key, now);
         self.watch_moment(key, now);
-        if !self.settle(key) {
+        if !self.settle(key, now) {
             for share in self.shares_of(key) {
                 self.arm(share, now);
                 self.queue_share(share, now);
@@ -110,6 +110,7 @@ impl Model {
             queued: false,
             turned: false,
             attempted: false,
+            warned: false,
         });
         if let Some(message) = self.messages.get_mut(message) {
             message.shares = key;
@@ -137,7 +138,9 @@ impl Model {
         }
         let next = now.tick().saturating_add(u32::try_from(wait.saturating_mul(10)).unwrap_or(NONE - 1));
         for share in self.shares_of(key) {
-            let members = self.shares.get(share).map(|share| self.members(share)).unwrap_or_default();
+            // Reports do not wait for it: what failed in routing has failed now.
+            let own = self.shares.get(share).filter(|share| !share.members.course().is_over());
+            let members = own.map(|share| self.members(share)).unwrap_or_default();
             for (position, state) in members {
                 if state == State::Ready && self.recipient(key, position).is_some_and(|recipient| recipient.attempts == 0) {
                     if let Some(recipient) = self.recipient_mut(key, position) {
@@ -150,20 +153,13 @@ impl Model {
     }
 
     /// States, attempts and next attempts as the file says; failures go to the error share.
-    fn restore(
-        &mut self,
-        message_key: u32,
-        shares: &[(u32, u32, u32)],
-        diagnostics: &[Diagnostic],
-        judged: &[(RecipientState, Option<Judgement>)],
-        now: Now,
-    ) {
+    fn restore(&mut self, message_key: u32, shares: &[(u32, u32, u32)], diagnostics: &[Diagnostic], fates: &[Fate], now: Now) {
         let latest = latest(diagnostics);
         let mut marks = Marks::default();
         for (share, first, count) in shares {
             for position in *first..first.saturating_add(*count) {
-                let Some((state, judgement)) = judged.get(position as usize) else { continue };
-                self.restore_one((message_key, *share, position), *state, judgement.as_ref(), &latest, &mut marks, now);
+                let Some(fate) = fates.get(position as usize) else { continue };
+                self.restore_one((message_key, *share, position), fate, &latest, &mut marks, now);
             }
         }
         self.emit(message_key, marks);
@@ -172,8 +168,7 @@ impl Model {
     fn restore_one(
         &mut self,
         (message, share, position): (u32, u32, u32),
-        state: RecipientState,
-        judgement: Option<&Judgement>,
+        fate: &Fate,
         latest: &HashMap<u32, Latest<'_>>,
         marks: &mut Marks,
         now: Now,
@@ -181,12 +176,17 @@ impl Model {
         let offset = self.recipient(message, position).map_or(0, |recipient| recipient.offset);
         let known = latest.get(&offset);
         if let Some(last) = known.and_then(|known| known.last) {
-            self.restore_deferral((message, share, position), last, state, now);
+            self.restore_deferral((message, share, position), last, fate.state, now);
         }
-        match state {
+        if let Some(recipient) = self.recipient_mut(message, position) {
+            recipient.told = known.is_some_and(|known| known.told);
+        }
+        let judgement = fate.judgement.as_ref();
+        match fate.state {
             RecipientState::Delivered => self.set_state(share, position, State::Delivered),
             RecipientState::Failed => self.set_state(share, position, State::Failed),
             RecipientState::Held => self.set_state(share, position, State::Held),
+            RecipientState::Telling => self.restore_telling(share, position, fate.success, known.and_then(|known| known.success), now),
             RecipientState::Failing => {
                 let failed = known.and_then(|known| known.failed);
                 let note = match (failed, judgement) {
@@ -205,6 +205,24 @@ impl Model {
         }
     }
 
+    /// A delivery whose report was not sent. The router's own (lists) say by their host what is to be told; of others
+    /// whose diagnostic was torn only the lesser is told.
+    fn restore_telling(&mut self, share: u32, position: u32, routed: Option<Success>, said: Option<&Diagnostic>, now: Now) {
+        let told = said.and_then(|d| Success::of(d.happened).map(|success| (success, d)));
+        let (success, note) = match (told, routed) {
+            (Some((success, d)), _) => (success, self.notes.intern(d.status, &d.remote, &d.text, d.time)),
+            (None, routed) => {
+                let (success, text) = match routed {
+                    Some(Success::Expanded) => (Success::Expanded, "the address stands for several others, to which the message goes on"),
+                    Some(Success::Delivered) => (Success::Delivered, "given to the mailing list, which sends it on in its own name"),
+                    Some(Success::Relayed) | None => (Success::Relayed, "handed on"),
+                };
+                (success, self.notes.intern(Enhanced::success(1, 5), "-", text, now.wall_seconds()))
+            }
+        };
+        self.join_success_share(share, position, success, note, now);
+    }
+
     /// Attempts so far, and the next one where it was planned: but no later than the longest wait from now, whatever
     /// the clock says today.
     fn restore_deferral(&mut self, place: (u32, u32, u32), last: &Diagnostic, state: RecipientState, now: Now) {
@@ -218,7 +236,7 @@ impl Model {
             recipient.note = Some(note);
             recipient.next = now.tick().saturating_add(u32::try_from(wait.saturating_mul(10)).unwrap_or(NONE - 1));
         }
-        if wait > 0 && state == RecipientState::Queued && last.outcome == Outcome::Deferred {
+        if wait > 0 && state == RecipientState::Queued && last.happened == Happened::Deferred {
             self.set_state(share, position, State::Deferred);
         }
     }
@@ -237,18 +255,45 @@ impl Model {
 struct Latest<'a> {
     last: Option<&'a Diagnostic>,
     failed: Option<&'a Diagnostic>,
+    success: Option<&'a Diagnostic>,
+    told: bool,
 }
 
 fn latest(diagnostics: &[Diagnostic]) -> HashMap<u32, Latest<'_>> {
     let mut map: HashMap<u32, Latest<'_>> = HashMap::new();
     for diagnostic in diagnostics {
         let entry = map.entry(diagnostic.recipient).or_default();
-        entry.last = Some(diagnostic);
-        if diagnostic.outcome == Outcome::Failed {
-            entry.failed = Some(diagnostic);
+        match diagnostic.happened {
+            // No attempt: the plan for the next one stays.
+            Happened::Delayed => {
+                entry.told = true;
+                continue;
+            }
+            Happened::Failed => entry.failed = Some(diagnostic),
+            Happened::Delivered | Happened::Relayed | Happened::Expanded => entry.success = Some(diagnostic),
+            Happened::Deferred => {}
         }
+        entry.last = Some(diagnostic);
     }
     map
+}
+
+/// What the recipient's own line says beyond the quad.
+struct Fate {
+    state: RecipientState,
+    /// Channel `error`: the router's refusal.
+    judgement: Option<Judgement>,
+    /// Channel `error` in state `s`: the router has found a list, and this is to be told of it.
+    success: Option<Success>,
+}
+
+impl Fate {
+    fn of(entry: &ControlRecipient) -> Self {
+        let telling = entry.state == RecipientState::Telling;
+        let judgement = if telling { None } else { judgement(entry) };
+        let success = (telling && entry.quad.channel == "error").then(|| Happened::parse(&entry.quad.host).and_then(Success::of)).flatten();
+        Self { state: entry.state, judgement, success }
+    }
 }
 
 /// Recipients of one destination, after sorting.

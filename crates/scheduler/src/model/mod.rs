@@ -17,6 +17,7 @@ mod note;
 mod pace;
 mod placing;
 mod policy;
+mod reporting;
 mod result;
 mod retry;
 mod ring;
@@ -29,6 +30,7 @@ mod window;
 
 pub use dispatch::StartedJob;
 pub use listing::{Cursor, Filter};
+pub use reporting::Reporting;
 
 use agents::{Agent, Lane};
 use daemon::Counters;
@@ -102,6 +104,7 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Model {
     limits: settings::Queue,
+    reporting: Reporting,
     counters: Counters,
     /// Sorted, so that a listing can stop anywhere and go on by id.
     index: BTreeMap<MessageId, u32>,
@@ -143,6 +146,7 @@ impl Model {
     pub fn new(limits: settings::Queue, policies: settings::Policies, counters: Counters, seed: u64) -> Self {
         Self {
             limits,
+            reporting: Reporting::default(),
             counters,
             index: BTreeMap::new(),
             messages: Slab::default(),
@@ -245,6 +249,10 @@ impl Model {
     fn queue_share(&mut self, share_key: u32, now: Now) {
         let Some(share) = self.shares.get_mut(share_key) else { return };
         let destination_key = share.destination;
+        let gathers_until = share.members.gathers_until();
+        if gathers_until > now.tick() {
+            return self.arm_at(share_key, gathers_until);
+        }
         if share.ready > 0 && !share.queued {
             share.queued = true;
             self.stand_in_line(share_key, now);
@@ -266,12 +274,12 @@ impl Model {
         self.list_site(site_key, now);
     }
 
-    /// After changes to a message: empty shares go; a message without open recipients goes, files and all.
-    /// True when it is gone.
-    fn settle(&mut self, message_key: u32) -> bool {
+    /// After changes to a message: empty shares go; reports that nobody else can join any more wait no longer; a message
+    /// without open recipients goes, files and all. True when it is gone.
+    fn settle(&mut self, message_key: u32, now: Now) -> bool {
         let Some(message) = self.messages.get_mut(message_key) else { return true };
         let (open, id) = (message.open, message.id);
-        let mut kept = NONE;
+        let (mut kept, mut trying, mut gathering) = (NONE, false, false);
         let mut next = message.shares;
         while let Some(share) = self.shares.get_mut(next) {
             let (key, sibling) = (next, share.sibling);
@@ -279,6 +287,8 @@ impl Model {
             if share.open > 0 {
                 share.sibling = kept;
                 kept = key;
+                gathering |= share.members.gathers_until() > 0;
+                trying |= !share.members.course().is_over();
                 continue;
             }
             let destination = share.destination;
@@ -289,6 +299,9 @@ impl Model {
         }
         message.shares = kept;
         if open > 0 {
+            if gathering && !trying {
+                self.hasten(message_key, now);
+            }
             return false;
         }
         self.messages.remove(message_key);

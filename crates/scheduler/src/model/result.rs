@@ -1,11 +1,11 @@
-//! What comes back from agents, and what follows: marks, reports of failure, the next attempt.
+//! What comes back from agents, and what follows: marks, the next attempt, giving up.
 
 use super::dispatch::JobState;
-use super::entry::{Course, Members, Recipient, State, Wish};
+use super::entry::{Course, Members, State, Wish};
 use super::note::Note;
 use super::window::Signal;
 use super::{Action, Model, Now};
-use envelope::{Diagnostic, RecipientState};
+use envelope::{Diagnostic, Happened, RecipientState};
 use ipc::agents::{Learned, RecipientResult, Report};
 use status::{Enhanced, Outcome, Phase};
 use std::rc::Rc;
@@ -17,6 +17,14 @@ const TEXT: usize = 512;
 pub struct Marks {
     pub states: Vec<(u32, RecipientState)>,
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Why a recipient is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Its age, or the moment that the sender set (RFC 2852).
+    Time,
+    Administrator,
 }
 
 /// One recipient as the functions below name it.
@@ -75,7 +83,7 @@ impl Model {
         if self.messages.get(message).is_some_and(|m| m.open > 0) {
             self.emit(message, marks);
         }
-        if !self.settle(message) {
+        if !self.settle(message, now) {
             self.queue_share(share, now);
         }
     }
@@ -98,25 +106,19 @@ impl Model {
     }
 
     fn result(&mut self, place: Place, result: &RecipientResult, roll: f64, now: Now, marks: &mut Marks) {
-        let failing = self.recipient(place.message, place.position).is_some_and(Recipient::failing);
-        if let Some(recipient) = self.recipient_mut(place.message, place.position) {
-            recipient.attempts = recipient.attempts.saturating_add(1);
+        let Some(recipient) = self.recipient_mut(place.message, place.position) else { return };
+        let course = recipient.course;
+        if course == Course::Warning {
+            return self.warned(place, result, now, marks);
         }
-        let time = if result.outcome == Outcome::Failed { now.wall_seconds() } else { 0 };
-        match (result.outcome, failing) {
-            (Outcome::Delivered, false) => {
-                self.counters.add("delivered", 1);
-                self.record("delivered", place, result, now);
-                self.end(place, State::Delivered, marks);
-            }
-            (Outcome::Delivered | Outcome::Failed, true) => {
-                self.counters.add("bounces", 1);
-                self.end(place, State::Failed, marks);
-            }
-            (Outcome::Deferred, _) => {
+        recipient.attempts = recipient.attempts.saturating_add(1);
+        match (result.outcome, course.is_over()) {
+            (Outcome::Delivered, false) => self.delivered(place, result, now, marks),
+            (Outcome::Delivered | Outcome::Failed, true) => self.reported(place, course, marks),
+            (Outcome::Deferred, over) => {
                 self.counters.add("deferred", 1);
-                if !failing {
-                    let note = self.notes.intern(result.status, &result.remote, &result.text, time);
+                if !over {
+                    let note = self.notes.intern(result.status, &result.remote, &result.text, 0);
                     self.set_note(place, note);
                 }
                 self.record("deferred", place, result, now);
@@ -128,31 +130,49 @@ impl Model {
                 if self.wish(place) == Wish::Delete {
                     self.end(place, State::Failed, marks);
                 } else {
-                    let note = self.notes.intern(result.status, &result.remote, &result.text, time);
+                    let note = self.notes.intern(result.status, &result.remote, &result.text, now.wall_seconds());
                     self.fail(place.share, place.position, note, now, marks);
                 }
             }
         }
     }
 
+    fn delivered(&mut self, place: Place, result: &RecipientResult, now: Now, marks: &mut Marks) {
+        self.counters.add("delivered", 1);
+        self.record("delivered", place, result, now);
+        match self.success(place, result.handed) {
+            Some(success) => self.tell(place, success, result, now, marks),
+            None => self.end(place, State::Delivered, marks),
+        }
+    }
+
     fn deferred(&mut self, place: Place, result: &RecipientResult, next: u32, now: Now, marks: &mut Marks) {
-        let failing = self.recipient(place.message, place.position).is_some_and(Recipient::failing);
-        if !failing && self.wish(place) == Wish::None && self.left(place.share, now).is_zero() {
-            self.expire(place.share, place.position, now, marks);
+        let over = self.recipient(place.message, place.position).is_some_and(|recipient| recipient.course.is_over());
+        if !over && self.wish(place) == Wish::None && self.left(place.share, now).is_zero() {
+            self.expire(place.share, place.position, Cause::Time, now, marks);
             return;
         }
-        if let Some(diagnostic) = self.diagnostic(place, result, now.wall_of(next), now) {
-            marks.diagnostics.push(diagnostic);
+        if let Some(share) = self.shares.get_mut(place.share) {
+            share.warned = false;
         }
+        let diagnostic = self.diagnostic(place, Happened::Deferred, result, now.wall_of(next), now);
+        marks.diagnostics.extend(diagnostic);
         self.put_back(place, next, now, marks);
     }
 
-    fn diagnostic(&self, place: Place, result: &RecipientResult, next_attempt: u64, now: Now) -> Option<Diagnostic> {
+    pub(super) fn diagnostic(
+        &self,
+        place: Place,
+        happened: Happened,
+        result: &RecipientResult,
+        next_attempt: u64,
+        now: Now,
+    ) -> Option<Diagnostic> {
         let recipient = self.recipient(place.message, place.position)?;
         Some(Diagnostic {
             recipient: recipient.offset,
             time: now.wall_seconds(),
-            outcome: result.outcome,
+            happened,
             attempts: u32::from(recipient.attempts),
             next_attempt,
             status: result.status,
@@ -161,7 +181,7 @@ impl Model {
         })
     }
 
-    fn wish(&self, place: Place) -> Wish {
+    pub(super) fn wish(&self, place: Place) -> Wish {
         self.recipient(place.message, place.position).map_or(Wish::None, |recipient| recipient.wish)
     }
 
@@ -175,6 +195,10 @@ impl Model {
     /// else meanwhile.
     pub(super) fn put_back(&mut self, place: Place, next: u32, now: Now, marks: &mut Marks) {
         let wish = self.wish(place);
+        let course = self.recipient(place.message, place.position).map_or(Course::Own, |recipient| recipient.course);
+        if course == Course::Warning {
+            return self.come_home(place, wish, now, marks);
+        }
         if let Some(recipient) = self.recipient_mut(place.message, place.position) {
             recipient.next = next;
             recipient.wish = Wish::None;
@@ -185,13 +209,14 @@ impl Model {
                 self.arm_at(place.share, next);
             }
             Wish::Hold => self.set_state(place.share, place.position, State::Held),
-            Wish::Expire => self.expire(place.share, place.position, now, marks),
+            Wish::Expire => self.expire(place.share, place.position, Cause::Administrator, now, marks),
+            Wish::Delete if matches!(course, Course::Telling(_)) => self.end(place, State::Delivered, marks),
             Wish::Delete => self.end(place, State::Failed, marks),
             Wish::Reroute => self.transfer(place.share, place.position, Course::Rerouted, now),
         }
     }
 
-    fn end(&mut self, place: Place, state: State, marks: &mut Marks) {
+    pub(super) fn end(&mut self, place: Place, state: State, marks: &mut Marks) {
         let mark = if state == State::Delivered { RecipientState::Delivered } else { RecipientState::Failed };
         self.set_state(place.share, place.position, state);
         if let Some(recipient) = self.recipient_mut(place.message, place.position) {
@@ -210,19 +235,19 @@ impl Model {
         self.counters.add("failed", 1);
         self.record("failed", place, &result, now);
         marks.states.push((index, RecipientState::Failing));
-        marks.diagnostics.extend(self.diagnostic(place, &result, 0, now));
+        marks.diagnostics.extend(self.diagnostic(place, Happened::Failed, &result, 0, now));
         self.join_error_share(share, position, note, now);
     }
 
-    /// Gives a recipient up because of its age (or because the administrator says so).
-    pub(super) fn expire(&mut self, share: u32, position: u32, now: Now, marks: &mut Marks) {
+    /// Gives a recipient up because of the time, or because the administrator says so.
+    pub(super) fn expire(&mut self, share: u32, position: u32, cause: Cause, now: Now, marks: &mut Marks) {
         let Some((message, destination)) = self.shares.get(share).map(|s| (s.message, s.destination)) else { return };
         let own = self.recipient(message, position).and_then(|recipient| recipient.note.clone());
         let last = own.or_else(|| self.destinations.get(destination).and_then(|d| self.site_of(d)).and_then(|site| site.last.clone()));
-        let mut text = String::from("not delivered in time");
-        if let Some(last) = last.as_deref() {
-            text.push_str("; last: ");
-            text.push_str(&last.text);
+        let mut text = self.why_given_up(message, cause, now);
+        match last.as_deref() {
+            Some(last) => text.extend([", last answer: ", &last.text]),
+            None => text.push_str(", it was never tried"),
         }
         text.truncate(text.floor_char_boundary(TEXT));
         let remote = last.as_deref().map_or("-", |last| &last.remote);
@@ -234,16 +259,6 @@ impl Model {
         self.fail(share, position, note, now, marks);
     }
 
-    /// Moves a recipient from its share to the message's share for the report.
-    pub(super) fn join_error_share(&mut self, share: u32, position: u32, note: Rc<Note>, now: Now) {
-        let Some(message) = self.shares.get(share).map(|share| share.message) else { return };
-        self.transfer(share, position, Course::Failing, now);
-        if let Some(recipient) = self.recipient_mut(message, position) {
-            recipient.attempts = 0;
-            recipient.note = Some(note);
-        }
-    }
-
     /// Moves a recipient from its share to the one of another course, where it is ready.
     pub(super) fn transfer(&mut self, from: u32, position: u32, course: Course, now: Now) {
         let Some(message) = self.shares.get(from).map(|share| share.message) else { return };
@@ -251,8 +266,9 @@ impl Model {
         let existing = self.shares_of(message).into_iter().find(|key| self.shares.get(*key).is_some_and(|s| s.members.course() == course));
         let target = existing.unwrap_or_else(|| {
             let destination = self.destination(channel, host, now);
-            self.new_share(message, destination, Members::Moved(course, Vec::new()))
+            self.new_share(message, destination, Members::Moved { course, gather: 0, list: Vec::new() })
         });
+        self.gather(target, now);
         // Out of the old share: as if final there, without touching the message's own count.
         self.set_state(from, position, State::Failed);
         if let Some(entry) = self.messages.get_mut(message) {
@@ -264,7 +280,7 @@ impl Model {
             recipient.wish = Wish::None;
         }
         if let Some(share) = self.shares.get_mut(target) {
-            if let Members::Moved(_, list) = &mut share.members {
+            if let Members::Moved { list, .. } = &mut share.members {
                 list.push(position);
             }
             share.open += 1;

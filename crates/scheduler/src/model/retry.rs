@@ -1,7 +1,7 @@
 //! Waiting: back-off with jitter, timers, expiry, and the slow walk that forgets and expires.
 
-use super::entry::{Course, NONE, State};
-use super::result::Marks;
+use super::entry::{NONE, State};
+use super::result::{Cause, Marks};
 use super::{Model, Now};
 use settings::Policy;
 use std::cmp::Reverse;
@@ -95,7 +95,7 @@ impl Model {
         self.timers.push(Reverse((tick, wake)));
     }
 
-    /// Sets a share's timer for its earliest deferred member, unless an earlier one is set.
+    /// Sets a share's timer for its earliest deferred member or the end of its gathering, unless an earlier one is set.
     pub(super) fn arm(&mut self, share_key: u32, now: Now) {
         let Some(share) = self.shares.get(share_key) else { return };
         let Some(message) = self.messages.get(share.message) else { return };
@@ -105,7 +105,8 @@ impl Model {
             .filter(|(_, state)| *state == State::Deferred)
             .filter_map(|(position, _)| message.recipients.get(*position as usize).map(|recipient| recipient.next))
             .min();
-        if let Some(earliest) = earliest {
+        let gathers = Some(share.members.gathers_until()).filter(|until| *until > now.tick());
+        if let Some(earliest) = earliest.into_iter().chain(gathers).min() {
             self.arm_at(share_key, earliest.max(now.tick()));
         }
     }
@@ -158,6 +159,7 @@ impl Model {
         }
         share.armed = NONE;
         let message = share.message;
+        self.call_late_home(share_key, now);
         let Some(share) = self.shares.get(share_key) else { return };
         let until = now.tick().saturating_add(share.members.len() / 100);
         for (position, state) in self.members(share) {
@@ -183,13 +185,14 @@ impl Model {
         }
     }
 
-    /// Expires what no attempt will: mail for a dead destination, or for a channel without agents.
+    /// Expires what no attempt will: mail for a dead destination, or for a channel without agents. Tells senders of delays.
     fn expire_some(&mut self, now: Now) {
         let end = self.messages.end();
         for _ in 0..WALK.min(end) {
             let key = self.expiry_cursor;
             self.expiry_cursor = if key + 1 >= end { 0 } else { key + 1 };
             self.expire_message(key, now);
+            self.warn(key, now);
         }
     }
 
@@ -200,14 +203,14 @@ impl Model {
         while let Some(share) = self.shares.get(next) {
             let key = next;
             next = share.sibling;
-            if share.members.course() != Course::Failing && self.left(key, now).is_zero() && self.may_expire(key, now) {
+            if !share.members.course().reports() && self.left(key, now).is_zero() && self.may_expire(key, now) {
                 any = true;
                 self.expire_share(message, key, now, &mut marks);
             }
         }
         if any {
             self.emit(message, marks);
-            self.settle(message);
+            self.settle(message, now);
         }
     }
 
@@ -223,7 +226,7 @@ impl Model {
         let members = self.shares.get(key).map(|share| self.members(share)).unwrap_or_default();
         for (position, state) in members {
             if matches!(state, State::Ready | State::Deferred) && self.messages.get(message).is_some() {
-                self.expire(key, position, now, marks);
+                self.expire(key, position, Cause::Time, now, marks);
             }
         }
     }

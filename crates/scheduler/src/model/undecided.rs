@@ -63,6 +63,7 @@ impl Model {
         self.undecided(number, now);
         let Some(id) = self.messages.get(message).map(|message| message.id) else { return };
         daemon::event!(Error, "message_file_missing", id = id);
+        self.call_home(message, now);
         for key in self.shares_of(message) {
             let members = self.shares.get(key).map(|share| self.members(share)).unwrap_or_default();
             for (position, state) in members {
@@ -71,6 +72,6 @@ impl Model {
                 }
             }
         }
-        self.settle(message);
+        self.settle(message, now);
     }
 }

@@ -12,7 +12,7 @@ mod orders;
 mod trial;
 
 use crate::io::Pool;
-use crate::model::{Model, Now};
+use crate::model::{Model, Now, Reporting};
 use clients::{Client, Turn};
 use daemon::Started;
 use envelope::MessageId;
@@ -175,6 +175,7 @@ impl Scheduler {
         let locator = locating::Locator::new(started.contacts.caller("resolver"));
         let mut model = Model::new(settings.queue.clone(), settings.policies.clone(), started.counters.clone(), seed);
         model.look_up(locator.is_there());
+        model.set_reporting(Reporting::new(&settings));
         Ok(Self {
             started,
             model,
@@ -348,6 +349,7 @@ impl Scheduler {
                 Ok(_) => {
                     let settings = &self.started.settings;
                     self.model.reload(settings.queue.clone(), settings.policies.clone(), now);
+                    self.model.set_reporting(Reporting::new(settings));
                 }
                 Err(e) => daemon::event!(Error, "reload_failed", reason = e),
             },

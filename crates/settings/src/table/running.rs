@@ -155,6 +155,27 @@ pub const TABLE: &[Parameter] = &[
         "Largest original returned whole where the sender asked for that; of larger ones the headers.",
     ),
     optional("bounce", "double_to_postmaster", Kind::Bool, "false", "Failed reports go to the postmaster instead of being dropped."),
+    optional(
+        "bounce",
+        "gather",
+        Kind::Duration { min: 0, max: 10 * MINUTE },
+        "10s",
+        "How long a report waits for other recipients of its message, so that one report tells of all. It does not wait once nobody else is open. 0: never.",
+    ),
+    optional(
+        "bounce",
+        "copy_to_postmaster",
+        Kind::Texts,
+        "",
+        "Kinds of reports of which the postmaster gets a copy with the headers: failed, delayed, delivered, relayed, expanded. Default: none.",
+    ),
+    optional(
+        "bounce",
+        "templates",
+        Kind::Path,
+        "",
+        "Folder with the texts of reports, zpost-report(5). Default: the English texts that are built in.",
+    ),
     optional("log", "format", Kind::Choice(&["text", "json"]), "text", "One line an event, as key=value or JSON."),
     optional(
         "log",

@@ -1,14 +1,14 @@
 use super::*;
 use crate::{LoadError, fault};
-use envelope::{Diagnostic, parse_control};
+use envelope::{Diagnostic, Happened, parse_control};
 use nix::errno::Errno;
-use status::{Enhanced, Outcome};
+use status::Enhanced;
 
 fn diagnostic(recipient: u32) -> Diagnostic {
     Diagnostic {
         recipient,
         time: 1_700_000_000,
-        outcome: Outcome::Deferred,
+        happened: Happened::Deferred,
         attempts: 1,
         next_attempt: 1_700_000_300,
         status: Enhanced::transient(4, 1),

@@ -1,11 +1,11 @@
 use super::*;
-use envelope::Diagnostic;
+use envelope::{Diagnostic, Happened};
 
-fn diagnostic(bench: &Bench, outcome: Outcome, attempts: u32, wait: u64) -> Diagnostic {
+fn diagnostic(bench: &Bench, happened: Happened, attempts: u32, wait: u64) -> Diagnostic {
     Diagnostic {
         recipient: 100,
         time: bench.now.wall_seconds() - 60,
-        outcome,
+        happened,
         attempts,
         next_attempt: if wait == 0 { 0 } else { bench.now.wall_seconds() + wait },
         status: Enhanced::transient(4, 1),
@@ -18,7 +18,7 @@ fn diagnostic(bench: &Bench, outcome: Outcome, attempts: u32, wait: u64) -> Diag
 fn attempts_and_the_next_one_come_back_from_the_file() {
     let mut bench = Bench::new();
     let control = bench.control("a.example", 1);
-    let diagnostics = vec![diagnostic(&bench, Outcome::Deferred, 3, 10), diagnostic(&bench, Outcome::Deferred, 4, 900)];
+    let diagnostics = vec![diagnostic(&bench, Happened::Deferred, 3, 10), diagnostic(&bench, Happened::Deferred, 4, 900)];
     bench.model.add(Parsed { control, diagnostics }, bench.now);
     assert!(bench.jobs().is_empty());
     bench.pass(Duration::from_secs(890));
@@ -37,11 +37,11 @@ fn states_come_back_from_the_file() {
     let mut control = bench.control("a.example", 5);
     let states = [RecipientState::Failing, RecipientState::Delivered, RecipientState::Held, RecipientState::Failed, RecipientState::Queued];
     control.recipients.iter_mut().zip(states).for_each(|(recipient, state)| recipient.state = state);
-    let mut failed = diagnostic(&bench, Outcome::Failed, 1, 0);
+    let mut failed = diagnostic(&bench, Happened::Failed, 1, 0);
     failed.status = Enhanced::permanent(2, 2);
     let id = control.id;
     // The report itself was deferred once: the reason is still the failure.
-    let diagnostics = vec![failed, diagnostic(&bench, Outcome::Deferred, 1, 0)];
+    let diagnostics = vec![failed, diagnostic(&bench, Happened::Deferred, 1, 0)];
     bench.model.add(Parsed { control, diagnostics }, bench.now);
     let mut jobs = bench.jobs();
     jobs.sort_by(|a, b| a.1.channel.cmp(&b.1.channel));
@@ -114,7 +114,7 @@ fn what_looks_years_old_at_the_start_gets_its_attempt_first() {
 fn a_next_attempt_far_in_the_future_is_not_believed() {
     let mut bench = Bench::new();
     let control = bench.control("a.example", 1);
-    let diagnostics = vec![diagnostic(&bench, Outcome::Deferred, 1, 10 * 365 * 86_400)];
+    let diagnostics = vec![diagnostic(&bench, Happened::Deferred, 1, 10 * 365 * 86_400)];
     bench.model.add(Parsed { control, diagnostics }, bench.now);
     bench.pass(limits().retry_longest * 2);
     bench.job();
