@@ -3,6 +3,7 @@
 //! Every test gets its own folder, ports and processes; everything ends when the [`Suite`] is dropped.
 //! Run as root, the suite runs as `nobody`, so that tests see what an ordinary user would.
 
+pub mod dns;
 pub mod load;
 pub mod memory;
 pub mod sink;

@@ -1,5 +1,6 @@
 //! Memory and many: idle suite, 5,000 idle sessions, 100,000 messages waiting.
 
+use end_to_end::dns::{NameServer, Record};
 use end_to_end::load::Session;
 use end_to_end::memory::{cpu_ticks, pss_kib};
 use end_to_end::{LONG, Sink, Suite, free_port, wait_until};
@@ -104,4 +105,62 @@ fn a_hundred_thousand_waiting_messages() {
 
 fn scheduler_pss(suite: &Suite) -> u64 {
     suite.pids().iter().find(|(name, _)| name == "scheduler").map_or(0, |(_, pid)| pss_kib(*pid))
+}
+
+/// So many messages of ten recipients each, all at different destinations.
+fn fill_wide(suite: &Suite, messages: usize, destinations: usize) {
+    let router = suite.postoffice("router");
+    fs::create_dir_all(&router).unwrap();
+    for number in 0..messages {
+        let to: String = (0..10).map(|r| format!("to <user{r}@d{}.wide.example>\n", (number * 10 + r) % destinations)).collect();
+        let text = format!("from <list{}@sender.example>\n{to}env-end\nSubject: {number}\n\nbody\n", number % 50);
+        fs::write(router.join(format!("wide-{number}")), text).unwrap();
+    }
+    suite.give_away();
+}
+
+/// A million recipients at 100,000 destinations: known soon, delivered while they are being read, small, decided fast.
+#[test]
+fn a_million_recipients_in_a_hundred_thousand_destinations() {
+    let long = std::env::var_os("ZPOST_TEST_LONG").is_some();
+    let (messages, destinations) = if long { (100_000, 100_000) } else { (3_000, 3_000) };
+    let recipients = messages as u64 * 10;
+    let server = NameServer::start(|name| name.ends_with(".wide.example").then(|| vec![Record::A("127.0.0.1".parse().unwrap())]));
+    let port = free_port();
+    let more = format!("{}[client]\nport = {port}\n[queue]\nrouter_scan = \"1s\"\nagents_per_channel = 1\n", server.section());
+    let mut suite = Suite::builder().with(&more).prepare();
+    fill_wide(&suite, messages, destinations);
+    suite.start();
+    suite.zpost(&["freeze"]);
+    wait_until("all are routed", Duration::from_secs(1200), || suite.counter("scheduler", "recipients_now") >= recipients * 99 / 100);
+    suite.stop();
+    let sink = Sink::on(port, &[]);
+    let begin = Instant::now();
+    suite.start();
+    suite.zpost(&["thaw"]);
+    wait_until("the first delivery", LONG, || suite.counter("scheduler", "delivered") > 0);
+    let first = begin.elapsed();
+    let known_or_done = || suite.counter("scheduler", "recipients");
+    wait_until("all are known", LONG, || known_or_done() >= recipients * 98 / 100);
+    let known = begin.elapsed();
+    let delivered = suite.counter("scheduler", "delivered");
+    let pss = scheduler_pss(&suite) / 1024;
+    let (pid, jobs) = (scheduler_pid(&suite), suite.counter("scheduler", "jobs"));
+    let ticks = cpu_ticks(pid);
+    // A figure per decision needs decisions.
+    wait_until("jobs are done", LONG, || suite.counter("scheduler", "jobs") >= jobs + 2000);
+    let (decided, used) = (suite.counter("scheduler", "jobs") - jobs, cpu_ticks(pid) - ticks);
+    let each = used as f64 * 10.0 / decided as f64;
+    eprintln!(
+        "{recipients} recipients, {destinations} destinations: first delivery {first:?}, all known {known:?} with {delivered} delivered, \
+         scheduler {pss} MiB, {each:.3} ms of processor time a job"
+    );
+    assert!(delivered > 0, "delivers while it reads");
+    assert!(pss < 600, "{pss} MiB");
+    assert!(each < 1.0, "{each} ms");
+    drop(sink);
+}
+
+fn scheduler_pid(suite: &Suite) -> u32 {
+    suite.pids().iter().find(|(name, _)| name == "scheduler").map_or(0, |(_, pid)| *pid)
 }
