@@ -21,6 +21,11 @@ pub enum Request {
     Queue(Selection),
     /// One line per destination (`mailq -Q`).
     Destinations,
+    /// How one destination is; of every channel that has it, when none is named.
+    Destination {
+        host: String,
+        channel: Option<String>,
+    },
     Change {
         action: Action,
         selection: Selection,
@@ -75,6 +80,7 @@ pub enum Reply {
     Counters(Vec<(String, u16, String, u64)>),
     Message(QueuedMessage),
     Destination(QueuedDestination),
+    DestinationState(Box<DestinationState>),
     /// A message (and how many of its recipients) that a change touched or would touch.
     Touched {
         id: String,
@@ -153,6 +159,44 @@ pub struct QueuedDestination {
     pub concurrency: u32,
     /// Unix seconds of the next attempt to a dead destination, else 0.
     pub next_attempt: u64,
+    pub last: String,
+}
+
+/// How a destination is, and the site that it belongs to. Moments in Unix seconds; 0: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationState {
+    pub channel: String,
+    pub host: String,
+    pub queued: u64,
+    pub active: u64,
+    pub deferred: u64,
+    pub held: u64,
+    /// What keeps it from being served: hours, ring, asking, resolver; empty: nothing of its own.
+    pub waits_for: String,
+    pub waits_until: u64,
+    /// The best mail exchangers, where they are known.
+    pub exchangers: Vec<String>,
+    /// host, exchangers or named; empty: not known yet.
+    pub site_kind: String,
+    pub site: String,
+    /// Destinations of the site.
+    pub members: u32,
+    /// Jobs under way of the site, and how many it may have.
+    pub site_active: u32,
+    pub window: u32,
+    /// What the server has shown to be too many connections begins above it; 0: nothing was shown.
+    pub ceiling: u32,
+    pub ceiling_until: u64,
+    /// Probes that failed since the site died; 0: it is alive.
+    pub probes: u32,
+    pub next_probe: u64,
+    /// The rates allow nothing before.
+    pub rate_until: u64,
+    /// LIMITS (RFC 9422); 0: not said.
+    pub mail_max: u32,
+    pub rcpt_max: u32,
+    pub rcpt_domain_max: u32,
+    /// Why the site could not be reached.
     pub last: String,
 }
 

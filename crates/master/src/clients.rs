@@ -141,7 +141,9 @@ impl Master {
             Request::Upgrade => self.begin_upgrade(Some(key)),
             Request::Freeze => self.freeze(key, true),
             Request::Thaw => self.freeze(key, false),
-            Request::Queue(_) | Request::Destinations | Request::Change { .. } => self.hand_over(key, request, "scheduler"),
+            Request::Queue(_) | Request::Destinations | Request::Destination { .. } | Request::Change { .. } => {
+                self.hand_over(key, request, "scheduler")
+            }
             Request::Route { .. } => self.hand_over(key, request, "routermux"),
         }
     }

@@ -3,6 +3,7 @@
 mod change;
 mod config;
 mod counters;
+mod destination;
 mod lifecycle;
 pub mod queue;
 pub mod route;
@@ -99,6 +100,16 @@ enum Command {
         #[arg(long)]
         explain: bool,
     },
+    /// Show how a destination is: its queue, its site, what keeps it waiting
+    Destination {
+        /// The next hop, as `zpost queue` shows it
+        host: String,
+        #[arg(long)]
+        channel: Option<String>,
+        /// And every value that holds for it, with the rule and the line that it comes from
+        #[arg(long)]
+        explain: bool,
+    },
     /// Show the counters of all processes
     Counters {
         /// In the text format of Prometheus
@@ -187,6 +198,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Expire(selected) => change::run(&site, Action::Expire, &selected, json),
         Command::Delete(selected) => change::run(&site, Action::Delete, &selected, json),
         Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),
+        Command::Destination { host, channel, explain } => destination::run(&site, &host, channel.as_deref(), explain, json),
         Command::Counters { prometheus } => counters::run(&site, prometheus, json),
         Command::Notify { who, name } => lifecycle::notify(&site, &who, &name),
         Command::Config(_) => Ok(0),

@@ -17,6 +17,8 @@ mod note;
 mod pace;
 mod placing;
 mod policy;
+
+mod portrait;
 mod reporting;
 mod result;
 mod retry;

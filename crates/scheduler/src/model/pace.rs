@@ -17,7 +17,7 @@ fn interval(rate: &Rate) -> u64 {
 /// What may come at once: what belongs to one second, so that no longer time gets noticeably more than its share.
 fn slack(rate: &Rate) -> u64 {
     let interval = interval(rate);
-    if interval >= 1_000_000 { 0 } else { 1_000_000 - interval }
+    1_000_000_u64.saturating_sub(interval)
 }
 
 impl Pace {

@@ -18,7 +18,17 @@ const CALLS: usize = 2000;
 enum Work {
     Queue(Filter),
     Destinations,
-    Change { action: Action, filter: Filter, dry_run: bool },
+    Destination {
+        host: String,
+        channel: Option<String>,
+    },
+    /// Answers that are made already, the next one last.
+    Ready(Vec<Reply>),
+    Change {
+        action: Action,
+        filter: Filter,
+        dry_run: bool,
+    },
     Nothing,
 }
 
@@ -47,6 +57,7 @@ impl Client {
         client.work = match request {
             Request::Queue(selection) => Work::Queue(Filter::new(selection)),
             Request::Destinations => Work::Destinations,
+            Request::Destination { host, channel } => Work::Destination { host, channel },
             Request::Change { action, selection, dry_run } => Work::Change { action, filter: Filter::new(selection), dry_run },
             _ => {
                 let reason = "the scheduler does not know this request".to_owned();
@@ -97,14 +108,19 @@ impl Client {
     }
 
     fn next(&mut self, model: &mut Model, pool: &Pool, budget: &mut usize, now: Now) -> Result<Option<Reply>, ()> {
-        match &self.work {
+        if let Work::Destination { host, channel } = &self.work {
+            let portraits = model.portraits(host, channel.as_deref(), now);
+            self.work = Work::Ready(portraits.into_iter().rev().map(|state| Reply::DestinationState(Box::new(state))).collect());
+        }
+        match &mut self.work {
             Work::Queue(filter) => model.next_listed(filter, &mut self.cursor, budget, now).map(|m| m.map(Reply::Message)),
             Work::Destinations => model.next_destination(&mut self.cursor, budget, now).map(|d| d.map(Reply::Destination)),
             Work::Change { dry_run: false, .. } if pool.outstanding() > CALLS => Ok(None),
             Work::Change { action, filter, dry_run } => model
                 .next_changed(*action, *dry_run, filter, &mut self.cursor, budget, now)
                 .map(|touched| touched.map(|(id, recipients)| Reply::Touched { id: id.to_string(), recipients })),
-            Work::Nothing => Err(()),
+            Work::Ready(replies) => replies.pop().map(Some).ok_or(()),
+            Work::Destination { .. } | Work::Nothing => Err(()),
         }
     }
 
