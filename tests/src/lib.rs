@@ -12,7 +12,7 @@ pub mod tls;
 pub mod zone;
 
 pub use sink::Sink;
-pub use suite::{Suite, SuiteBuilder, free_port, programs};
+pub use suite::{ORDINARY, Suite, SuiteBuilder, free_port, programs};
 
 use std::path::Path;
 use std::time::{Duration, Instant};

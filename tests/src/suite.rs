@@ -66,6 +66,12 @@ impl SuiteBuilder {
             pattern.display()
         ))
     }
+    /// A further volume `name`, in a folder of that name below the scratch folder.
+    pub fn with_volume(self, name: &str) -> Self {
+        let path = self.suite.folder.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        self.with(&format!("[[volume]]\nname = \"{name}\"\npath = \"{}\"\n", path.display()))
+    }
     /// A further listener section body.
     pub fn listening(mut self, toml: &str) -> Self {
         self.listeners.push_str(&format!("[[listener]]\n{toml}\n"));

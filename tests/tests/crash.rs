@@ -58,7 +58,20 @@ fn chance(below: usize) -> usize {
 fn twenty_thousand_messages_survive_two_hundred_kills() {
     let (total, kills) = storm();
     let sink = Sink::start();
-    let mut suite = Suite::builder().relaying_to(sink.port).with(QUICK).start();
+    survive(&sink, Suite::builder().relaying_to(sink.port).with(QUICK).start(), total, kills);
+}
+
+#[test]
+fn nothing_is_lost_with_two_volumes_either() {
+    let (total, kills) = storm();
+    let sink = Sink::start();
+    let suite = survive(&sink, Suite::builder().relaying_to(sink.port).with(QUICK).with_volume("disk2").start(), total / 2, kills);
+    let used = |folder: &str| suite.log().lines().filter(|l| l.contains(" accepted ") && l.contains(folder)).count();
+    assert!(used("volume=disk2") > total / 10, "the second volume took its share");
+}
+
+/// Sends while processes die; every acknowledged message arrives.
+fn survive(sink: &Sink, mut suite: Suite, total: usize, kills: usize) -> Suite {
     let port = suite.port;
     let acknowledged = Mutex::new(HashSet::new());
     let (next, in_flight, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
@@ -112,6 +125,7 @@ fn twenty_thousand_messages_survive_two_hundred_kills() {
     assert!(repeats <= kills * 100, "{repeats} repeats");
     assert!(unacknowledged <= in_flight.load(Relaxed) + 8, "{unacknowledged} of {}", in_flight.load(Relaxed));
     assert_eq!(suite.zpost(&["queue", "--json"]).status.code(), Some(0));
+    suite
 }
 
 /// strace, attached to one process; it kills that process (its successor is not traced) at a call.

@@ -3,26 +3,46 @@
 //! Only reads. A message that is gone between two looks has moved on and is left out.
 
 use crate::moment::now_seconds;
+use crate::output::complain;
 use crate::trouble::Trouble;
 use envelope::{Control, ControlRecipient, Diagnostic, Envelope, Happened, MessageId, Parsed, RecipientState};
 use ipc::control::{QueuedMessage, QueuedRecipient};
 use settings::Settings;
-use spool::{Place, Spool};
+use spool::{Place, Spool, Volumes};
 use std::io::{self, Read};
 
 /// Bytes of a message file that are looked at for envelope and headers.
 const HEAD: u64 = 8 << 20;
 
-pub fn open(settings: &Settings) -> Result<Spool, Trouble> {
+/// All volumes. One that is missing is complained of: what is on it does not show.
+pub fn open(settings: &Settings) -> Result<Volumes, Trouble> {
     let root = &settings.paths.postoffice;
-    Spool::open(root).map_err(|e| Trouble::io(format!("cannot open the spool {}", root.display()), &e))
+    let volumes =
+        Volumes::open(root, settings.volume_roots()).map_err(|e| Trouble::io(format!("cannot open the spool {}", root.display()), &e))?;
+    for volume in volumes.all() {
+        if let Err(reason) = &volume.spool {
+            complain(&format!("zpost: volume {} ({}) is left out: {reason}\n", volume.name, volume.path.display()));
+        }
+    }
+    Ok(volumes)
 }
 
-/// All routed messages.
-pub fn routed(spool: &Spool) -> Result<Vec<QueuedMessage>, Trouble> {
-    let names = spool.read_names(Place::Queue).map_err(|e| Trouble::io("cannot read the queue", &e))?;
-    let ids = names.iter().filter_map(|name| MessageId::parse(name).ok());
-    Ok(ids.filter_map(|id| control(spool, id).ok().flatten()).map(|parsed| message(&parsed)).collect())
+/// All routed messages, by id.
+pub fn routed(volumes: &Volumes) -> Result<impl Iterator<Item = QueuedMessage> + use<'_>, Trouble> {
+    let mut found: Vec<(MessageId, &Spool)> = Vec::new();
+    for (_, spool) in volumes.usable() {
+        let names = spool.read_names(Place::Queue).map_err(|e| Trouble::io("cannot read the queue", &e))?;
+        found.extend(names.iter().filter_map(|name| Some((MessageId::parse(name).ok()?, &**spool))));
+    }
+    found.sort_by_key(|(id, _)| *id);
+    Ok(found.into_iter().filter_map(|(id, spool)| control(spool, id).ok().flatten()).map(|parsed| message(&parsed)))
+}
+
+/// Where a message or a dropped file is that is not in `queue/`.
+pub fn find_name<'v>(volumes: &'v Volumes, name: &str, places: &[Place]) -> Option<(&'v Spool, Place)> {
+    let there = |spool: &&'v std::sync::Arc<Spool>, place: &Place| spool.read_message(*place, name).is_ok();
+    let mut all = volumes.usable().map(|(_, spool)| spool);
+    all.find_map(|spool| places.iter().find(|place| there(&spool, place)).map(|place| (&**spool, *place)))
 }
 
 /// The control file of a message; `None` when there is no (valid) one.
@@ -90,11 +110,13 @@ fn overall(recipients: &[QueuedRecipient]) -> &'static str {
 }
 
 /// Messages that have not been routed: waiting in `router/`, set aside in `deferred/`, frozen in `freezer/`.
-pub fn unrouted(spool: &Spool) -> Result<Vec<QueuedMessage>, Trouble> {
+pub fn unrouted(volumes: &Volumes) -> Result<Vec<QueuedMessage>, Trouble> {
     let mut all = Vec::new();
-    for (place, state) in [(Place::Router, "routing"), (Place::Deferred, "set-aside"), (Place::Freezer, "frozen")] {
-        let names = spool.read_names(place).map_err(|e| Trouble::io(format!("cannot read {}/", place.name()), &e))?;
-        all.extend(names.iter().filter_map(|name| waiting(spool, place, name, state).ok()));
+    for (_, spool) in volumes.usable() {
+        for (place, state) in [(Place::Router, "routing"), (Place::Deferred, "set-aside"), (Place::Freezer, "frozen")] {
+            let names = spool.read_names(place).map_err(|e| Trouble::io(format!("cannot read {}/", place.name()), &e))?;
+            all.extend(names.iter().filter_map(|name| waiting(spool, place, name, state).ok()));
+        }
     }
     Ok(all)
 }
@@ -225,7 +247,8 @@ pub mod tests {
     fn the_spool_tells_what_the_scheduler_would() {
         let folder = tempfile::tempdir().unwrap();
         let id = queued(folder.path());
-        let all = routed(&Spool::open(folder.path()).unwrap()).unwrap();
+        let volumes = Volumes::open(folder.path(), []).unwrap();
+        let all: Vec<_> = routed(&volumes).unwrap().collect();
         let message = &all[0];
         assert_eq!(
             (all.len(), message.id.as_str(), message.state.as_str(), message.sender.as_str()),
@@ -245,7 +268,7 @@ pub mod tests {
         let id = submitted(folder.path());
         let spool = Spool::open(folder.path()).unwrap();
         spool.set_aside(id.as_str(), "line 1: nonsense").unwrap();
-        let all = unrouted(&spool).unwrap();
+        let all = unrouted(&Volumes::open(folder.path(), []).unwrap()).unwrap();
         assert_eq!((all.len(), all[0].state.as_str()), (1, "set-aside"));
         assert_eq!((all[0].recipients[0].address.as_str(), all[0].recipients[0].last.as_str()), ("a@b.example", "line 1: nonsense"));
     }

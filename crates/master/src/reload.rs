@@ -88,9 +88,15 @@ impl Master {
             let fault = configuration.fault(&new.postoffice.to_string_lossy(), text);
             return Err(Failure::config(render(&configuration.path, &[fault])));
         }
+        if !self.configuration.settings.volume_roots().eq(configuration.settings.volume_roots()) {
+            let text = "[[volume]]s can only change their weight while the suite runs; stop it first".to_owned();
+            let fault = configuration.fault("volume", text);
+            return Err(Failure::config(render(&configuration.path, &[fault])));
+        }
         let services = site::wanted(&configuration.settings, self.roles.as_deref());
-        let site = Site::survey(&configuration, &services, &self.site.executable)?;
-        site::make_folders(&configuration, &site)?;
+        let mut site = Site::survey(&configuration, &services, &self.site.executable)?;
+        site::make_folders(&configuration, &mut site)?;
+        site.say_volume_faults();
         let log = crate::start::open_log(&configuration)?;
         let listeners = listeners::bind_new(&configuration, |place| self.listeners.values().any(|l| l.place == *place))
             .map_err(|faults| Failure::config(render(&configuration.path, &faults)))?;

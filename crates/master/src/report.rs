@@ -89,6 +89,7 @@ impl Master {
                 }
             }
         }
+        troubles.extend(self.site.volume_faults.iter().cloned());
         if self.accept_after.is_some() {
             troubles.push("file descriptors ran out; accepting pauses".to_owned());
         }

@@ -23,9 +23,17 @@ pub struct Site {
     /// Numeric ids of the suite's own users, who may give every command.
     pub own_users: Vec<Uid>,
     pub admin_group: Option<(Gid, Vec<String>)>,
+    /// Volumes that cannot be used, and why.
+    pub volume_faults: Vec<String>,
 }
 
 impl Site {
+    pub fn say_volume_faults(&self) {
+        for fault in &self.volume_faults {
+            daemon::event!(Error, "volume_missing", reason = fault);
+        }
+    }
+
     /// Looks everything up and collects what is missing.
     pub fn survey(configuration: &Configuration, services: &[&'static Service], executable: &Path) -> Result<Self, Failure> {
         let mut faults = Vec::new();
@@ -48,6 +56,7 @@ impl Site {
             owners: spool::Owners::default(),
             own_users: vec![nix::unistd::geteuid()],
             admin_group: None,
+            volume_faults: Vec::new(),
         };
         site.look_up_groups(configuration, &mut faults);
         if nix::unistd::geteuid().is_root() {
@@ -148,8 +157,9 @@ fn has(roles: Option<&[&'static Service]>, name: &str) -> bool {
     roles.is_none_or(|roles| roles.iter().any(|r| r.name == name))
 }
 
-/// Makes the folders: the postoffice, `<run>`, `<run>/notify`, the log folder.
-pub fn make_folders(configuration: &Configuration, site: &Site) -> Result<(), Failure> {
+/// Makes the folders: the postoffice, `<run>`, `<run>/notify`, the log folder, those of the volumes. What is wrong with
+/// volumes is for `zpost status`: a disk that is missing must not keep the mail of the others from flowing.
+pub fn make_folders(configuration: &Configuration, site: &mut Site) -> Result<(), Failure> {
     let paths = &configuration.settings.paths;
     let mut faults = Vec::new();
     let mut check = |path: &Path, result: io::Result<()>| {
@@ -166,7 +176,17 @@ pub fn make_folders(configuration: &Configuration, site: &Site) -> Result<(), Fa
         let mode = if site.owners.uid.is_some() { 0o755 } else { 0o700 };
         check(&paths.log, folder(&paths.log, mode, site.owners.uid));
     }
-    if faults.is_empty() { Ok(()) } else { Err(Failure::config(render(&configuration.path, &faults))) }
+    if !faults.is_empty() {
+        return Err(Failure::config(render(&configuration.path, &faults)));
+    }
+    site.volume_faults.clear();
+    for (name, path) in configuration.settings.volume_roots() {
+        if let Err(e) = spool::Spool::create_volume(&paths.postoffice, name, path, &site.owners) {
+            let what = format!("volume {name} ({}) is not in use: {e}", path.display());
+            site.volume_faults.push(format!("{what}; its mail waits; mend it and run `zpost reload`"));
+        }
+    }
+    Ok(())
 }
 
 fn folder(path: &Path, mode: u32, owner: Option<u32>) -> io::Result<()> {

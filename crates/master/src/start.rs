@@ -31,7 +31,7 @@ pub fn begin() -> Result<ExitCode, Failure> {
     let configuration = Configuration::read(&path)?;
     let roles = arguments.roles()?;
     let services = site::wanted(&configuration.settings, roles.as_deref());
-    let site = Site::survey(&configuration, &services, &executable(handover.as_ref())?)?;
+    let mut site = Site::survey(&configuration, &services, &executable(handover.as_ref())?)?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
@@ -41,12 +41,13 @@ pub fn begin() -> Result<ExitCode, Failure> {
         // Fails only for a group leader, which has its own session or terminal already.
         let _ = nix::unistd::setsid();
     }
-    site::make_folders(&configuration, &site)?;
+    site::make_folders(&configuration, &mut site)?;
     let mut handover = handover;
     let log = open_log(&configuration)?;
     let (mut keepsakes, bound) = sockets_of(&configuration, &site, roles.as_deref(), handover.as_mut())?;
     add_contacts(&mut keepsakes.contacts, &services).map_err(|e| Failure::system(format!("zpost-master: contact points: {e}")))?;
     begin_log(&configuration, log.as_ref());
+    site.say_volume_faults();
     let beginning = Beginning { configuration, site, roles, signals, keepsakes, listeners: bound, log, background: arguments.background };
     let code = run(beginning, handover).map_err(|e| Failure::system(format!("zpost-master: {e}")))?;
     Ok(ExitCode::from(code))

@@ -23,7 +23,7 @@ pub struct FileRouter {
     pub(crate) tables: SystemTables,
     trusted: Trusted,
     max_hops: u32,
-    spool: Spool,
+    spool: Arc<Spool>,
     /// Ids that are in `queue/` and that the scheduler was not told of yet.
     pub(crate) arrived: Vec<String>,
     counters: Counters,
@@ -47,20 +47,20 @@ enum Fault {
 }
 
 impl FileRouter {
-    pub fn new(settings: &Arc<Settings>, counters: Counters) -> io::Result<Self> {
-        Ok(Self {
+    pub fn new(settings: &Arc<Settings>, counters: Counters, spool: Arc<Spool>) -> Self {
+        Self {
             rules: Rules::new(settings),
             tables: SystemTables::new(settings),
             trusted: Trusted::new(settings),
             max_hops: settings.server.max_hops,
-            spool: Spool::open(&settings.paths.postoffice)?,
+            spool,
             arrived: Vec::new(),
             counters,
             ids: IdSource::new((RandomState::new().hash_one(std::process::id()) & 0xffff_ffff) as u32),
             heads: HeadReader::default(),
             control: Vec::new(),
             addresses: 0,
-        })
+        }
     }
 
     /// Takes new rules and tables into use.

@@ -24,7 +24,7 @@ impl Bench {
             folder.path().display()
         );
         let settings = Arc::new(settings::parse(&text, "test").unwrap());
-        let router = FileRouter::new(&settings, Counters::detached("router").unwrap()).unwrap();
+        let router = FileRouter::new(&settings, Counters::detached("router").unwrap(), Arc::new(Spool::open(folder.path()).unwrap()));
         Self { folder, router }
     }
     fn path(&self, place: &str) -> PathBuf {

@@ -22,6 +22,7 @@ mod decision;
 mod expansion;
 mod file;
 mod head;
+mod lines;
 mod question;
 mod recipients;
 mod rules;

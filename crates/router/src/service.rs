@@ -1,22 +1,26 @@
 //! The event loop of a router: questions at once, files a few at a time between them.
 
 use crate::file::FileRouter;
+use crate::lines::Lines;
 use crate::question::answer;
 use daemon::{EX_ORPHANED, Signal, Started, event, log};
 use ipc::arrivals::Teller;
 use ipc::master::{ToChild, ToMaster};
 use ipc::routing::{FromRouter, ToRouter, Told};
 use ipc::{Channel, RecvError};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
+use spool::Volumes;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MASTER: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const JOBS: Token = Token(2);
+const LINES: Token = Token(3);
 
 /// Files routed before the socket is looked at for questions again.
 const FILES_A_TURN: usize = 4;
@@ -46,7 +50,11 @@ struct Batch {
 struct Service {
     started: Started,
     jobs: Channel<FromRouter, ToRouter>,
+    poll: Poll,
+    /// Answers questions, and routes the files where there is only one volume.
     router: FileRouter,
+    /// Where there are several.
+    lines: Option<Lines>,
     scheduler: Teller,
     batches: VecDeque<Batch>,
     draining: bool,
@@ -64,22 +72,33 @@ pub fn serve(mut started: Started) -> ExitCode {
 pub(crate) fn serve_at(mut started: Started, jobs: Option<OwnedFd>) -> ExitCode {
     let scheduler = Teller::new(started.contacts.caller("scheduler"));
     let service = match prepare(&started, jobs) {
-        Ok((jobs, router)) => Service { started, jobs, router, scheduler, batches: VecDeque::new(), draining: false, leaving: None },
+        Ok((jobs, router, poll, lines)) => {
+            Service { started, jobs, poll, router, lines, scheduler, batches: VecDeque::new(), draining: false, leaving: None }
+        }
         Err(reason) => return fail(&mut started, &reason, daemon::EX_OSERR),
     };
     service.run()
 }
 
-fn prepare(started: &Started, jobs: Option<OwnedFd>) -> Result<(Channel<FromRouter, ToRouter>, FileRouter), String> {
+type Prepared = (Channel<FromRouter, ToRouter>, FileRouter, Poll, Option<Lines>);
+
+fn prepare(started: &Started, jobs: Option<OwnedFd>) -> Result<Prepared, String> {
     let jobs = jobs.ok_or("the master sent no job conversation")?;
     let jobs = Channel::new(jobs).map_err(|e| format!("job conversation: {e}"))?;
-    let mut router = FileRouter::new(&started.settings, started.counters.clone())
-        .map_err(|e| format!("postoffice {}: {e}", started.settings.paths.postoffice.display()))?;
+    let settings = &started.settings;
+    let root = &settings.paths.postoffice;
+    let opened = Volumes::open(root, settings.volume_roots()).map_err(|e| format!("postoffice {}: {e}", root.display()))?;
+    let postoffice = opened.get(spool::POSTOFFICE).map(Arc::clone).ok_or("no postoffice")?;
+    let mut router = FileRouter::new(settings, started.counters.clone(), postoffice);
     report_faults(&mut router);
-    Ok((jobs, router))
+    let poll = Poll::new().map_err(|e| e.to_string())?;
+    let several = !settings.volumes.is_empty();
+    let lines = || Lines::start(opened, settings, &started.counters, &Arc::new(Waker::new(poll.registry(), LINES)?));
+    let lines = if several { Some(lines().map_err(|e| e.to_string())?) } else { None };
+    Ok((jobs, router, poll, lines))
 }
 
-fn report_faults(router: &mut FileRouter) {
+pub(crate) fn report_faults(router: &mut FileRouter) {
     for fault in router.tables.at(Instant::now()).faults() {
         event!(Warning, "alias_fault", reason = fault);
     }
@@ -104,11 +123,10 @@ impl Service {
     }
 
     fn turns(&mut self) -> Result<(), End> {
-        let mut poll = Poll::new()?;
         let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut self.started.master, MASTER, both)?;
-        poll.registry().register(&mut self.started.signals, SIGNALS, Interest::READABLE)?;
-        poll.registry().register(&mut self.jobs, JOBS, both)?;
+        self.poll.registry().register(&mut self.started.master, MASTER, both)?;
+        self.poll.registry().register(&mut self.started.signals, SIGNALS, Interest::READABLE)?;
+        self.poll.registry().register(&mut self.jobs, JOBS, both)?;
         self.started.master.send(&ToMaster::Ready)?;
         let mut events = Events::with_capacity(16);
         loop {
@@ -124,7 +142,7 @@ impl Service {
                 wait = Some(ROOM_AGAIN);
             }
             log::flush();
-            match poll.poll(&mut events, wait) {
+            match self.poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => other?,
             }
@@ -157,6 +175,9 @@ impl Service {
                     Ok(_) => {
                         let settings = self.started.settings.clone();
                         self.router.reload(&settings);
+                        if let Some(lines) = &self.lines {
+                            lines.reload(&settings);
+                        }
                         report_faults(&mut self.router);
                     }
                     Err(reason) => event!(Error, "reload_failed", reason = reason),
@@ -171,6 +192,7 @@ impl Service {
     /// Until nothing is left to do.
     fn work(&mut self) -> Result<(), End> {
         self.jobs.flush().map_err(closed)?;
+        self.finished()?;
         loop {
             let emptied = self.frames()?;
             if self.batches.is_empty() && emptied {
@@ -187,8 +209,7 @@ impl Service {
                 Ok(None) => return Ok(true),
                 Ok(Some((ToRouter::Files(names), _))) => {
                     self.leaving = self.leaving.map(|_| Instant::now());
-                    let done = Vec::with_capacity(names.len());
-                    self.batches.push_back(Batch { waiting: names.into(), done });
+                    self.take(names)?;
                 }
                 Ok(Some((ToRouter::Ask(ask), _))) => {
                     self.started.counters.add("questions", 1);
@@ -201,6 +222,32 @@ impl Service {
             }
         }
         Ok(false)
+    }
+
+    fn take(&mut self, names: Vec<String>) -> Result<(), End> {
+        let Some(lines) = &self.lines else {
+            let done = Vec::with_capacity(names.len());
+            self.batches.push_back(Batch { waiting: names.into(), done });
+            return Ok(());
+        };
+        let files = names.clone();
+        if lines.route(names) {
+            return Ok(());
+        }
+        // Of a volume that is missing here; the routermux has it, so its scan brings them again.
+        self.jobs.send(&FromRouter::Done { files, addresses: self.router.addresses }).map_err(closed)
+    }
+
+    /// What the threads of the volumes have done.
+    fn finished(&mut self) -> Result<(), End> {
+        while let Some(mut finished) = self.lines.as_ref().and_then(Lines::finished) {
+            self.router.addresses = self.router.addresses.saturating_add(finished.addresses);
+            self.leaving = self.leaving.map(|_| Instant::now());
+            log::flush();
+            self.scheduler.tell(&mut finished.arrived);
+            self.jobs.send(&FromRouter::Done { files: finished.files, addresses: self.router.addresses }).map_err(closed)?;
+        }
+        Ok(())
     }
 
     fn files(&mut self) -> Result<(), End> {

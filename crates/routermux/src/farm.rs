@@ -5,7 +5,7 @@ use ipc::routing::{FromRouter, ToRouter};
 use mio::Token;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Frames of files one router has in hand: one it works on, one that waits, so that it never idles between them.
+/// Frames of files of one volume that one router has in hand: one it works on, one that waits, so that it never idles between them.
 const WINDOW: usize = 2;
 /// Questions one router has in hand.
 const QUESTIONS: usize = 32;
@@ -18,7 +18,7 @@ pub struct Router {
     pub channel: Channel<ToRouter, FromRouter>,
     pub index: u64,
     pub pid: u32,
-    pub batches: VecDeque<Vec<String>>,
+    pub batches: Batches,
     pub questions: usize,
     /// Has one suspect file and gets nothing else meanwhile: a death then tells whose fault it was.
     pub exclusive: bool,
@@ -26,9 +26,40 @@ pub struct Router {
     pub retiring: bool,
 }
 
+/// Frames of files in hand, in order for each volume: a router works on each volume with a thread of its own.
+#[derive(Debug, Default)]
+pub struct Batches(Vec<VecDeque<Vec<String>>>);
+
+impl Batches {
+    pub fn push(&mut self, volume: usize, names: Vec<String>) {
+        if self.0.len() <= volume {
+            self.0.resize_with(volume.saturating_add(1), VecDeque::new);
+        }
+        if let Some(batches) = self.0.get_mut(volume) {
+            batches.push_back(names);
+        }
+    }
+
+    pub fn pop(&mut self, volume: usize) -> Option<Vec<String>> {
+        self.0.get_mut(volume)?.pop_front()
+    }
+
+    fn len(&self, volume: usize) -> usize {
+        self.0.get(volume).map_or(0, VecDeque::len)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(VecDeque::is_empty)
+    }
+
+    pub fn all(self) -> Vec<String> {
+        self.0.into_iter().flatten().flatten().collect()
+    }
+}
+
 impl Router {
     pub fn new(channel: Channel<ToRouter, FromRouter>, index: u64, pid: u32) -> Self {
-        Self { channel, index, pid, batches: VecDeque::new(), questions: 0, exclusive: false, retiring: false }
+        Self { channel, index, pid, batches: Batches::default(), questions: 0, exclusive: false, retiring: false }
     }
 
     pub fn is_idle(&self) -> bool {
@@ -36,7 +67,7 @@ impl Router {
     }
 
     fn files(&self) -> usize {
-        self.batches.iter().map(Vec::len).sum()
+        self.batches.0.iter().flatten().map(Vec::len).sum()
     }
 
     fn takes_work(&self) -> bool {
@@ -54,9 +85,9 @@ impl Farm {
         self.candidates(suspects).filter(|(_, r)| r.questions < QUESTIONS).min_by_key(|(_, r)| (r.questions, r.files())).map(|(t, _)| t)
     }
 
-    /// The least loaded router with credit for files.
-    pub fn for_files(&self, suspects: bool) -> Option<Token> {
-        self.candidates(suspects).filter(|(_, r)| r.batches.len() < WINDOW).min_by_key(|(_, r)| r.files()).map(|(t, _)| t)
+    /// The least loaded router with credit for files of a volume.
+    pub fn for_files(&self, volume: usize, suspects: bool) -> Option<Token> {
+        self.candidates(suspects).filter(|(_, r)| r.batches.len(volume) < WINDOW).min_by_key(|(_, r)| r.files()).map(|(t, _)| t)
     }
 
     /// An idle router, for a suspect.
@@ -106,12 +137,13 @@ mod tests {
     #[test]
     fn the_least_loaded_gets_the_next_piece_within_its_window() {
         let mut farm = farm(2);
-        farm.0.get_mut(&Token(0)).unwrap().batches.push_back(vec!["a".into(), "b".into()]);
-        assert_eq!(farm.for_files(false), Some(Token(1)));
-        farm.0.get_mut(&Token(1)).unwrap().batches.extend([vec!["c".into()], vec![]]);
-        assert_eq!(farm.for_files(false), Some(Token(0)));
-        farm.0.get_mut(&Token(0)).unwrap().batches.push_back(vec![]);
-        assert_eq!(farm.for_files(false), None);
+        farm.0.get_mut(&Token(0)).unwrap().batches.push(0, vec!["a".into(), "b".into()]);
+        assert_eq!(farm.for_files(0, false), Some(Token(1)));
+        farm.0.get_mut(&Token(1)).unwrap().batches.push(0, vec!["c".into()]);
+        farm.0.get_mut(&Token(1)).unwrap().batches.push(0, vec![]);
+        assert_eq!(farm.for_files(0, false), Some(Token(0)));
+        farm.0.get_mut(&Token(0)).unwrap().batches.push(0, vec![]);
+        assert_eq!((farm.for_files(0, false), farm.for_files(1, false)), (None, Some(Token(1))));
         assert_eq!(farm.for_question(false), Some(Token(1)));
     }
 
@@ -119,9 +151,9 @@ mod tests {
     fn a_suspect_gets_a_router_for_itself() {
         let mut farm = farm(2);
         farm.0.get_mut(&Token(0)).unwrap().questions = 1;
-        assert_eq!((farm.for_files(true), farm.idle()), (Some(Token(1)), Some(Token(1))));
+        assert_eq!((farm.for_files(0, true), farm.idle()), (Some(Token(1)), Some(Token(1))));
         farm.0.get_mut(&Token(1)).unwrap().exclusive = true;
-        assert_eq!((farm.for_files(true), farm.for_question(true), farm.idle()), (Some(Token(0)), Some(Token(0)), None));
+        assert_eq!((farm.for_files(0, true), farm.for_question(true), farm.idle()), (Some(Token(0)), Some(Token(0)), None));
     }
 
     #[test]

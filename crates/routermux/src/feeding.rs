@@ -2,7 +2,6 @@
 
 use crate::callers::Lack;
 use crate::farm::Router;
-use crate::keeper::Order;
 use crate::service::Mux;
 use daemon::event;
 use ipc::routing::{Ask, FromRouter, ToRouter};
@@ -24,7 +23,7 @@ impl Mux {
                 }
                 fed = true;
             }
-            fed |= !self.draining && (self.feed_suspect() || self.feed_files());
+            fed |= !self.draining && (self.feed_suspect() || self.feed_volumes());
             if !fed {
                 return;
             }
@@ -35,7 +34,7 @@ impl Mux {
         if !self.questions.is_waiting() {
             return false;
         }
-        let Some(token) = self.farm.for_question(self.files.has_suspects()) else { return false };
+        let Some(token) = self.farm.for_question(self.shelves.has_suspects()) else { return false };
         let Some((number, question)) = self.questions.next(token) else { return false };
         let Some(router) = self.farm.0.get_mut(&token) else { return false };
         router.questions += 1;
@@ -46,11 +45,11 @@ impl Mux {
     }
 
     fn feed_suspect(&mut self) -> bool {
-        if !self.files.has_suspects() {
+        if !self.shelves.has_suspects() {
             return false;
         }
         let Some(token) = self.farm.idle() else { return false };
-        let Some(name) = self.files.suspect() else { return false };
+        let Some(name) = self.shelves.suspect() else { return false };
         if let Some(router) = self.farm.0.get_mut(&token) {
             router.exclusive = true;
         }
@@ -58,21 +57,31 @@ impl Mux {
         true
     }
 
-    fn feed_files(&mut self) -> bool {
-        let Some(token) = self.farm.for_files(self.files.has_suspects()) else { return false };
-        let share = self.farm.share(self.files.waiting());
-        let Some(batch) = self.files.batch(share) else { return false };
+    fn feed_volumes(&mut self) -> bool {
+        let mut fed = false;
+        for volume in 0..self.shelves.list.len() {
+            fed |= self.feed_files(volume);
+        }
+        fed
+    }
+
+    fn feed_files(&mut self, volume: usize) -> bool {
+        let Some(token) = self.farm.for_files(volume, self.shelves.has_suspects()) else { return false };
+        let Some(shelf) = self.shelves.list.get_mut(volume) else { return false };
+        let share = self.farm.share(shelf.files.waiting());
+        let Some(batch) = shelf.files.batch(share) else { return false };
         self.give_files(token, batch);
         true
     }
 
     fn give_files(&mut self, token: Token, names: Vec<String>) {
         self.started.counters.add("files", names.len() as u64);
+        let volume = names.first().and_then(|name| self.shelves.number(name)).unwrap_or(0);
         let frame = ToRouter::Files(names);
         let Some(router) = self.farm.0.get_mut(&token) else { return };
         let sent = router.channel.send(&frame);
         if let ToRouter::Files(names) = frame {
-            router.batches.push_back(names);
+            router.batches.push(volume, names);
         }
         if let Err(e) = sent {
             self.lose(token, &e.to_string());
@@ -127,12 +136,13 @@ impl Mux {
             FromRouter::Begun(_) => {}
             FromRouter::Leaving => router.retiring = true,
             FromRouter::Done { files, addresses } => {
-                // Routers work in order, so only the oldest batch can be done.
-                if router.batches.pop_front().as_deref() != Some(files.as_slice()) {
+                // Routers work in order, volume by volume, so only the oldest batch of one can be done.
+                let volume = files.first().and_then(|name| self.shelves.number(name)).unwrap_or(0);
+                if router.batches.pop(volume).as_deref() != Some(files.as_slice()) {
                     return false;
                 }
                 router.exclusive = false;
-                self.files.done(&files);
+                self.shelves.done(&files);
                 if addresses >= self.started.settings.processes.addresses_per_router {
                     self.farm.retire(token);
                 }
@@ -167,11 +177,8 @@ impl Mux {
             return;
         }
         let (index, pid, questions) = (router.index, router.pid, router.questions);
-        let names: Vec<String> = router.batches.into_iter().flatten().collect();
+        let names = router.batches.all();
         event!(Warning, "router_lost", index = index, router = pid, files = names.len(), questions = questions, reason = why);
-        if let Some(name) = self.files.died(names, questions == 0) {
-            let reason = "two routers died while they routed this file".to_owned();
-            self.keeper.order(Order::SetAside { name, reason });
-        }
+        self.shelves.died(names, questions == 0);
     }
 }

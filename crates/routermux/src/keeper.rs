@@ -1,8 +1,9 @@
-//! The thread that makes the blocking calls on the spool, so that no disk keeps a question waiting.
+//! The thread that makes the blocking calls on one volume of the spool, so that no disk keeps a question waiting.
 
 use mio::Waker;
 use spool::{Recovered, Spool};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts the thread; it ends when the keeper is dropped.
-    pub fn start(spool: Spool, waker: Waker) -> io::Result<Self> {
+    pub fn start(spool: Arc<Spool>, waker: Arc<Waker>) -> io::Result<Self> {
         let (orders, inbox) = channel();
         let (outbox, news) = channel();
         std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {

@@ -21,6 +21,7 @@ mod files;
 mod keeper;
 mod questions;
 mod service;
+mod shelf;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]

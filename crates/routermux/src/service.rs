@@ -2,9 +2,9 @@
 
 use crate::callers::Caller;
 use crate::farm::Farm;
-use crate::files::{Files, MAX_KNOWN};
-use crate::keeper::{Keeper, News, Order};
+use crate::keeper::News;
 use crate::questions::Questions;
+use crate::shelf::Shelves;
 use daemon::{EX_ORPHANED, Signal, Started, event, log};
 use ipc::master::{ToChild, ToMaster};
 use ipc::{ContactPoint, RecvError};
@@ -15,6 +15,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MASTER: Token = Token(0);
@@ -25,8 +26,6 @@ const KEEPER: Token = Token(4);
 /// Callers and routers, numbered as they come.
 const FIRST: usize = 16;
 
-/// Left-overs of `public/` are looked for this often.
-const RECOVERY: Duration = Duration::from_secs(3600);
 /// Datagrams read before others get their turn.
 const DATAGRAMS_A_TURN: usize = 2000;
 
@@ -45,16 +44,11 @@ pub(crate) struct Mux {
     pub(crate) poll: Poll,
     notify: UnixDatagram,
     pub(crate) serve: ContactPoint,
-    pub(crate) keeper: Keeper,
     pub(crate) callers: HashMap<Token, Caller>,
     pub(crate) farm: Farm,
-    pub(crate) files: Files,
+    pub(crate) shelves: Shelves,
     pub(crate) questions: Questions,
     next_token: usize,
-    next_scan: Instant,
-    /// A scan is on its way: one at a time.
-    scanning: bool,
-    next_recovery: Instant,
     pub(crate) draining: bool,
     /// More datagrams wait than one turn reads.
     more_datagrams: bool,
@@ -93,8 +87,9 @@ impl Mux {
         let notify = UnixDatagram::from(notify.ok_or("the master sent no notification socket")?);
         let mut serve = serve.ok_or("the master sent no contact point")?;
         let root = &started.settings.paths.postoffice;
-        let spool = spool::Spool::open(root).map_err(|e| format!("postoffice {}: {e}", root.display()))?;
-        let set_up = || -> io::Result<(Poll, Keeper)> {
+        let volumes =
+            spool::Volumes::open(root, started.settings.volume_roots()).map_err(|e| format!("postoffice {}: {e}", root.display()))?;
+        let set_up = || -> io::Result<(Poll, Shelves)> {
             notify.set_nonblocking(true)?;
             let poll = Poll::new()?;
             let both = Interest::READABLE | Interest::WRITABLE;
@@ -102,25 +97,20 @@ impl Mux {
             poll.registry().register(&mut started.signals, SIGNALS, Interest::READABLE)?;
             poll.registry().register(&mut SourceFd(&notify.as_raw_fd()), NOTIFY, Interest::READABLE)?;
             poll.registry().register(&mut serve, SERVE, Interest::READABLE)?;
-            let keeper = Keeper::start(spool, Waker::new(poll.registry(), KEEPER)?)?;
-            Ok((poll, keeper))
+            let shelves = Shelves::start(volumes, &Arc::new(Waker::new(poll.registry(), KEEPER)?))?;
+            Ok((poll, shelves))
         };
-        let (poll, keeper) = set_up().map_err(|e| e.to_string())?;
-        let now = Instant::now();
+        let (poll, shelves) = set_up().map_err(|e| e.to_string())?;
         Ok(Self {
             started,
             poll,
             notify,
             serve,
-            keeper,
             callers: HashMap::new(),
             farm: Farm::default(),
-            files: Files::default(),
+            shelves,
             questions: Questions::default(),
             next_token: FIRST,
-            next_scan: now,
-            scanning: false,
-            next_recovery: now,
             draining: false,
             more_datagrams: true,
         })
@@ -131,10 +121,11 @@ impl Mux {
         let mut events = Events::with_capacity(256);
         loop {
             let now = Instant::now();
-            self.periodic(now);
+            let queue = &self.started.settings.queue;
+            self.shelves.periodic(now, queue.router_scan, queue.public_age, self.draining);
             self.expire(now);
             self.feed();
-            self.started.counters.set("waiting_now", self.files.waiting() as u64);
+            self.started.counters.set("waiting_now", self.shelves.waiting() as u64);
             if self.draining && self.farm.is_idle() && (self.questions.is_empty() || self.farm.0.is_empty()) {
                 return Ok(());
             }
@@ -156,7 +147,7 @@ impl Mux {
         if self.more_datagrams {
             return Duration::ZERO;
         }
-        let due = [Some(self.next_scan), Some(self.next_recovery), self.questions.due()];
+        let due = [self.shelves.due(), self.questions.due()];
         due.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now) + Duration::from_millis(1))
     }
 
@@ -199,8 +190,9 @@ impl Mux {
                 (ToChild::Command { request, .. }, Some(end)) => self.command(request, end),
                 (ToChild::Reload(start), last) => {
                     descriptors.extend(last);
-                    if let Err(reason) = self.started.reload(&start, descriptors) {
-                        event!(Error, "reload_failed", reason = reason);
+                    match self.started.reload(&start, descriptors) {
+                        Ok(_) => self.shelves.reopen(),
+                        Err(reason) => event!(Error, "reload_failed", reason = reason),
                     }
                 }
                 _ => {}
@@ -227,66 +219,63 @@ impl Mux {
 
     fn notice(&mut self, datagram: &[u8]) {
         self.started.counters.add("datagrams", 1);
-        match spool::parse_notice(datagram) {
-            Ok(notice) if notice.directory.as_deref().is_none_or(|directory| directory == "router") => {
-                self.files.offer(&notice.name);
+        let name = match spool::parse_notice(datagram) {
+            Ok(notice) if notice.directory.as_deref().is_none_or(|directory| directory == "router") => notice.name,
+            // The name of a volume.
+            Ok(spool::Notice { directory: Some(volume), name }) if self.shelves.volumes.number(&volume).is_some() => {
+                format!("{volume}/{name}")
             }
-            _ => self.started.counters.add("datagrams_malformed", 1),
-        }
-    }
-
-    fn periodic(&mut self, now: Instant) {
-        if self.draining {
-            (self.next_scan, self.next_recovery) = (now + RECOVERY, now + RECOVERY);
-            return;
-        }
-        // Recovery first: what it adopts, the scan after it finds.
-        if self.next_recovery <= now {
-            self.next_recovery = now + RECOVERY;
-            self.keeper.order(Order::Recover { age: self.started.settings.queue.public_age });
-        }
-        if (self.next_scan <= now || self.files.wants_scan()) && !self.scanning {
-            self.scanning = true;
-            self.next_scan = now + self.started.settings.queue.router_scan;
-            self.keeper.order(Order::Scan { limit: MAX_KNOWN });
-        } else if self.next_scan <= now {
-            self.next_scan = now + Duration::from_secs(1);
-        }
+            _ => return self.started.counters.add("datagrams_malformed", 1),
+        };
+        self.shelves.offer(&name);
     }
 
     fn news(&mut self) {
-        while let Some(news) = self.keeper.news() {
-            match news {
-                News::Scanned(names) => self.scanned(names),
-                News::Recovered(Ok(recovered)) => {
-                    for name in recovered.adopted {
-                        event!(Info, "adopted", id = name);
-                        self.files.offer(&name);
-                    }
-                    for name in recovered.removed {
-                        event!(Info, "left_over_removed", name = name);
-                    }
-                }
-                News::Recovered(Err(e)) => event!(Error, "recovery_failed", error = e),
-                News::SetAside { name, reason, result } => self.was_set_aside(&name, &reason, result),
+        for volume in 0..self.shelves.list.len() {
+            while let Some(news) = self.shelves.list.get(volume).and_then(|shelf| shelf.keeper.as_ref()?.news()) {
+                self.told(volume, news);
             }
         }
     }
 
-    fn scanned(&mut self, names: io::Result<Vec<String>>) {
-        self.scanning = false;
+    fn told(&mut self, volume: usize, news: News) {
+        match news {
+            News::Scanned(names) => self.scanned(volume, names),
+            News::Recovered(Ok(recovered)) => {
+                for name in &recovered.adopted {
+                    event!(Info, "adopted", id = name);
+                }
+                self.shelves.found(volume, &recovered.adopted);
+                for name in recovered.removed {
+                    event!(Info, "left_over_removed", name = name);
+                }
+            }
+            News::Recovered(Err(e)) => event!(Error, "recovery_failed", volume = self.volume_name(volume), error = e),
+            News::SetAside { name, reason, result } => self.was_set_aside(volume, &name, &reason, result),
+        }
+    }
+
+    fn volume_name(&self, volume: usize) -> &str {
+        self.shelves.volumes.all().get(volume).map_or("", |volume| &volume.name)
+    }
+
+    fn scanned(&mut self, volume: usize, names: io::Result<Vec<String>>) {
+        if let Some(shelf) = self.shelves.list.get_mut(volume) {
+            shelf.scanning = false;
+        }
         self.started.counters.add("scans", 1);
         match names {
             Ok(names) => {
-                let found = names.iter().filter(|name| self.files.offer(name)).count();
+                let found = self.shelves.found(volume, &names);
                 self.started.counters.add("found_by_scan", found as u64);
             }
-            Err(e) => event!(Error, "scan_failed", error = e),
+            Err(e) => event!(Error, "scan_failed", volume = self.volume_name(volume), error = e),
         }
     }
 
-    fn was_set_aside(&mut self, name: &str, reason: &str, result: io::Result<()>) {
-        self.files.done(&[name.to_owned()]);
+    fn was_set_aside(&mut self, volume: usize, name: &str, reason: &str, result: io::Result<()>) {
+        let number = spool::VolumeNumber::try_from(volume).unwrap_or_default();
+        self.shelves.done(&[self.shelves.volumes.written(number, name)]);
         match result {
             Ok(()) => {
                 self.started.counters.add("set_aside", 1);

@@ -1,18 +1,27 @@
-//! The file calls, on threads: a slow disk never stops the loop. Calls for one message stay in order, because a
-//! message always has the same thread.
+//! The file calls, on threads: a slow disk never stops the loop, and with several volumes stops only its own messages.
+//! Calls for one message stay in order, because a message always has the same thread.
 
 use envelope::{Diagnostic, MessageId, RecipientState};
 use mio::Waker;
-use spool::{LoadError, Loaded, Spool, TransportScan};
+use spool::{LoadError, Loaded, Spool, TransportScan, VolumeNumber, Volumes};
 use std::fs::File;
 use std::io;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Results that a thread gathers before it hands them over.
 const BATCH: usize = 16;
 /// Finished marks and removals that wait for another reason to wake the loop.
 const QUIET: usize = 256;
+/// A volume whose calls take longer than this is slow. An honest disk that is busy syncing takes some milliseconds.
+const SLOW_US: u32 = 50_000;
+/// One call counts for no more than this, so that a disk that hung once is trusted again soon.
+const LONGEST_US: u32 = 1_000_000;
+/// A volume that has not answered for so long is slow too, whatever its mean.
+const HANGING: Duration = Duration::from_millis(200);
 
 /// One thing to do with files.
 #[derive(Debug)]
@@ -101,30 +110,82 @@ struct Shard {
 /// Results on their way to the loop.
 #[derive(Debug, Default)]
 struct Results {
-    done: Vec<Done>,
+    done: Vec<(VolumeNumber, Done)>,
     /// The loop knows that there are some.
     woken: bool,
+}
+
+/// One volume: threads of its own, so that a disk that hangs stops nobody else's calls.
+#[derive(Debug)]
+struct Disk {
+    number: VolumeNumber,
+    shards: Vec<Shard>,
+    outstanding: usize,
+    /// Jobs that wait for their message to be opened.
+    opening: usize,
+    /// What one call takes by now, in microseconds (a running mean); measured where there are several volumes.
+    pace: Arc<AtomicU32>,
+    /// When a call last came back, or the first of those under way began.
+    heard: Instant,
 }
 
 /// The threads. Orders gather until [`Pool::flush`]; the caller bounds them by looking at [`Pool::outstanding`].
 #[derive(Debug)]
 pub struct Pool {
-    shards: Vec<Shard>,
+    disks: Vec<Disk>,
     done: Arc<Mutex<Results>>,
+    waker: Arc<Waker>,
     outstanding: usize,
+    /// Volumes are configured, there or not.
+    several: bool,
+}
+
+/// Orders to one volume.
+#[derive(Debug)]
+pub struct Lane<'p> {
+    pool: &'p mut Pool,
+    volume: VolumeNumber,
+}
+
+impl Lane<'_> {
+    pub fn order(&mut self, order: Order) {
+        self.pool.order(self.volume, order);
+    }
 }
 
 impl Pool {
-    pub fn start(spool: &Arc<Spool>, threads: u16, waker: &Arc<Waker>) -> io::Result<Self> {
-        let done = Arc::new(Mutex::new(Results::default()));
+    /// `threads` for each volume.
+    pub fn start(volumes: &Volumes, threads: u16, waker: &Arc<Waker>) -> io::Result<Self> {
+        let several = volumes.all().len() > 1;
+        let mut pool = Self { disks: Vec::new(), done: Arc::default(), waker: Arc::clone(waker), outstanding: 0, several };
+        for (number, spool) in volumes.usable() {
+            pool.add(number, spool, threads)?;
+        }
+        Ok(pool)
+    }
+
+    /// One more volume.
+    pub fn add(&mut self, number: VolumeNumber, spool: &Arc<Spool>, threads: u16) -> io::Result<()> {
+        let pace = Arc::new(AtomicU32::new(0));
         let mut shards = Vec::new();
-        for number in 0..threads.max(1) {
+        for thread in 0..threads.max(1) {
             let (sender, receiver) = channel();
-            let (spool, done, waker) = (Arc::clone(spool), Arc::clone(&done), Arc::clone(waker));
-            std::thread::Builder::new().name(format!("io{number}")).spawn(move || work(&receiver, &spool, &done, &waker))?;
+            let worker = Worker {
+                number,
+                spool: Arc::clone(spool),
+                done: Arc::clone(&self.done),
+                waker: Arc::clone(&self.waker),
+                pace: self.several.then(|| Arc::clone(&pace)),
+            };
+            std::thread::Builder::new().name(format!("io{number}.{thread}")).spawn(move || worker.work(&receiver))?;
             shards.push(Shard { sender, batch: Vec::new() });
         }
-        Ok(Self { shards, done, outstanding: 0 })
+        self.disks.push(Disk { number, shards, outstanding: 0, opening: 0, pace, heard: Instant::now() });
+        Ok(())
+    }
+
+    pub fn of(&mut self, volume: VolumeNumber) -> Lane<'_> {
+        Lane { pool: self, volume }
     }
 
     /// Orders without result so far.
@@ -132,18 +193,35 @@ impl Pool {
         self.outstanding
     }
 
-    pub fn order(&mut self, order: Order) {
-        let threads = self.shards.len().max(1);
+    /// Jobs that may begin from a volume: few of a slow one, for each keeps an agent waiting; else up to `calls` calls.
+    pub fn room(&self, volume: VolumeNumber, calls: usize) -> usize {
+        let Some(disk) = self.disks.iter().find(|disk| disk.number == volume) else { return 0 };
+        if self.several && disk.is_slow() { disk.shards.len().saturating_sub(disk.opening) } else { calls.saturating_sub(disk.outstanding) }
+    }
+
+    /// Some volume has fewer than `calls` calls under way.
+    pub fn has_room(&self, calls: usize) -> bool {
+        self.disks.iter().any(|disk| self.room(disk.number, calls) > 0)
+    }
+
+    pub fn order(&mut self, volume: VolumeNumber, order: Order) {
+        let Some(disk) = self.disks.iter_mut().find(|disk| disk.number == volume) else { return };
+        let threads = disk.shards.len().max(1);
         let at = order.id().map_or(0, |id| usize::from(id.hash())) % threads;
-        if let Some(shard) = self.shards.get_mut(at) {
+        if disk.outstanding == 0 {
+            disk.heard = Instant::now();
+        }
+        if let Some(shard) = disk.shards.get_mut(at) {
+            disk.opening += usize::from(matches!(order, Order::Open { .. }));
             shard.batch.push(order);
+            disk.outstanding += 1;
             self.outstanding += 1;
         }
     }
 
     /// Hands the gathered orders to the threads: one wake-up each.
     pub fn flush(&mut self) {
-        for shard in &mut self.shards {
+        for shard in self.disks.iter_mut().flat_map(|disk| &mut disk.shards) {
             if !shard.batch.is_empty() {
                 // The threads live as long as the pool; a dead one is a panic, which ends the process.
                 let _ = shard.sender.send(std::mem::take(&mut shard.batch));
@@ -152,42 +230,81 @@ impl Pool {
     }
 
     /// Everything that is done by now.
-    pub fn done(&mut self) -> Vec<Done> {
+    pub fn done(&mut self) -> Vec<(VolumeNumber, Done)> {
         let mut results = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         results.woken = false;
         let done = std::mem::take(&mut results.done);
         drop(results);
         self.outstanding = self.outstanding.saturating_sub(done.len());
+        for (volume, result) in &done {
+            if let Some(disk) = self.disks.iter_mut().find(|disk| disk.number == *volume) {
+                disk.outstanding = disk.outstanding.saturating_sub(1);
+                disk.opening = disk.opening.saturating_sub(usize::from(matches!(result, Done::Opened { .. })));
+            }
+        }
+        if !done.is_empty() && self.several {
+            let now = Instant::now();
+            let heard = |disk: &&mut Disk| done.iter().any(|(volume, _)| *volume == disk.number);
+            self.disks.iter_mut().filter(heard).for_each(|disk| disk.heard = now);
+        }
         done
     }
 }
 
-fn work(receiver: &Receiver<Vec<Order>>, spool: &Spool, done: &Mutex<Results>, waker: &Waker) {
-    let mut results = Vec::new();
-    while let Ok(orders) = receiver.recv() {
-        for order in orders {
-            results.push(order.perform(spool));
-            if results.len() >= BATCH {
-                hand_over(&mut results, done, waker);
-            }
-        }
-        hand_over(&mut results, done, waker);
+impl Disk {
+    fn is_slow(&self) -> bool {
+        self.pace.load(Relaxed) > SLOW_US || (self.outstanding > 0 && self.heard.elapsed() > HANGING)
     }
 }
 
-/// Wakes the loop once however many results come before it looks, and not at all for a few marks and removals: nobody
-/// waits for those.
-fn hand_over(results: &mut Vec<Done>, done: &Mutex<Results>, waker: &Waker) {
-    if results.is_empty() {
-        return;
+/// One thread.
+struct Worker {
+    number: VolumeNumber,
+    spool: Arc<Spool>,
+    done: Arc<Mutex<Results>>,
+    waker: Arc<Waker>,
+    pace: Option<Arc<AtomicU32>>,
+}
+
+impl Worker {
+    fn work(&self, receiver: &Receiver<Vec<Order>>) {
+        let mut results = Vec::new();
+        while let Ok(orders) = receiver.recv() {
+            for order in orders {
+                results.push((self.number, self.perform(order)));
+                if results.len() >= BATCH {
+                    self.hand_over(&mut results);
+                }
+            }
+            self.hand_over(&mut results);
+        }
     }
-    let news = results.iter().any(|result| !matches!(result, Done::Written));
-    let mut shared = done.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.done.append(results);
-    let wake = !shared.woken && (news || shared.done.len() >= QUIET);
-    shared.woken |= wake;
-    drop(shared);
-    if wake {
-        let _ = waker.wake();
+
+    fn perform(&self, order: Order) -> Done {
+        let Some(pace) = &self.pace else { return order.perform(&self.spool) };
+        let begin = Instant::now();
+        let done = order.perform(&self.spool);
+        let took = u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX).min(LONGEST_US);
+        let mean = pace.load(Relaxed);
+        // Two threads may overwrite each other's step; the next one mends it.
+        pace.store(mean - mean / 8 + took / 8, Relaxed);
+        done
+    }
+
+    /// Wakes the loop once however many results come before it looks, and not at all for a few marks and removals:
+    /// nobody waits for those.
+    fn hand_over(&self, results: &mut Vec<(VolumeNumber, Done)>) {
+        if results.is_empty() {
+            return;
+        }
+        let news = results.iter().any(|(_, result)| !matches!(result, Done::Written));
+        let mut shared = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.done.append(results);
+        let wake = !shared.woken && (news || shared.done.len() >= QUIET);
+        shared.woken |= wake;
+        drop(shared);
+        if wake {
+            let _ = self.waker.wake();
+        }
     }
 }

@@ -69,6 +69,7 @@ pub fn build(sheet: &Sheet) -> Settings {
     let identity = identity(one("identity"));
     Settings {
         paths: paths(one("paths")),
+        volumes: sheet.groups("volume").iter().map(volume).collect(),
         listeners: sheet.groups("listener").iter().map(listener).collect(),
         certificates: sheet.groups("certificate").iter().map(certificate).collect(),
         relay: Relay { networks: one("relay").networks("networks"), domains: one("relay").texts("domains") },
@@ -104,8 +105,13 @@ fn paths(g: &Group) -> Paths {
         run: g.path("run").unwrap_or_else(|| postoffice.join("run")),
         log: g.path("log").unwrap_or_else(|| postoffice.join("log")),
         libexec: g.path("libexec"),
+        weight: g.u32("weight"),
         postoffice,
     }
+}
+
+fn volume(g: &Group) -> Volume {
+    Volume { name: g.text("name"), path: g.path("path").unwrap_or_default(), weight: g.u32("weight") }
 }
 
 fn identity(g: &Group) -> Identity {

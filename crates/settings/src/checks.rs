@@ -14,6 +14,7 @@ pub const CHANNELS: [&str; 7] = ["smtp", "lmtp", "local", "pipe", "error", "hold
 pub fn check(sheet: &mut Sheet) {
     let mut faults = Vec::new();
     listeners(sheet.groups("listener"), sheet.groups("certificate").is_empty(), &mut faults);
+    volumes(sheet, &mut faults);
     let mut own = own_channels(sheet, &mut faults);
     own.extend(crate::programs::check(sheet, &own, &mut faults));
     for route in sheet.groups("route") {
@@ -146,6 +147,32 @@ fn listeners(groups: &[Group], uncertified: bool, faults: &mut Vec<Fault>) {
             faults.push(at(group, "bind", format!("listener.bind: the listener of line {first} has this address already")));
         }
         seen.push((bind, line));
+    }
+}
+
+/// Names stand in datagrams before a file's name, where `router` means the postoffice's.
+fn volumes(sheet: &Sheet, faults: &mut Vec<Fault>) {
+    let groups = sheet.groups("volume");
+    if groups.len() > 60 {
+        faults.extend(groups.last().map(|group| at(group, "name", "volume: at most 60 volumes".to_owned())));
+    }
+    let mut names = vec!["postoffice", "public", "router", "queue", "transport", "deferred", "freezer"];
+    let mut paths: Vec<&str> = sheet.groups("paths").iter().filter_map(|group| text(group, "postoffice")).collect();
+    for group in groups {
+        let (Some(name), Some(path)) = (text(group, "name"), text(group, "path")) else { continue };
+        let safe = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && name.len() <= 32
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !safe {
+            faults.push(at(group, "name", format!("volume.name: `{name}` is not made of a-z, 0-9 and -, at most 32 of them")));
+        } else if names.contains(&name) {
+            faults.push(at(group, "name", format!("volume.name: `{name}` is another volume's or a folder of the spool")));
+        }
+        if paths.contains(&path) {
+            faults.push(at(group, "path", format!("volume.path: `{path}` is the postoffice or another volume")));
+        }
+        names.push(name);
+        paths.push(path);
     }
 }
 

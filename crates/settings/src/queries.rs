@@ -23,6 +23,16 @@ pub fn sender_matches(pattern: &str, sender: Option<(&str, &str)>) -> bool {
 }
 
 impl Settings {
+    /// Name and path of every `[[volume]]`.
+    pub fn volume_roots(&self) -> impl Iterator<Item = (&str, &std::path::Path)> {
+        self.volumes.iter().map(|volume| (volume.name.as_str(), volume.path.as_path()))
+    }
+
+    /// Shares of new mail, the postoffice first.
+    pub fn volume_weights(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.paths.weight).chain(self.volumes.iter().map(|volume| volume.weight))
+    }
+
     /// Is mail to this domain (normalised) delivered here?
     pub fn is_local_domain(&self, domain: &str) -> bool {
         self.local.domains.iter().any(|d| domain_matches(d, domain))

@@ -299,3 +299,16 @@ fn a_faulty_configuration_still_says_where_the_suite_is() {
         assert!(settings.is_none() && !faults.is_empty(), "{faulty}: {faults:?}");
     }
 }
+
+#[test]
+fn volumes_have_names_and_folders_of_their_own() {
+    let text = |name: &str, path: &str| {
+        format!("{LEAST}[[volume]]\nname = \"d2\"\npath = \"/d2\"\nweight = 3\n[[volume]]\nname = \"{name}\"\npath = \"{path}\"\n")
+    };
+    let good = parse(&text("d3", "/d3"), "f").unwrap();
+    assert_eq!(good.volume_weights().collect::<Vec<_>>(), [1, 3, 1]);
+    assert_eq!(good.volume_roots().map(|(name, _)| name).collect::<Vec<_>>(), ["d2", "d3"]);
+    for (name, path) in [("d2", "/d3"), ("router", "/d3"), ("D3", "/d3"), ("d3", "/d2"), ("d3", "/p")] {
+        assert_eq!(faults(&text(name, path)).len(), 1, "{name} {path}");
+    }
+}

@@ -10,6 +10,7 @@ use crate::egress::{Convert, Credentials, Source};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub paths: Paths,
+    pub volumes: Vec<Volume>,
     pub identity: Identity,
     pub listeners: Vec<Listener>,
     pub certificates: Vec<Certificate>,
@@ -43,12 +44,23 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Paths {
     pub postoffice: PathBuf,
+    /// Share of new mail beside `[[volume]]`s. Default 1.
+    pub weight: u32,
     /// Default: `<postoffice>/run`.
     pub run: PathBuf,
     /// The folder of the log file. Default: `<postoffice>/log`.
     pub log: PathBuf,
     /// Default: beside the running executable, else `../libexec/zpost` from there.
     pub libexec: Option<PathBuf>,
+}
+
+/// `[[volume]]`: a further spool root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    pub name: String,
+    pub path: PathBuf,
+    /// Share of new mail; 0: none. Default 1.
+    pub weight: u32,
 }
 
 /// `[identity]`

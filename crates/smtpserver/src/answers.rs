@@ -92,7 +92,8 @@ impl Worker {
             let verdict = self.unjudged();
             return self.judged(Judging { meta, draft }, verdict);
         }
-        let path = self.spool.public_path(meta.id).to_string_lossy().into_owned();
+        let path = self.disks.volumes.get(meta.volume).map(|spool| spool.public_path(meta.id).to_string_lossy().into_owned());
+        let path = path.unwrap_or_default();
         self.filter.ask(|number| Judge { number, path }, Judging { meta, draft }, self.poll.registry(), self.now);
         self.counters.add("filtered", 1);
     }
@@ -108,10 +109,10 @@ impl Worker {
     fn judged(&mut self, judging: Judging, verdict: Judgement) {
         let Judging { meta, draft } = judging;
         match verdict {
-            Judgement::Accept => self.threads.put(Job::Commit { meta, draft }),
+            Judgement::Accept => self.disks.put(meta.volume, Job::Commit { meta, draft }),
             Judgement::Freeze(reason) => {
                 self.counters.add("frozen", 1);
-                self.threads.put(Job::Freeze { meta, draft, reason });
+                self.disks.put(meta.volume, Job::Freeze { meta, draft, reason });
             }
             Judgement::Reject(text) => self.turned_down(&meta, draft, Reply::new(550, Enhanced::permanent(7, 1), text)),
             Judgement::Defer(text) => self.turned_down(&meta, draft, Reply::new(451, Enhanced::transient(7, 1), text)),
@@ -119,7 +120,7 @@ impl Worker {
     }
 
     fn turned_down(&mut self, meta: &Meta, draft: Draft, reply: Reply) {
-        self.threads.put(Job::Discard(draft));
+        self.disks.put(meta.volume, Job::Discard(draft));
         self.reply_to(meta.key, Err(reply));
     }
 

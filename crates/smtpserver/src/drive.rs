@@ -4,7 +4,7 @@ use crate::answers::no_helper;
 use crate::connection::{Awaiting, Connection, Flushed};
 use crate::context::Client;
 use crate::envelopes::sender_text;
-use crate::sync::{Job, Key};
+use crate::sync::Key;
 use crate::worker::Worker;
 use ipc::rates::{Event, Kind, ToTracker};
 use ipc::routing::{Ask, Question, ToRoutermux};
@@ -192,10 +192,11 @@ impl Worker {
     fn sender(&mut self, c: &mut Connection, key: Key) {
         if self.now.saturating_duration_since(self.measured) >= MEASURE_EVERY {
             self.measured = self.now;
-            self.threads.put(Job::Measure);
+            self.disks.measure();
         }
         let declared = c.session.transaction().map_or(0, |t| t.declared_size);
-        if self.free_bytes < self.context.settings.server.min_free_bytes.saturating_add(declared) {
+        let room = self.context.settings.server.min_free_bytes.saturating_add(declared);
+        if self.disks.choose(room, self.now).is_none() {
             let reply = Reply::new(452, Enhanced::transient(3, 1), "insufficient system storage");
             return c.session.answer(Err(reply));
         }

@@ -22,6 +22,7 @@ mod answers;
 mod certificates;
 mod connection;
 mod context;
+mod disks;
 mod drive;
 mod envelopes;
 mod helper;

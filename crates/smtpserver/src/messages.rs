@@ -9,7 +9,7 @@ use crate::worker::Worker;
 use envelope::MessageId;
 use ipc::rates::Kind;
 use smtp::server::Transaction;
-use spool::Draft;
+use spool::{Draft, POSTOFFICE, VolumeNumber};
 use status::{Enhanced, Reply};
 use std::io;
 
@@ -34,6 +34,7 @@ pub(crate) enum Earlier {
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub id: MessageId,
+    pub volume: VolumeNumber,
     pub content: Vec<u8>,
     /// Bytes given to threads.
     pub given: u64,
@@ -67,7 +68,11 @@ impl Worker {
         let mut content = self.buffers.pop().unwrap_or_default();
         content.reserve(usize::try_from(declared).unwrap_or(PIECE).clamp(4 * 1024, PIECE) + 1024);
         envelopes::received(c, &self.context, id, &mut content);
-        c.message = Some(Box::new(Incoming { id, content, given: 0, earlier: Earlier::Nothing, ending: None }));
+        let room = self.context.settings.server.min_free_bytes.saturating_add(declared);
+        // Room there was at MAIL; should it be gone, the disk has the last word.
+        let volume = self.disks.choose(room, self.now).unwrap_or(POSTOFFICE);
+        self.disks.placed();
+        c.message = Some(Box::new(Incoming { id, volume, content, given: 0, earlier: Earlier::Nothing, ending: None }));
     }
 
     /// Gives a full buffer to a thread, unless one is still at the piece before it.
@@ -93,7 +98,7 @@ impl Worker {
         };
         let piece = std::mem::take(&mut message.content);
         message.given += piece.len() as u64;
-        self.threads.put(Job::Append { key, id: message.id, opening, piece });
+        self.disks.put(message.volume, Job::Append { key, id: message.id, opening, piece });
     }
 
     /// The dot has come and the content is acceptable.
@@ -105,6 +110,7 @@ impl Worker {
         let meta = Box::new(Meta {
             key,
             id: message.id,
+            volume: message.volume,
             from: envelopes::sender_text(&transaction),
             client: c.client,
             size: message.given + message.content.len() as u64,
@@ -116,9 +122,11 @@ impl Worker {
                 let mut envelope = envelopes::envelope(c.client, c.session.hello().unwrap_or_default(), with, &transaction);
                 envelope.recipients = transaction.take_recipients().into_iter().map(envelopes::recipient).collect();
                 let content = std::mem::take(&mut message.content);
-                self.threads.put(Job::Submit { meta, envelope: Box::new(envelope), content, stage: self.filters() });
+                self.disks.put(message.volume, Job::Submit { meta, envelope: Box::new(envelope), content, stage: self.filters() });
             }
-            Earlier::Draft(draft) => self.threads.put(Job::Finish { meta, draft, piece: message.content, stage: self.filters() }),
+            Earlier::Draft(draft) => {
+                self.disks.put(message.volume, Job::Finish { meta, draft, piece: message.content, stage: self.filters() })
+            }
             Earlier::Away => {
                 message.ending = Some(meta);
                 c.message = Some(message);
@@ -132,7 +140,7 @@ impl Worker {
         let Some(message) = c.message.take() else { return };
         let message = *message;
         if let Earlier::Draft(draft) = message.earlier {
-            self.threads.put(Job::Discard(draft));
+            self.disks.put(message.volume, Job::Discard(draft));
         }
         self.recycle(message.content);
     }
@@ -149,10 +157,10 @@ impl Worker {
     }
 
     /// Something came back from a thread.
-    pub(crate) fn done(&mut self, done: Done) {
+    pub(crate) fn done(&mut self, volume: VolumeNumber, done: Done) {
         match done {
-            Done::Measured(free) => self.free_bytes = free,
-            Done::Appended { key, id, result, buffer } => self.appended(key, id, result, buffer),
+            Done::Measured(free) => self.disks.measured(volume, free),
+            Done::Appended { key, id, result, buffer } => self.appended(volume, (key, id), result, buffer),
             Done::Staged { meta, result, buffer } => {
                 self.recycle(buffer);
                 match result {
@@ -170,17 +178,17 @@ impl Worker {
         }
     }
 
-    fn appended(&mut self, key: Key, id: MessageId, result: io::Result<Draft>, buffer: Vec<u8>) {
+    fn appended(&mut self, volume: VolumeNumber, (key, id): (Key, MessageId), result: io::Result<Draft>, buffer: Vec<u8>) {
         let Some(mut c) = self.take_connection(key) else {
             if let Ok(draft) = result {
-                self.threads.put(Job::Discard(draft));
+                self.disks.put(volume, Job::Discard(draft));
             }
             return;
         };
         // The message may have been refused meanwhile, and another one begun.
         if c.message.as_ref().is_none_or(|message| message.id != id) {
             if let Ok(draft) = result {
-                self.threads.put(Job::Discard(draft));
+                self.disks.put(volume, Job::Discard(draft));
             }
             return self.settle(key, c);
         }
@@ -193,6 +201,7 @@ impl Worker {
                 Ok(draft) => Earlier::Draft(draft),
                 Err(error) => {
                     daemon::event!(Warning, "not_written", id = id, reason = error);
+                    self.disks.failed(volume, self.now);
                     Earlier::Failed(io_reply(&error))
                 }
             };
@@ -207,7 +216,9 @@ impl Worker {
         let Some(message) = c.message.take() else { return };
         let message = *message;
         match message.earlier {
-            Earlier::Draft(draft) => self.threads.put(Job::Finish { meta, draft, piece: message.content, stage: self.filters() }),
+            Earlier::Draft(draft) => {
+                self.disks.put(message.volume, Job::Finish { meta, draft, piece: message.content, stage: self.filters() })
+            }
             Earlier::Failed(reply) => self.finish(c, Err(reply)),
             Earlier::Nothing | Earlier::Away => {
                 self.finish(c, Err(Reply::new(451, Enhanced::transient(3, 0), "local error in processing")))
@@ -222,16 +233,12 @@ impl Worker {
         self.counters.add("recipients", meta.nrcpt as u64);
         self.counters.add("bytes", meta.size);
         let event = if frozen { "frozen" } else { "accepted" };
-        daemon::event!(
-            Info,
-            event,
-            id = meta.id,
-            from = meta.from,
-            peer = meta.client,
-            size = meta.size,
-            nrcpt = meta.nrcpt,
-            proto = meta.proto
-        );
+        if let Some(line) = daemon::log::Line::begin(settings::LogLevel::Info, event) {
+            let line = line.field("id", &meta.id).field("from", &meta.from).field("peer", &meta.client).field("size", &meta.size);
+            let line = line.field("nrcpt", &meta.nrcpt).field("proto", &meta.proto);
+            let volume = self.disks.volumes.all().get(usize::from(meta.volume)).map_or("", |volume| &volume.name);
+            if volume.is_empty() { line.end() } else { line.field("volume", &volume).end() }
+        }
         if !self.context.limits_messages() {
             self.tally.count(meta.client, Kind::Message, 1);
         }
@@ -239,13 +246,14 @@ impl Worker {
             self.tally.count(meta.client, Kind::Recipient, meta.nrcpt);
         }
         if !frozen {
-            self.arrived.push(meta.id.to_string());
+            self.arrived.push(self.disks.volumes.written(meta.volume, meta.id.as_str()));
         }
         self.reply_to(meta.key, Ok(meta.id));
     }
 
     fn not_written(&mut self, meta: &Meta, error: &io::Error) {
         daemon::event!(Warning, "not_written", id = meta.id, reason = error);
+        self.disks.failed(meta.volume, self.now);
         self.reply_to(meta.key, Err(io_reply(error)));
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Key {
 pub(crate) struct Meta {
     pub key: Key,
     pub id: MessageId,
+    pub volume: spool::VolumeNumber,
     pub from: String,
     pub client: Client,
     pub size: u64,

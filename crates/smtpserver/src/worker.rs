@@ -3,9 +3,10 @@
 use crate::answers::Judging;
 use crate::connection::Connections;
 use crate::context::Context;
+use crate::disks::Disks;
 use crate::helper::{Helper, ROOM_AGAIN};
 use crate::rates::Tally;
-use crate::sync::{Key, Threads};
+use crate::sync::Key;
 use daemon::{Counters, Signal, Started, Timers};
 use envelope::IdSource;
 use ipc::filter::{Judge, Judged};
@@ -16,7 +17,6 @@ use ipc::{Caller, RecvError};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::ServerConfig;
-use spool::Spool;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::Arc;
@@ -51,8 +51,7 @@ pub(crate) struct Worker {
     pub counters: Counters,
     pub poll: Poll,
     pub connections: Connections,
-    pub threads: Threads,
-    pub spool: Arc<Spool>,
+    pub disks: Disks,
     pub router: Helper<ToRoutermux, Told, Key>,
     pub tracker: Helper<ToTracker, Verdict, Key>,
     pub filter: Helper<Judge, Judged, Judging>,
@@ -72,7 +71,6 @@ pub(crate) struct Worker {
     /// Buffers of finished messages.
     pub buffers: Vec<Vec<u8>>,
     pub read_buffer: Vec<u8>,
-    pub free_bytes: u64,
     pub measured: Instant,
     pub draining: bool,
     /// `None`: no certificate, so no TLS.
@@ -97,7 +95,7 @@ impl Worker {
         let waker = Arc::new(Waker::new(poll.registry(), THREADS)?);
         poll.registry().register(&mut started.master, MASTER, Interest::READABLE)?;
         poll.registry().register(&mut started.signals, SIGNALS, Interest::READABLE)?;
-        let spool = Arc::new(Spool::open(&settings.paths.postoffice)?);
+        let disks = Disks::open(&settings, &waker)?;
         let patience = settings.server.helper_timeout;
         let now = Instant::now();
         let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
@@ -107,9 +105,7 @@ impl Worker {
             router: Helper::new(ROUTER, callers.router, patience),
             tracker: Helper::new(TRACKER, callers.tracker, patience),
             filter: Helper::new(FILTER, callers.filter, settings.filter.timeout + FILTER_GRACE),
-            threads: Threads::new(Arc::clone(&spool), settings.processes.sync_threads, waker),
-            free_bytes: spool.free()?.0,
-            spool,
+            disks,
             poll,
             connections: Connections::default(),
             timers: Timers::default(),
@@ -188,8 +184,8 @@ impl Worker {
     }
 
     fn hear_threads(&mut self) {
-        for done in self.threads.take() {
-            self.done(done);
+        for (volume, done) in self.disks.take() {
+            self.done(volume, done);
         }
     }
 
@@ -213,7 +209,10 @@ impl Worker {
                 Ok(Some((ToChild::Drain, _))) => self.drain(),
                 Ok(Some((ToChild::Reload(start), descriptors))) => match self.started.reload(&start, descriptors) {
                     // For new sessions; the others keep what they began with.
-                    Ok(_) => self.context = Context::new(Arc::clone(&self.started.settings)),
+                    Ok(_) => {
+                        self.disks.weigh(&self.started.settings);
+                        self.context = Context::new(Arc::clone(&self.started.settings));
+                    }
                     Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),
                 },
                 Ok(Some(_)) => {}
@@ -250,7 +249,7 @@ impl Worker {
         } else if self.tally_due.is_none() && !self.tally.is_empty() {
             self.tally_due = Some(self.now + TALLY);
         }
-        self.threads.flush();
+        self.disks.flush();
         if self.started.master.pending() > 0 {
             let _ = self.started.master.flush();
         }
@@ -274,7 +273,7 @@ impl Worker {
     fn is_drained(&self) -> bool {
         self.draining
             && self.connections.count == 0
-            && self.threads.in_flight == 0
+            && self.disks.in_flight() == 0
             && self.filter.is_quiet()
             && self.started.master.pending() == 0
     }

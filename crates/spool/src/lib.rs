@@ -37,6 +37,7 @@ mod routed;
 mod sites;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 pub use acceptance::{Draft, Submitter};
 pub use folder::is_safe_name;
@@ -46,3 +47,4 @@ pub use layout::{Layout, Owners, Spool};
 pub use notify::{Notice, Notifier, NotifyError, parse_notice};
 pub use recovery::Recovered;
 pub use routed::{LoadError, Loaded, TransportScan};
+pub use volumes::{POSTOFFICE, Volume, VolumeNumber, Volumes};

@@ -49,10 +49,11 @@ impl Notifier {
         let connected = socket.connect(&path).is_ok();
         Ok(Self { path, socket, connected, datagram: Vec::with_capacity(64) })
     }
+    /// `name`, or `volume/name` (see [`crate::Volumes::written`]).
     pub fn notice(&mut self, name: &str) {
         self.datagram.clear();
         self.datagram.extend_from_slice(b"NEW ");
-        self.datagram.extend_from_slice(name.as_bytes());
+        self.datagram.extend(name.bytes().map(|b| if b == b'/' { b' ' } else { b }));
         if self.connected && !self.is_gone() {
             return;
         }

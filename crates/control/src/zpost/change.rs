@@ -9,7 +9,7 @@ use crate::site::Site;
 use crate::trouble::{EX_NOINPUT, EX_USAGE, Trouble};
 use ipc::control::{Action, Reply, Request, Selection};
 use serde_json::json;
-use spool::{Place, Spool};
+use spool::{Place, Spool, Volumes};
 
 /// What was (or would be) touched.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,22 +20,22 @@ struct Touched {
 }
 
 /// A message out of the queue's reach: its folder and its name there.
-type Aside = (Place, String);
+type Aside<'v> = (&'v Spool, Place, String);
 
 pub fn run(site: &Site, action: Action, selected: &Selected, json: bool) -> Result<u8, Trouble> {
     refuse_nothing(selected)?;
-    let (ids, names) = aside(site, action, &selected.ids)?;
+    let reaches = matches!(action, Action::Retry | Action::Release | Action::Reroute | Action::Delete);
+    // Who may not look there may still command the scheduler.
+    let volumes = if reaches && !selected.ids.is_empty() { offline::open(&site.settings).ok() } else { None };
+    let (ids, names) = aside(volumes.as_ref(), &selected.ids);
     let mut touched = Touched::default();
     if names.is_empty() || !ids.is_empty() {
         let selection = selected.filters.selection(&ids)?;
         touched = ask(site, action, selection, selected.dry_run)?;
     }
-    if !names.is_empty() {
-        let spool = offline::open(&site.settings)?;
-        for (place, name) in names {
-            touch_aside(&spool, action, place, &name, selected.dry_run)?;
-            touched.messages.push((name, 0));
-        }
+    for (spool, place, name) in names {
+        touch_aside(spool, action, place, &name, selected.dry_run)?;
+        touched.messages.push((name, 0));
     }
     report(action, &touched, selected.dry_run, json)?;
     missing(&selected.ids, &touched)
@@ -56,18 +56,15 @@ fn refuse_nothing(selected: &Selected) -> Result<(), Trouble> {
 
 /// Splits names into those of the queue and those set aside in `deferred/` or `freezer/`, which only retry, release,
 /// reroute and delete reach.
-fn aside(site: &Site, action: Action, names: &[String]) -> Result<(Vec<String>, Vec<Aside>), Trouble> {
+fn aside<'v>(volumes: Option<&'v Volumes>, names: &[String]) -> (Vec<String>, Vec<Aside<'v>>) {
     let (mut ids, mut found) = (Vec::new(), Vec::new());
-    let reaches = matches!(action, Action::Retry | Action::Release | Action::Reroute | Action::Delete);
-    let spool = if reaches && !names.is_empty() { offline::open(&site.settings).ok() } else { None };
     for name in names {
-        let there = |place: &Place| spool.as_ref().is_some_and(|s| s.read_message(*place, name).is_ok());
-        match [Place::Deferred, Place::Freezer].into_iter().find(there) {
-            Some(place) => found.push((place, name.clone())),
+        match volumes.and_then(|volumes| offline::find_name(volumes, name, &[Place::Deferred, Place::Freezer])) {
+            Some((spool, place)) => found.push((spool, place, name.clone())),
             None => ids.push(name.clone()),
         }
     }
-    Ok((ids, found))
+    (ids, found)
 }
 
 fn touch_aside(spool: &Spool, action: Action, place: Place, name: &str, dry_run: bool) -> Result<(), Trouble> {

@@ -49,7 +49,8 @@ pub fn restart(site: &Site) -> Result<u8, Trouble> {
 
 /// Sends a notification. Only a hint: what is dropped into the spool is found without it too, just later.
 pub fn notify(site: &Site, who: &str, name: &str) -> Result<u8, Trouble> {
-    if !spool::is_safe_name(name.as_bytes()) {
+    let (volume, bare) = name.split_once('/').unwrap_or(("-", name));
+    if ![volume, bare].iter().all(|part| spool::is_safe_name(part.as_bytes())) {
         return Err(Trouble::new(EX_USAGE, format!("`{}` is no name of a file in the spool", shown(name))));
     }
     let mut notifier = spool::Notifier::new(&site.settings.paths.run, who).map_err(|e| Trouble::io("cannot make a socket", &e))?;

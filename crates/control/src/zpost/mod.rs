@@ -121,7 +121,7 @@ enum Command {
         /// Who is told
         #[arg(value_parser = ["router", "scheduler"])]
         who: String,
-        /// The file's name
+        /// The file's name, or VOLUME/NAME on another volume
         name: String,
     },
     /// Check or show the configuration

@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 pub fn run(site: &Site, selection: &Selection, unrouted: bool, json: bool) -> Result<u8, Trouble> {
     let mut messages = messages(site, selection)?;
     if unrouted {
-        let spool = offline::open(&site.settings)?;
-        messages.extend(offline::unrouted(&spool)?.into_iter().filter_map(|m| selected(selection, m)));
+        let volumes = offline::open(&site.settings)?;
+        messages.extend(offline::unrouted(&volumes)?.into_iter().filter_map(|m| selected(selection, m)));
     }
     if json {
         print_json(&messages.iter().map(Message::from).collect::<Vec<_>>())?;
@@ -34,8 +34,8 @@ pub fn messages(site: &Site, selection: &Selection) -> Result<Vec<QueuedMessage>
             all
         }
         None => {
-            let spool = offline::open(&site.settings)?;
-            offline::routed(&spool)?.into_iter().filter_map(|m| selected(selection, m)).collect()
+            let volumes = offline::open(&site.settings)?;
+            offline::routed(&volumes)?.filter_map(|m| selected(selection, m)).collect()
         }
     };
     messages.sort_by(|a, b| (a.arrived, &a.id).cmp(&(b.arrived, &b.id)));

@@ -10,16 +10,16 @@ use crate::trouble::{EX_DATAERR, EX_NOINPUT, EX_USAGE, Trouble};
 use envelope::MessageId;
 use ipc::control::QueuedMessage;
 use serde_json::json;
-use spool::{Place, Spool};
+use spool::{Place, Spool, Volumes};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 pub fn run(site: &Site, name: &str, body: bool, json: bool) -> Result<u8, Trouble> {
-    let spool = offline::open(&site.settings)?;
-    let place = find(&spool, name)?;
+    let volumes = offline::open(&site.settings)?;
+    let (spool, place) = find(&volumes, name)?;
     let file = spool.read_message(place, name).map_err(|e| Trouble::io(format!("{}/{name}", place.name()), &e))?;
     let head = offline::head(&file).map_err(|e| Trouble::new(EX_DATAERR, format!("{}/{name}: {e}", place.name())));
-    let control = MessageId::parse(name).ok().filter(|_| place == Place::Queue).and_then(|id| offline::control(&spool, id).ok().flatten());
+    let control = MessageId::parse(name).ok().filter(|_| place == Place::Queue).and_then(|id| offline::control(spool, id).ok().flatten());
     let message = control.map(|parsed| offline::message(&parsed));
     let reason = spool.read_reason(place, name).unwrap_or_default();
     if json {
@@ -41,17 +41,17 @@ pub fn run(site: &Site, name: &str, body: bool, json: bool) -> Result<u8, Troubl
 }
 
 /// A name that may be a message id or the name of a dropped file.
-fn find(spool: &Spool, name: &str) -> Result<Place, Trouble> {
+fn find<'v>(volumes: &'v Volumes, name: &str) -> Result<(&'v Spool, Place), Trouble> {
     if let Ok(id) = MessageId::parse(name) {
-        let place = spool.find(id).map_err(|e| Trouble::io("cannot look into the spool", &e))?;
-        return place.ok_or_else(|| {
+        let found = volumes.find(id).map_err(|e| Trouble::io("cannot look into the spool", &e))?;
+        return found.map(|(spool, place)| (&**spool, place)).ok_or_else(|| {
             Trouble::new(EX_NOINPUT, format!("{name} is not in the spool; see `zpost trace {name}` for what became of it"))
         });
     }
     if !spool::is_safe_name(name.as_bytes()) {
         return Err(Trouble::new(EX_USAGE, format!("`{}` is no message id", shown(name))));
     }
-    let there = [Place::Router, Place::Deferred, Place::Freezer].into_iter().find(|p| spool.read_message(*p, name).is_ok());
+    let there = offline::find_name(volumes, name, &[Place::Router, Place::Deferred, Place::Freezer]);
     there.ok_or_else(|| Trouble::new(EX_NOINPUT, format!("{name} is not in the spool")))
 }
 

@@ -99,15 +99,15 @@ fn scan(path: &Path, id: MessageId, steps: &mut Vec<Step>) -> std::io::Result<()
 }
 
 fn now(site: &Site, id: MessageId) -> Result<Option<Now>, Trouble> {
-    let spool = match offline::open(&site.settings) {
-        Ok(spool) => spool,
+    let volumes = match offline::open(&site.settings) {
+        Ok(volumes) => volumes,
         Err(trouble) => {
             crate::output::complain(&format!("zpost: {}\n", trouble.text));
             return Ok(None);
         }
     };
-    let place = spool.find(id).map_err(|e| Trouble::io("cannot look into the spool", &e))?;
-    Ok(place.map(|place| Now { place, reason: reason(&spool, place, id), message: routed(&spool, place, id) }))
+    let found = volumes.find(id).map_err(|e| Trouble::io("cannot look into the spool", &e))?;
+    Ok(found.map(|(spool, place)| Now { place, reason: reason(spool, place, id), message: routed(spool, place, id) }))
 }
 
 fn reason(spool: &Spool, place: Place, id: MessageId) -> String {

@@ -27,8 +27,10 @@ pub fn run(site: &Site, id: &str, json: bool) -> Result<u8, Trouble> {
 
 /// The scheduler does not have it: the folders tell.
 fn elsewhere(site: &Site, id: MessageId, json: bool) -> Result<u8, Trouble> {
-    let spool = offline::open(&site.settings)?;
-    let place = spool.find(id).map_err(|e| Trouble::io("cannot look into the spool", &e))?;
+    let volumes = offline::open(&site.settings)?;
+    let found = volumes.find(id).map_err(|e| Trouble::io("cannot look into the spool", &e))?;
+    let place = found.map(|(_, place)| place);
+    let said = |place: Place| found.map_or_else(String::new, |(spool, _)| spool.read_reason(place, id.as_str()).unwrap_or_default());
     let reason = match place {
         None => {
             return Err(Trouble::new(
@@ -40,10 +42,10 @@ fn elsewhere(site: &Site, id: MessageId, json: bool) -> Result<u8, Trouble> {
         Some(Place::Router) => "it waits to be routed; see `zpost status` for the routers".to_owned(),
         Some(Place::Queue) => "it is routed and the scheduler has not taken it up yet".to_owned(),
         Some(place @ Place::Deferred) => {
-            format!("it could not be routed: {}; `zpost retry {id}` tries again", spool.read_reason(place, id.as_str()).unwrap_or_default())
+            format!("it could not be routed: {}; `zpost retry {id}` tries again", said(place))
         }
         Some(place @ Place::Freezer) => {
-            format!("it is frozen: {}; `zpost release {id}` lets it go", spool.read_reason(place, id.as_str()).unwrap_or_default())
+            format!("it is frozen: {}; `zpost release {id}` lets it go", said(place))
         }
     };
     if json {

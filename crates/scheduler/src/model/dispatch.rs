@@ -170,12 +170,15 @@ impl Model {
 
     /// The share of a destination whose turn it is.
     fn next_share(&mut self, key: u32) -> Option<u32> {
-        let Self { destinations, shares, .. } = self;
+        let Self { destinations, shares, messages, homes, .. } = self;
         let destination = destinations.get_mut(key)?;
         let per_job = destination.rules.policy.recipients_per_job.max(1);
         let turn = destination.line.next(&mut |candidate| {
             let Some(share) = shares.get_mut(candidate).filter(|share| share.destination == key && share.queued) else { return 0 };
             share.queued = share.ready > 0;
+            if share.queued && messages.get(share.message).is_some_and(|message| homes.parks(message.id, candidate, key)) {
+                return 0;
+            }
             share.ready.div_ceil(per_job)
         });
         if destination.line.is_empty() {
@@ -184,6 +187,9 @@ impl Model {
         let turn = turn?;
         if let Some(share) = shares.get_mut(turn.share) {
             share.queued = !turn.left;
+            if let Some(message) = messages.get(share.message) {
+                homes.begin(message.id);
+            }
         }
         Some(turn.share)
     }

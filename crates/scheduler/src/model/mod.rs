@@ -28,6 +28,7 @@ mod slab;
 #[cfg(test)]
 mod trials;
 mod undecided;
+mod volumes;
 mod window;
 
 pub use dispatch::StartedJob;
@@ -139,6 +140,8 @@ pub struct Model {
     forget_cursor: u32,
     next_tidy: u64,
     open_recipients: u64,
+    /// On which volume messages are.
+    homes: volumes::Homes,
     frozen: bool,
     draining: bool,
     actions: VecDeque<Action>,
@@ -176,6 +179,7 @@ impl Model {
             forget_cursor: 0,
             next_tidy: 0,
             open_recipients: 0,
+            homes: volumes::Homes::default(),
             frozen: false,
             draining: false,
             actions: VecDeque::new(),

@@ -23,14 +23,20 @@ impl Scheduler {
         }
     }
 
+    /// A message that is said to be in `queue/` of a volume. False: no volume or no id of ours.
+    pub(super) fn announced(&mut self, name: &str) -> bool {
+        let Some((volume, id)) = self.volumes.read(name) else { return false };
+        self.intakes.get_mut(usize::from(volume)).is_some_and(|intake| intake.announced(id))
+    }
+
     pub(super) fn arrivals(&mut self, key: u64) {
-        let Some(channel) = self.routers_heard.get_mut(&key) else { return };
         loop {
+            let Some(channel) = self.routers_heard.get_mut(&key) else { return };
             match channel.recv() {
                 Ok(Some((Arrived { names }, _))) => {
                     self.started.counters.add("announced", names.len() as u64);
                     for name in &names {
-                        self.intake.announced(name);
+                        self.announced(name);
                     }
                 }
                 Ok(None) => return,

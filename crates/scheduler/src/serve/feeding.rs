@@ -189,7 +189,7 @@ impl Scheduler {
             Some(file) => self.deliver(job.number, job.agent, file, now),
             None => {
                 self.opening.insert(job.number, job.agent);
-                self.pool.order(Order::Open { job: job.number, id: job.id });
+                self.pool.order(self.model.volume(job.id), Order::Open { job: job.number, id: job.id });
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How messages become known: notices that come as datagrams, and the scan that finds what no datagram told of.
 
-use crate::io::{Order, Pool};
+use crate::io::{Lane, Order};
 use crate::model::Now;
 use envelope::MessageId;
 use spool::TransportScan;
@@ -68,33 +68,28 @@ impl Default for Intake {
     }
 }
 
-impl Intake {
-    /// Reads waiting datagrams.
-    pub fn hear(&mut self, socket: &UnixDatagram) -> Heard {
-        let mut heard = Heard::default();
-        let mut buffer = [0; 512];
-        for _ in 0..DATAGRAMS {
-            match socket.recv(&mut buffer) {
-                Ok(length) => {
-                    heard.datagrams += 1;
-                    if !self.notice(buffer.get(..length).unwrap_or_default()) {
-                        heard.malformed += 1;
-                    }
+/// Reads waiting datagrams; what stands in those that are well-formed.
+pub fn hear(socket: &UnixDatagram, notices: &mut Vec<spool::Notice>) -> Heard {
+    let mut heard = Heard::default();
+    let mut buffer = [0; 512];
+    for _ in 0..DATAGRAMS {
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                heard.datagrams += 1;
+                match spool::parse_notice(buffer.get(..length).unwrap_or_default()) {
+                    Ok(notice) => notices.push(notice),
+                    Err(_) => heard.malformed += 1,
                 }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return heard,
             }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return heard,
         }
-        heard.more = true;
-        heard
     }
+    heard.more = true;
+    heard
+}
 
-    /// False: not a notice of a message id.
-    fn notice(&mut self, datagram: &[u8]) -> bool {
-        let Ok(notice) = spool::parse_notice(datagram) else { return false };
-        self.announced(&notice.name)
-    }
-
+impl Intake {
     /// A message that is said to be there. False: not a message id.
     pub fn announced(&mut self, name: &str) -> bool {
         let Ok(id) = MessageId::parse(name) else { return false };
@@ -105,7 +100,7 @@ impl Intake {
     }
 
     /// Orders the loads and scan steps that are due. `skip`: known already, or being removed.
-    pub fn pump(&mut self, pool: &mut Pool, period: Duration, now: Now, skip: impl Fn(MessageId) -> bool) {
+    pub fn pump(&mut self, pool: &mut Lane<'_>, period: Duration, now: Now, skip: impl Fn(MessageId) -> bool) {
         if self.second != now.ms / 1000 {
             self.second = now.ms / 1000;
             self.failed = 0;
@@ -130,7 +125,7 @@ impl Intake {
         }
     }
 
-    fn load(&mut self, id: MessageId, source: Source, pool: &mut Pool, skip: impl Fn(MessageId) -> bool) {
+    fn load(&mut self, id: MessageId, source: Source, pool: &mut Lane<'_>, skip: impl Fn(MessageId) -> bool) {
         if !skip(id) && !self.loading.contains_key(&id) {
             self.loading.insert(id, source);
             pool.order(Order::Load(id));

@@ -25,6 +25,7 @@ use ipc::{Channel, ContactPoint, RecvError};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::fcntl::Flock;
+use spool::Volumes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::io;
@@ -62,11 +63,13 @@ pub struct Scheduler {
     poll: Poll,
     model: Model,
     pool: Pool,
-    intake: Intake,
     locator: locating::Locator,
     spool: Arc<spool::Spool>,
     /// When what is known of sites is written next.
     remember_at: u64,
+    volumes: Volumes,
+    /// One for each volume, in order.
+    intakes: Vec<Intake>,
     notify: Option<UnixDatagram>,
     listener: Option<UnixListener>,
     contact: Option<ContactPoint>,
@@ -153,8 +156,14 @@ impl Scheduler {
         let registry = poll.registry();
         let waker = Arc::new(Waker::new(registry, WAKER)?);
         let settings = Arc::clone(&started.settings);
-        let spool = Arc::new(spool::Spool::open(&settings.paths.postoffice)?);
-        let pool = Pool::start(&spool, settings.queue.io_threads, &waker)?;
+        let volumes = Volumes::open(&settings.paths.postoffice, settings.volume_roots())?;
+        for volume in volumes.all() {
+            if let Err(reason) = &volume.spool {
+                daemon::event!(Error, "volume_missing", volume = volume.name, path = volume.path.display(), reason = reason);
+            }
+        }
+        let spool = volumes.get(spool::POSTOFFICE).map(Arc::clone).ok_or(io::ErrorKind::NotFound)?;
+        let pool = Pool::start(&volumes, settings.queue.io_threads, &waker)?;
         registry.register(&mut started.master, MASTER, Interest::READABLE)?;
         registry.register(&mut started.signals, SIGNALS, Interest::READABLE)?;
         let notify = started.contacts.take("notify").map(UnixDatagram::from);
@@ -180,10 +189,11 @@ impl Scheduler {
             started,
             model,
             pool,
-            intake: Intake::default(),
             locator,
             spool,
             remember_at: REMEMBER_MS,
+            intakes: volumes.all().iter().map(|_| Intake::default()).collect(),
+            volumes,
             notify,
             listener,
             contact,
@@ -254,9 +264,14 @@ impl Scheduler {
         self.answer(now);
         if self.drain_deadline.is_none() {
             let skip = |id: MessageId| self.model.knows(id) || self.stuck.has(id);
-            self.intake.pump(&mut self.pool, self.started.settings.queue.transport_scan, now, skip);
+            let period = self.started.settings.queue.transport_scan;
+            for (volume, _) in self.volumes.usable() {
+                if let Some(intake) = self.intakes.get_mut(usize::from(volume)) {
+                    intake.pump(&mut self.pool.of(volume), period, now, skip);
+                }
+            }
         }
-        if self.pool.outstanding() < CALLS {
+        if self.share_room(now) {
             let jobs = self.model.dispatch(JOBS, now);
             self.busy |= jobs.len() == JOBS || self.model.discards_wait();
             jobs.into_iter().for_each(|job| self.begin(job, now));
@@ -277,11 +292,26 @@ impl Scheduler {
         end
     }
 
+    /// How many jobs may begin from each volume. False: no jobs at all now.
+    fn share_room(&mut self, now: Now) -> bool {
+        if self.volumes.all().len() == 1 {
+            return self.pool.outstanding() < CALLS;
+        }
+        for (volume, _) in self.volumes.usable() {
+            self.model.set_room(volume, self.pool.room(volume, CALLS), now);
+            // Its jobs may all have begun with a file at hand, and then nothing comes back to wake us.
+            self.busy |= self.model.is_parked(volume) && self.pool.room(volume, CALLS) > 0;
+        }
+        true
+    }
+
     fn sleep(&self, now: Now) -> Duration {
-        if self.busy && self.pool.outstanding() < CALLS {
+        if self.busy && self.pool.has_room(CALLS) {
             return Duration::ZERO;
         }
-        let mut wait = self.model.sleep_ms(now).min(self.intake.sleep_ms(now)).min(self.stuck.sleep_ms(now)).min(60_000);
+        let usable = self.volumes.usable().filter_map(|(volume, _)| self.intakes.get(usize::from(volume)));
+        let intake = usable.map(|intake| intake.sleep_ms(now)).min().unwrap_or(u64::MAX);
+        let mut wait = self.model.sleep_ms(now).min(intake).min(self.stuck.sleep_ms(now)).min(60_000);
         if self.started.master.pending() > 0 || self.drain_deadline.is_some() {
             wait = wait.min(50);
         }
@@ -350,10 +380,21 @@ impl Scheduler {
                     let settings = &self.started.settings;
                     self.model.reload(settings.queue.clone(), settings.policies.clone(), now);
                     self.model.set_reporting(Reporting::new(settings));
+                    self.reopen();
                 }
                 Err(e) => daemon::event!(Error, "reload_failed", reason = e),
             },
             ToChild::Start(_) | ToChild::Session(_) => daemon::event!(Warning, "stray_frame"),
+        }
+    }
+
+    /// Takes volumes into use that were missing.
+    fn reopen(&mut self) {
+        for (volume, spool) in self.volumes.reopen() {
+            match self.pool.add(volume, &spool, self.started.settings.queue.io_threads) {
+                Ok(()) => daemon::event!(Info, "volume_back", volume = self.volumes.all().get(usize::from(volume)).map_or("", |v| &v.name)),
+                Err(e) => daemon::event!(Error, "no_thread", text = e),
+            }
         }
     }
 

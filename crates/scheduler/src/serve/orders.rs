@@ -1,13 +1,13 @@
 //! Between the model and the file threads: its actions become orders, their results come back, and marks that a sick
 //! disk refused are tried again.
 
-use super::intake::{Heard, Pass};
+use super::intake::{Heard, Pass, hear};
 use super::{REMEMBER_MS, Scheduler};
 use crate::io::{Done, Order, Pool};
 use crate::model::{Action, Now};
 use envelope::MessageId;
 use ipc::master::ToMaster;
-use spool::{LoadError, Loaded};
+use spool::{LoadError, Loaded, VolumeNumber};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
@@ -20,7 +20,7 @@ const RETRIES: usize = 200;
 /// reaches the disk, and the scan does not take it for a new one: else a full disk would deliver mail twice.
 #[derive(Debug, Default)]
 pub struct Stuck {
-    orders: BTreeMap<MessageId, VecDeque<Order>>,
+    orders: BTreeMap<MessageId, (VolumeNumber, VecDeque<Order>)>,
     at: u64,
 }
 
@@ -29,7 +29,7 @@ impl Stuck {
         self.orders.contains_key(&id)
     }
 
-    fn refused(&mut self, order: Order, error: &io::Error, now: Now) {
+    fn refused(&mut self, volume: VolumeNumber, order: Order, error: &io::Error, now: Now) {
         let (Order::Mark { id, .. } | Order::Remove { id }) = &order else { return };
         let id = *id;
         if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) {
@@ -42,13 +42,13 @@ impl Stuck {
             daemon::event!(Error, "mark_refused", id = id, text = error);
             self.at = now.ms + RETRY_MS;
         }
-        self.orders.entry(id).or_default().push_back(order);
+        self.orders.entry(id).or_insert_with(|| (volume, VecDeque::new())).1.push_back(order);
     }
 
     /// Queues the order behind others of its message, or gives it back to be sent.
     fn hold(&mut self, id: MessageId, order: Order) -> Option<Order> {
         match self.orders.get_mut(&id) {
-            Some(waiting) => {
+            Some((_, waiting)) => {
                 if matches!(order, Order::Remove { .. }) {
                     waiting.clear();
                 }
@@ -67,9 +67,9 @@ impl Stuck {
         self.at = now.ms + RETRY_MS;
         let mut room = RETRIES;
         while room > 0 {
-            let Some((_, waiting)) = self.orders.pop_first() else { return };
+            let Some((_, (volume, waiting))) = self.orders.pop_first() else { return };
             room = room.saturating_sub(waiting.len());
-            waiting.into_iter().for_each(|order| pool.order(order));
+            waiting.into_iter().for_each(|order| pool.order(volume, order));
         }
         self.at = now.ms + 100;
     }
@@ -83,7 +83,15 @@ impl Scheduler {
     /// Reads notices. True: there may be more.
     pub(super) fn hear(&mut self) -> bool {
         let Some(socket) = &self.notify else { return false };
-        let Heard { datagrams, malformed, more } = self.intake.hear(socket);
+        let mut notices = Vec::new();
+        let Heard { datagrams, mut malformed, more } = hear(socket, &mut notices);
+        for spool::Notice { directory, name } in notices {
+            let known = match directory.filter(|directory| directory != "queue" && directory != "transport") {
+                Some(volume) => self.announced(&format!("{volume}/{name}")),
+                None => self.announced(&name),
+            };
+            malformed += u64::from(!known);
+        }
         if datagrams > 0 {
             self.started.counters.add("datagrams", datagrams);
             self.started.counters.add("datagrams_malformed", malformed);
@@ -93,31 +101,40 @@ impl Scheduler {
 
     /// Takes what the file threads have done.
     pub(super) fn collect(&mut self, now: Now) {
-        for done in self.pool.done() {
+        for (volume, done) in self.pool.done() {
             match done {
-                Done::Loaded(id, result) => self.loaded(id, result, now),
+                Done::Loaded(id, result) => self.loaded(volume, id, result, now),
                 Done::Opened { job, file } => self.opened(job, file, now),
                 Done::Written => {}
-                Done::NotWritten { order, error } => self.stuck.refused(order, &error, now),
-                Done::Scanned { scan, ids } => match self.intake.scanned(scan, ids) {
-                    Some(Pass::First) => {
-                        self.started.counters.add("scans", 1);
-                        daemon::event!(Info, "first_scan_done");
-                    }
-                    Some(Pass::Later) => self.started.counters.add("scans", 1),
-                    None => {}
-                },
+                Done::NotWritten { order, error } => self.stuck.refused(volume, order, &error, now),
+                Done::Scanned { scan, ids } => {
+                    let pass = self.intakes.get_mut(usize::from(volume)).and_then(|intake| intake.scanned(scan, ids));
+                    self.scanned(volume, pass);
+                }
             }
         }
     }
 
-    fn loaded(&mut self, id: MessageId, result: Result<Box<Loaded>, LoadError>, now: Now) {
-        if self.intake.loaded(id, result.is_ok()) {
+    fn scanned(&mut self, volume: VolumeNumber, pass: Option<Pass>) {
+        self.started.counters.add("scans", u64::from(pass.is_some()));
+        if pass == Some(Pass::First) {
+            match self.volumes.all().get(usize::from(volume)) {
+                Some(volume) if !volume.name.is_empty() => daemon::event!(Info, "first_scan_done", volume = volume.name),
+                _ => daemon::event!(Info, "first_scan_done"),
+            }
+        }
+    }
+
+    fn loaded(&mut self, volume: VolumeNumber, id: MessageId, result: Result<Box<Loaded>, LoadError>, now: Now) {
+        if self.intakes.get_mut(usize::from(volume)).is_some_and(|intake| intake.loaded(id, result.is_ok())) {
             self.started.counters.add("found_by_scan", 1);
         }
         match result {
             Ok(loaded) if loaded.parsed.control.id == id => {
                 let Loaded { parsed, message } = *loaded;
+                if !self.model.knows(id) {
+                    self.model.lies_on(id, volume);
+                }
                 if self.model.add(parsed, now) && self.model.knows(id) {
                     self.files.keep(id, message);
                 }
@@ -129,7 +146,7 @@ impl Scheduler {
                 self.started.counters.add("returned_to_router", 1);
                 daemon::event!(Warning, "returned", id = id, text = reason);
                 if let Some(routers) = &mut self.routers {
-                    routers.notice(&id.to_string());
+                    routers.notice(&self.volumes.written(volume, id.as_str()));
                 }
             }
             // The scan meets it again.
@@ -154,7 +171,7 @@ impl Scheduler {
         if now.ms >= self.remember_at {
             self.remember_at = now.ms + REMEMBER_MS;
             let text = self.model.memory(now);
-            text.into_iter().for_each(|text| self.pool.order(Order::Remember(text)));
+            text.into_iter().for_each(|text| self.pool.order(spool::POSTOFFICE, Order::Remember(text)));
         }
     }
 
@@ -174,12 +191,13 @@ impl Scheduler {
             match action {
                 Action::Mark { id, states, diagnostics } => {
                     let order = self.stuck.hold(id, Order::Mark { id, states, diagnostics });
-                    order.into_iter().for_each(|order| self.pool.order(order));
+                    order.into_iter().for_each(|order| self.pool.order(self.model.volume(id), order));
                 }
                 Action::Remove { id } => {
                     self.files.take(id);
                     let order = self.stuck.hold(id, Order::Remove { id });
-                    order.into_iter().for_each(|order| self.pool.order(order));
+                    order.into_iter().for_each(|order| self.pool.order(self.model.volume(id), order));
+                    self.model.forget_volume(id);
                 }
                 Action::WantAgent { ticket, channel } => {
                     let _ = self.started.master.send(&ToMaster::WantAgent { ticket, channel });

@@ -99,6 +99,11 @@ const fn section(name: &'static str, repeated: bool, doc: &'static str) -> Secti
 /// All sections in the order of the manual page.
 pub const SECTIONS: &[Section] = &[
     section("paths", false, "Where the suite keeps its files."),
+    section(
+        "volume",
+        true,
+        "A further root of the spool, on another disk. New mail is spread over the postoffice and all volumes; a slow or full disk stops only its own messages. Volumes are added and taken away while the suite is stopped; a new weight needs only a reload. To take one away, give it weight 0, reload, wait until zpost queue and the folders router and deferred of that volume are empty, stop, and remove the section.",
+    ),
     section("identity", false, "Who this host is on the network."),
     section("listener", true, "A socket that clients connect to. Give one section for each."),
     section(

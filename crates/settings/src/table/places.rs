@@ -6,6 +6,32 @@ pub const TABLE: &[Parameter] = &[
     required("paths", "postoffice", Kind::Path, "Root of the spool. The folders below it must be on one filesystem."),
     optional(
         "paths",
+        "weight",
+        count(0, 1000),
+        "1",
+        "Share of new mail that the postoffice takes where there are sections [[volume]]; 0: only what no volume can take.",
+    ),
+    required(
+        "volume",
+        "name",
+        Kind::Text,
+        "Its name, of a-z, 0-9 and -, in logs and notification datagrams. Do not change it while mail is on it.",
+    ),
+    required(
+        "volume",
+        "path",
+        Kind::Path,
+        "Its folder, which must exist. The mark .zpost-volume in it tells it from a mount point without its disk.",
+    ),
+    optional(
+        "volume",
+        "weight",
+        count(0, 1000),
+        "1",
+        "Share of new mail: a volume of weight 2 takes twice as much as one of weight 1. 0 takes nothing new.",
+    ),
+    optional(
+        "paths",
         "run",
         Kind::Path,
         "",
