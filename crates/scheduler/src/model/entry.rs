@@ -187,7 +187,13 @@ pub struct Message {
 impl Message {
     /// Time until the message goes back for not being delivered by its moment (RFC 2852, by-mode R); `None`: never.
     pub fn return_in(&self, now: Now) -> Option<Duration> {
-        let by = self.rare.as_deref()?.terms.deliver_by.filter(|by| by.or_return)?;
+        let by = self.rare.as_deref()?.terms.deliver_by?;
+        if by.or_return { self.due_in(now) } else { None }
+    }
+
+    /// Time until the moment by which the message is to be delivered.
+    pub fn due_in(&self, now: Now) -> Option<Duration> {
+        let by = self.rare.as_deref()?.terms.deliver_by?;
         Some(Duration::from_millis(by.until.saturating_mul(1000).saturating_sub(now.wall_ms)))
     }
 }

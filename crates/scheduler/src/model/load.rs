@@ -121,9 +121,9 @@ impl Model {
         key
     }
 
-    /// What goes back by its moment does so at that moment, not when a walk comes along.
+    /// What is to be delivered by a moment goes back, or its sender is told, at that moment and not when a walk comes along.
     fn watch_moment(&mut self, key: u32, now: Now) {
-        if let Some(left) = self.messages.get(key).and_then(|message| message.return_in(now)) {
+        if let Some(left) = self.messages.get(key).and_then(|message| message.due_in(now)) {
             self.set_timer(now.tick().saturating_add(super::retry::ticks(left)).saturating_add(1), Wake::Message(key));
         }
     }

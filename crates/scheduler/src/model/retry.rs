@@ -140,7 +140,7 @@ impl Model {
                 Wake::Destination(key) => self.unpark(key, now),
                 Wake::Site(key) => self.list_site(key, now),
                 Wake::Lane(key) => self.unblock_lane(key, now),
-                Wake::Message(key) => self.expire_message(key, now),
+                Wake::Message(key) => self.late(key, now),
             }
         }
         self.renew_some(now);
@@ -191,9 +191,14 @@ impl Model {
         for _ in 0..WALK.min(end) {
             let key = self.expiry_cursor;
             self.expiry_cursor = if key + 1 >= end { 0 } else { key + 1 };
-            self.expire_message(key, now);
-            self.warn(key, now);
+            self.late(key, now);
         }
+    }
+
+    /// What follows from a message's age.
+    fn late(&mut self, key: u32, now: Now) {
+        self.expire_message(key, now);
+        self.warn(key, now);
     }
 
     fn expire_message(&mut self, message: u32, now: Now) {

@@ -137,6 +137,28 @@ fn what_is_not_delivered_by_its_moment_goes_back() {
 }
 
 #[test]
+fn past_its_moment_the_sender_is_told_and_delivery_goes_on() {
+    let mut bench = Bench::new();
+    let by = DeliverBy { until: bench.wall() + 600, or_return: false, trace: false };
+    bench.hire(8, "error");
+    bench.mail_with("a.example", 1, "s@example.org", Terms { deliver_by: Some(by), ..Terms::default() });
+    let job = bench.job();
+    bench.refused(&job);
+    bench.pass(Duration::from_secs(595));
+    for job in bench.jobs() {
+        assert_eq!(job.1.channel, "smtp", "not yet");
+        bench.refused(&job);
+    }
+    bench.pass(Duration::from_secs(10));
+    let told: Vec<_> = bench.jobs().into_iter().filter(|job| job.1.channel == "error").collect();
+    assert_eq!((told.len(), told[0].1.host.as_str()), (1, "delay"));
+    bench.delivered(&told[0]);
+    bench.pass(Duration::from_secs(3600));
+    let again = bench.jobs();
+    assert_eq!((again.len(), again[0].1.channel.as_str()), (1, "smtp"));
+}
+
+#[test]
 fn a_moment_that_comes_near_makes_urgent() {
     let mut bench = Bench::with("[queue]\nconcurrency_most = 1\n");
     let first = bench.mail_with("a.example", 1, "s@example.org", Terms::default());
