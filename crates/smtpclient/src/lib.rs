@@ -10,14 +10,19 @@
 //! May touch: sockets, the read-only message descriptors passed to it. No file by name, no spool.
 //! When it dies: its jobs are counted as undecided by the scheduler and tried again; a message whose final dot was out may
 //! arrive twice.
-//! Standards: RFC 5321 (sections 4.2, 4.5.3.2, 5.1), 1870, 2033, 2034, 2920, 3461, 6152, 6531, 7504, 7505.
+//! Standards: RFC 5321 (sections 4.2, 4.5.3.2, 5.1), 1870, 2033, 2034, 2920, 3461, 6152, 6531, 7504, 7505; TLS: 3207, 7672, 8461 (section 5), 8689.
 
 mod candidates;
 mod content;
 mod destination;
+mod keeper;
 mod lookups;
+mod plan;
 mod process;
 mod reaching;
+mod results;
+mod secured;
+mod security;
 mod session;
 mod socket;
 mod stream;

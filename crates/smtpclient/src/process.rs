@@ -2,7 +2,9 @@
 
 use crate::candidates::Ourselves;
 use crate::content::Reader;
+use crate::keeper::Keeper;
 use crate::lookups::Lookups;
+use crate::secured;
 use crate::worker::Worker;
 use agent::{Incoming, Link};
 use daemon::{Counters, EX_ORPHANED, Refusal, Signal, Signals};
@@ -20,6 +22,7 @@ const SIGNALS: Token = Token(1);
 const LINK: Token = Token(2);
 const RESOLVER: Token = Token(3);
 const READER: Token = Token(4);
+const KEEPER: Token = Token(5);
 const FIRST_SESSION: usize = 16;
 
 /// How long an answer of the resolver may stay out beyond the resolver's own deadline.
@@ -38,12 +41,21 @@ pub fn run() -> ExitCode {
     let Some(jobs) = contacts.take("jobs") else {
         return Refusal::conversation("ta-smtp: the master sent no job conversation").say();
     };
+    // All files are read now: later there is no right to any.
+    let connector = match secured::connector(&settings.tls, contacts.take("identity")) {
+        Ok(connector) => connector,
+        Err(why) => return Refusal::system(format!("ta-smtp: tls: {why}")).say(),
+    };
     let parts = Channel::new(jobs).map(|jobs| Parts {
         client: settings.client.clone(),
         ourselves: Ourselves::new(&settings),
         patience: settings.dns.deadline + RESOLVER_GRACE,
         jobs: Link::new(jobs),
         resolver: contacts.caller("resolver"),
+        keeper: contacts.caller("tlspolicy"),
+        tls: settings.tls.clone(),
+        policies: settings.policies.clone(),
+        connector,
         master: started.master,
         signals: started.signals,
         counters: started.counters,
@@ -65,6 +77,10 @@ pub(crate) struct Parts {
     pub patience: Duration,
     pub jobs: Link,
     pub resolver: Option<Caller>,
+    pub keeper: Option<Caller>,
+    pub tls: settings::Tls,
+    pub policies: settings::Policies,
+    pub connector: tls::client::Connector,
     pub master: Channel<ToMaster, ToChild>,
     pub signals: Signals,
     pub counters: Counters,
@@ -80,9 +96,10 @@ impl Parts {
         registry.register(&mut self.jobs.channel, LINK, Interest::READABLE)?;
         let reader = Reader::start(Arc::new(Waker::new(&registry, READER)?));
         let lookups = Lookups::new(self.resolver, self.patience);
+        let security = (self.tls, self.policies, self.connector, Keeper::new(self.keeper, KEEPER));
         let credits = self.client.sessions;
         let tokens = (RESOLVER, LINK, FIRST_SESSION);
-        let mut worker = Worker::new(self.client, self.ourselves, self.jobs, lookups, self.counters, registry, reader, tokens);
+        let mut worker = Worker::new(self.client, self.ourselves, self.jobs, lookups, security, self.counters, registry, reader, tokens);
         // Where one of them has gone already, receiving will say so.
         let _ = self.master.send(&ToMaster::Ready);
         let _ = worker.link.credit(credits);
@@ -124,6 +141,7 @@ fn turns(poll: &mut Poll, worker: &mut Worker, master: &mut Channel<ToMaster, To
                 }
                 RESOLVER => worker.resolver_ready(),
                 READER => worker.supplies(),
+                KEEPER => worker.keeper_ready(),
                 _ => worker.session_ready(event),
             }
         }

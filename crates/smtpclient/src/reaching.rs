@@ -3,6 +3,8 @@
 use crate::candidates::{self, Candidate, Dead};
 use crate::destination::Destination;
 use crate::lookups;
+use crate::secured::{Security, plan_host};
+use crate::security::Assurance;
 use crate::session::Session;
 use crate::socket::Socket;
 use crate::work::Work;
@@ -29,7 +31,7 @@ impl Worker {
                 let found = candidates::host(&name, &[address.ip()], address.port(), &self.ourselves);
                 return self.found(work, found);
             }
-            Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain, validate: false }, port),
+            Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain, validate: work.tls.demand.wants_dane() }, port),
             Ok(Destination::Host { name, port }) => (Question::Addresses { host: name }, port),
         };
         if let Err((work, verdict)) = self.lookups.ask(work, question, port, &self.registry, self.resolver_token) {
@@ -45,16 +47,25 @@ impl Worker {
     }
 
     pub(crate) fn answered(&mut self, answered: Vec<lookups::Answered>) {
-        for (waiting, answer) in answered {
+        for (mut waiting, answer) in answered {
+            if let Question::Tlsa { host, .. } = &waiting.question {
+                if let Some(plan) = &mut waiting.work.tls.plan {
+                    plan.tlsa(host, answer);
+                }
+                self.advance(waiting.work);
+                continue;
+            }
             let (name, port) = (question_name(&waiting.question), waiting.port);
             let trouble = match answer {
-                Ok(Answer::MailHosts(found)) => {
-                    let found = candidates::exchangers(&found.hosts, port, &self.ourselves);
+                Ok(Answer::MailHosts(hosts)) => {
+                    let found = candidates::exchangers(&hosts.hosts, port, &self.ourselves);
+                    self.plan_domain(&mut waiting.work, name, &hosts, &found);
                     self.found(waiting.work, found);
                     continue;
                 }
                 Ok(Answer::Addresses(ips)) => {
                     let found = candidates::host(name, &ips, port, &self.ourselves);
+                    plan_host(&mut waiting.work, name, port);
                     self.found(waiting.work, found);
                     continue;
                 }
@@ -70,7 +81,7 @@ impl Worker {
         let verdict = match found {
             Ok(candidates) => {
                 work.candidates = candidates;
-                return self.connect(work);
+                return self.advance(work);
             }
             Err(Dead::Loop) => Verdict::failed(Enhanced::permanent(4, 6), format!("mail for {} loops back to this host", work.host)),
             Err(Dead::NoAddress) => Verdict::deferred(Enhanced::transient(4, 4), format!("no mail host of {} has an address", work.host)),
@@ -83,9 +94,10 @@ impl Worker {
         while work.tries > 0
             && let Some(candidate) = work.candidates.pop_front()
         {
+            let Some(assurance) = self.assurance(&mut work, &candidate) else { continue };
             self.make_room();
             self.counters.add("connections", 1);
-            match self.open(&candidate, work) {
+            match self.open(&candidate, assurance, work) {
                 Ok(()) => return,
                 Err((back, e)) => {
                     work = back;
@@ -96,7 +108,7 @@ impl Worker {
         self.finish(work.unreached());
     }
 
-    fn open(&mut self, candidate: &Candidate, mut work: Box<Work>) -> Result<(), (Box<Work>, io::Error)> {
+    fn open(&mut self, candidate: &Candidate, assurance: Assurance, mut work: Box<Work>) -> Result<(), (Box<Work>, io::Error)> {
         let socket = match Socket::connect(candidate) {
             Ok(socket) => socket,
             Err(e) => return Err((work, e)),
@@ -104,7 +116,8 @@ impl Worker {
         work.tries -= 1;
         let token = self.next_token;
         self.next_token += 1;
-        let mut session = Session::new(token, socket, candidate, work, self.client.hello.clone(), self.now);
+        let security = Security::new(assurance, work.tls.asked, self.tls.handshake_timeout);
+        let mut session = Session::new(token, socket, candidate, security, work, self.client.hello.clone(), self.now);
         if let Err(e) = session.register(&self.registry) {
             let mut work = session.work.take();
             if let Some(work) = &mut work {

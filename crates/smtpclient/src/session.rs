@@ -2,6 +2,7 @@
 
 use crate::candidates::Candidate;
 use crate::content::{Content, Progress, Reader};
+use crate::secured::Security;
 use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::work::Work;
@@ -21,6 +22,9 @@ const SLOWEST: u64 = 500;
 pub struct Session {
     stream: Stream,
     pub client: Client,
+    pub security: Security,
+    /// Where it leads, for another try.
+    pub candidate: Candidate,
     pub token: usize,
     /// As `remote` of reports.
     pub remote: String,
@@ -49,14 +53,27 @@ pub enum Turn {
     /// The connection could not be made.
     Unconnected(io::Error),
     Event(Event),
+    /// The handshake is done.
+    Secured(tls::client::Summary),
+    /// TLS did not come about.
+    TlsFailed(tls::client::Failure),
     /// Nothing is left to do with it.
     Over,
 }
 
 impl Session {
     /// A session on a connection that is being made.
-    pub fn new(token: usize, socket: Socket, candidate: &Candidate, mut work: Box<Work>, hello: String, now: Instant) -> Self {
+    pub fn new(
+        token: usize,
+        socket: Socket,
+        candidate: &Candidate,
+        security: Security,
+        mut work: Box<Work>,
+        hello: String,
+        now: Instant,
+    ) -> Self {
         let mut client = Client::new(work.flavour, hello);
+        client.set_starttls(security.assurance.starttls);
         let mut out = Vec::new();
         if let Some(transaction) = work.transaction.take() {
             let _ = client.begin(transaction, &mut out);
@@ -64,6 +81,8 @@ impl Session {
         Self {
             stream: Stream::new(socket),
             client,
+            security,
+            candidate: candidate.clone(),
             token,
             remote: candidate.to_string(),
             host: work.host.clone(),
@@ -121,10 +140,37 @@ impl Session {
             }
         }
         self.ended |= ended;
+        if self.security.shaking {
+            return self.shake();
+        }
         if readable && let turn @ (Turn::Event(_) | Turn::Over) = self.read(buffer, now) {
             return turn;
         }
         self.write(now)
+    }
+
+    /// Begins the handshake.
+    pub fn begin_tls(&mut self, session: tls::client::Session) -> Turn {
+        self.stream.secure(session);
+        self.security.shaking = true;
+        self.shake()
+    }
+
+    fn shake(&mut self) -> Turn {
+        match self.stream.handshake() {
+            Ok(None) => Turn::Wait,
+            Err(failure) => Turn::TlsFailed(failure),
+            Ok(Some(summary)) => {
+                self.security.made(&summary);
+                self.client.secured(&mut self.out);
+                Turn::Secured(summary)
+            }
+        }
+    }
+
+    /// Our end of the connection, for reports.
+    pub fn source(&self) -> Option<std::net::IpAddr> {
+        self.stream.socket.source_address()
     }
 
     fn read(&mut self, buffer: &mut [u8], now: Instant) -> Turn {
@@ -255,7 +301,7 @@ impl Session {
         let (patience, what) = match stage.1 {
             Awaiting::Greeting => (client.greeting_timeout, "the greeting"),
             Awaiting::Hello => (client.hello_timeout, "the reply to EHLO"),
-            Awaiting::StartTls => (client.hello_timeout, "TLS"),
+            Awaiting::StartTls => (self.security.patience, "TLS"),
             Awaiting::Mail => (client.mail_timeout, "the reply to MAIL"),
             Awaiting::Rcpt => (client.rcpt_timeout, "the reply to RCPT"),
             Awaiting::Data => (client.data_timeout, "the reply to DATA"),

@@ -39,6 +39,14 @@ impl Socket {
         }
     }
 
+    /// The address that the system (or the settings) gave our end.
+    pub fn source_address(&self) -> Option<std::net::IpAddr> {
+        match self {
+            Self::Network(stream) => stream.local_addr().ok().map(|address| address.ip()),
+            Self::Local(_) => None,
+        }
+    }
+
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Network(stream) => stream,

@@ -1,7 +1,11 @@
 //! A job in hand: what is to be sent, where it may still go, and its report.
 
 use crate::candidates::Candidate;
+use crate::plan::Plan;
+use crate::security::Demand;
+use envelope::TlsTerms;
 use ipc::agents::{Handed, Job, RecipientResult, Report};
+use settings::TlsPolicy;
 use smtp::client::{Client, Flavour, Recipient, Transaction, Verdict};
 use status::{Outcome, Phase};
 use std::collections::VecDeque;
@@ -30,6 +34,21 @@ pub struct Work {
     crowded: bool,
     /// BY with trace (RFC 2852): every relay reports, also one whose next hop would.
     trace: bool,
+    pub channel: String,
+    pub tls: Wanted,
+}
+
+/// What the job wants of TLS.
+#[derive(Debug)]
+pub struct Wanted {
+    /// By the destination's name alone: what sessions in the pool are compared by.
+    pub asked: Demand,
+    /// With its exchangers known.
+    pub demand: Demand,
+    /// `tls_names`.
+    pub names: Vec<String>,
+    /// `None`: nothing had to be found out.
+    pub plan: Option<Box<Plan>>,
 }
 
 /// Why the last address tried did not do.
@@ -45,6 +64,9 @@ impl Work {
         let flavour = if job.channel == "lmtp" || job.host.starts_with("unix:") { Flavour::Lmtp } else { Flavour::Smtp };
         let indexes = job.recipients.iter().map(|recipient| recipient.index).collect();
         let recipients = job.recipients.into_iter().map(|r| Recipient { address: r.user, dsn: r.dsn }).collect();
+        // LMTP is the last step, not a relay: REQUIRETLS is about those (RFC 8689 section 2).
+        let terms = if flavour == Flavour::Lmtp && job.terms.tls == TlsTerms::Required { TlsTerms::Usual } else { job.terms.tls };
+        let asked = Demand { policy: TlsPolicy::Sts, terms };
         let trace = job.terms.deliver_by.is_some_and(|by| by.trace);
         let transaction = Transaction {
             sender: job.sender,
@@ -53,7 +75,7 @@ impl Work {
             smtputf8: job.smtputf8,
             envid: job.envid,
             ret: job.ret,
-            require_tls: false,
+            require_tls: terms == TlsTerms::Required,
             recipients,
         };
         Box::new(Self {
@@ -72,6 +94,8 @@ impl Work {
             trouble: None,
             crowded: false,
             trace,
+            channel: job.channel,
+            tls: Wanted { asked, demand: asked, names: Vec::new(), plan: None },
         })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::candidates::Ourselves;
 use crate::content::{Content, PIECE, Reader, Supply};
+use crate::keeper::Keeper;
 use crate::lookups::Lookups;
 use crate::session::{Session, Turn};
 use crate::work::Work;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::time::Instant;
+use tls::client::{Connector, Failure};
 
 /// What the process works with.
 #[derive(Debug)]
@@ -24,6 +26,12 @@ pub struct Worker {
     pub link: Link,
     pub lookups: Lookups,
     pub counters: Counters,
+    pub tls: settings::Tls,
+    pub policies: settings::Policies,
+    pub connector: Connector,
+    pub keeper: Keeper,
+    /// Hosts whose TLS does not work, and until when they get plain text where that is allowed.
+    pub(crate) plain: HashMap<String, Instant>,
     pub registry: Registry,
     pub reader: Reader,
     pub resolver_token: Token,
@@ -52,6 +60,7 @@ impl Worker {
         ourselves: Ourselves,
         link: Link,
         lookups: Lookups,
+        (tls, policies, connector, keeper): (settings::Tls, settings::Policies, Connector, Keeper),
         counters: Counters,
         registry: Registry,
         reader: Reader,
@@ -62,6 +71,11 @@ impl Worker {
             ourselves,
             link,
             lookups,
+            tls,
+            policies,
+            connector,
+            keeper,
+            plain: HashMap::new(),
             counters,
             registry,
             reader,
@@ -88,14 +102,17 @@ impl Worker {
     pub fn accept(&mut self, job: ipc::agents::Job, file: File) {
         self.active += 1;
         self.counters.add("jobs", 1);
-        let work = Work::new(job, file, self.client.hosts);
+        let mut work = Work::new(job, file, self.client.hosts);
+        self.demand(&mut work);
         self.dispatch(work);
     }
 
     /// Over an idle session where there is one, else by a new connection.
     fn dispatch(&mut self, work: Box<Work>) {
         let key = (work.flavour, work.host.clone());
-        let token = self.idle.get_mut(&key).and_then(Vec::pop);
+        let sessions = &self.sessions;
+        let fits = |token: &usize| sessions.get(token).is_some_and(|s| s.security.reached.satisfies(work.tls.asked));
+        let token = self.idle.get_mut(&key).and_then(|pool| pool.iter().rposition(fits).map(|at| pool.remove(at)));
         self.drop_empty(&key);
         match token.and_then(|token| self.sessions.remove(&token)) {
             Some(mut session) => {
@@ -150,8 +167,13 @@ impl Worker {
                 Turn::Over => return self.forget(&session),
                 Turn::Unconnected(error) => return self.next_address(session, Err(error)),
                 Turn::Event(Event::Refused(verdict)) => return self.next_address(session, Ok(verdict)),
-                // Not asked for yet, so it cannot come.
-                Turn::Event(Event::StartTls) => session.lost("TLS was not asked for"),
+                Turn::Event(Event::StartTls) => self.begin_tls(&mut session),
+                Turn::Secured(summary) => {
+                    self.secured(&session, &summary);
+                    // What came with the end of the handshake makes no new event.
+                    session.ready(true, false, &mut self.buffer, self.now)
+                }
+                Turn::TlsFailed(failure) => return self.tls_failed(session, &failure),
                 Turn::Event(Event::SendContent) => {
                     session.content = session.work.as_deref().map(Content::new);
                     Turn::Wait
@@ -196,7 +218,10 @@ impl Worker {
             return self.locate(work);
         }
         match why {
-            Ok(verdict) => work.trouble(Phase::Connect, verdict, session.remote.clone()),
+            Ok(verdict) => {
+                let verdict = self.withheld(&session, &work, verdict);
+                work.trouble(Phase::Connect, verdict, session.remote.clone());
+            }
             Err(error) => self.unconnected(&mut work, &session.remote, &error),
         }
         self.connect(work);
@@ -204,6 +229,7 @@ impl Worker {
 
     /// A transaction is over: report it, keep the session for the next job or end it.
     fn finished(&mut self, mut session: Session) {
+        self.note_plain(&session);
         if let Some(work) = session.work.take() {
             session.served += 1;
             let verdicts = session.client.take_verdicts();
@@ -214,6 +240,7 @@ impl Worker {
             let handed = work.handed(session.client.extensions().dsn);
             let mut report = work.report(Phase::Transaction, verdicts, &session.remote, handed);
             report.learned = session.learned();
+            report.results.iter_mut().for_each(|result| result.tls.clone_from(&session.security.text));
             self.finish(report);
         }
         session.content = None;
@@ -247,6 +274,7 @@ impl Worker {
         if self.owed > 0 && !self.draining && self.owed >= self.client.sessions / 8 {
             self.link.credit(std::mem::take(&mut self.owed))?;
         }
+        self.keeper.flush(&self.registry);
         self.link.flush()?;
         // A socket between processes says "writable" whenever the other side has read: not worth a wake-up unless we wait.
         let full = self.link.channel.pending() > 0;
@@ -270,6 +298,7 @@ impl Worker {
             return;
         }
         self.next_sweep = self.lookups.next_deadline();
+        self.sweep_by(self.keeper.next_deadline());
         let (now, client) = (self.now, self.client.clone());
         let mut earliest = None::<Instant>;
         let mut late = Vec::new();
@@ -285,6 +314,8 @@ impl Worker {
         }
         let overdue = self.lookups.overdue(now);
         self.answered(overdue);
+        let overdue = self.keeper.overdue(now);
+        self.told(overdue);
     }
 
     fn timed_out(&mut self, token: usize, what: &str) {
@@ -295,6 +326,9 @@ impl Worker {
                 self.keep(session);
             }
             return;
+        }
+        if session.security.shaking {
+            return self.tls_failed(session, &Failure::broken("timed out in the TLS handshake"));
         }
         let turn = session.lost(&format!("timed out waiting for {what}"));
         self.settle(session, turn);

@@ -79,6 +79,13 @@ impl Agent {
     }
 
     pub fn with(client: settings::Client, ourselves: Ourselves, resolver: Option<Caller>) -> Self {
+        Self::secured(client, ourselves, resolver, None, "")
+    }
+
+    /// With a keeper of TLS policies, and sections of the configuration.
+    pub fn secured(client: settings::Client, ourselves: Ourselves, resolver: Option<Caller>, keeper: Option<Caller>, more: &str) -> Self {
+        let text = format!("[paths]\npostoffice = \"/x\"\n[identity]\nhostname = \"me.example\"\n{more}");
+        let settings = settings::parse(&text, "x").unwrap();
         let (jobs, scheduler) = pair().unwrap();
         let (child, master) = pair().unwrap();
         let thread = std::thread::spawn(move || {
@@ -88,6 +95,10 @@ impl Agent {
                 patience: PATIENCE,
                 jobs: Link::new(Channel::new(jobs).unwrap()),
                 resolver,
+                keeper,
+                tls: settings.tls.clone(),
+                policies: settings.policies.clone(),
+                connector: crate::secured::connector(&settings.tls, None).unwrap(),
                 master: Channel::<ToMaster, ToChild>::new(child).unwrap(),
                 signals: Signals::block().unwrap(),
                 counters: Counters::detached("ta-smtp").unwrap(),

@@ -4,13 +4,13 @@ use super::server::serve;
 use std::time::Duration;
 
 /// `expect OUTCOME STATUS TEXT` for each recipient; `recipients a@x b@x` when there are others than `a@x`;
-/// `timeout` when the script is about waiting.
+/// `policy WORD` for TLS; `timeout` when the script is about waiting.
 fn run(name: &str, text: &str) {
     let directive = |word: &str| text.lines().filter_map(|l| l.strip_prefix(word)).map(str::trim).collect::<Vec<_>>();
     let recipients = directive("recipients ").first().map_or(vec!["a@x"], |r| r.split(' ').collect());
     let script: String = text
         .lines()
-        .filter(|l| !["expect ", "recipients ", "timeout"].iter().any(|d| l.starts_with(d)))
+        .filter(|l| !["expect ", "recipients ", "timeout", "policy "].iter().any(|d| l.starts_with(d)))
         .map(|l| format!("{l}\n"))
         .collect();
     let mut settings = client();
@@ -21,7 +21,8 @@ fn run(name: &str, text: &str) {
         settings.final_timeout = short;
     }
     let (host, server) = serve(vec![script]);
-    let mut agent = Agent::start(settings);
+    let clause = directive("policy ").first().map_or(String::new(), |word| format!("[[destination]]\ntls = \"{word}\"\n"));
+    let mut agent = Agent::secured(settings, Default::default(), None, None, &clause);
     agent.send(1, "smtp", &host, &recipients, b"Subject: x\n\n.hello\n");
     let results = agent.results(1, recipients.len());
     for (result, expected) in results.iter().zip(directive("expect ")) {

@@ -43,7 +43,8 @@ impl Failure {
         Self { fault, text: text.into(), broken: false }
     }
 
-    pub(crate) fn broken(text: impl Into<String>) -> Self {
+    /// The network's fault.
+    pub fn broken(text: impl Into<String>) -> Self {
         Self { broken: true, ..Self::new(Fault::Other, text) }
     }
 }
