@@ -2,8 +2,10 @@
 
 use crate::configuration::Configuration;
 use crate::site::{find_group, find_user};
-use nix::unistd::{Uid, geteuid};
+use nix::unistd::{Uid, User, geteuid, getgrouplist};
 use settings::Fault;
+use std::collections::HashMap;
+use std::ffi::CString;
 use std::path::Path;
 
 /// Looks at every program of `[[pipe]]`, `[[agent]]` and `[[script]]`. A program that others may change would let them run
@@ -22,6 +24,17 @@ pub fn check(configuration: &Configuration, own_users: &[Uid], faults: &mut Vec<
     for script in &settings.scripts {
         program(configuration, &script.program, Some(geteuid()), faults);
     }
+}
+
+/// Who the agents become, by channel; an unknown user is a fault that [`check`] finds.
+pub fn agent_users(configuration: &Configuration) -> HashMap<String, sys::Identity> {
+    let agents = configuration.settings.agents.iter().filter(|_| geteuid().is_root());
+    let identity = |agent: &settings::ForeignAgent| {
+        let user = User::from_name(agent.user.as_deref()?).ok()??;
+        let groups = getgrouplist(&CString::new(user.name.as_str()).ok()?, user.gid).ok()?;
+        Some((agent.channel.clone(), sys::Identity { uid: user.uid, gid: user.gid, groups }))
+    };
+    agents.filter_map(identity).collect()
 }
 
 /// The user of a program. Those that work for many senders' mail must not be the suite's own (`refused`): its files would

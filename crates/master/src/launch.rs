@@ -171,7 +171,7 @@ impl Master {
         let (start, descriptors) = self.descriptors(service, start, jobs)?;
         let mut link = Channel::new(ours)?;
         link.send_with(&ToChild::Start(start), descriptors)?;
-        let process = sys::spawn(self.command(service, theirs)?, self.site.identity(service), false)?;
+        let process = sys::spawn(self.command(service, theirs)?, self.site.identity(service, channel), false)?;
         let pid = Pid::from_raw(i32::try_from(process.id()).map_err(io::Error::other)?);
         let now = Instant::now();
         let child = Child {

@@ -101,6 +101,7 @@ pub static SERVICES: &[Service] = &[
     agent("ta-errormail", &[]),
     agent("ta-hold", &["resolver"]),
     agent("ta-pipe", &[]),
+    agent("ta-line", &[]),
 ];
 
 /// The service of this name.
@@ -115,6 +116,7 @@ pub fn agent_for(channel: &str, settings: &settings::Settings) -> Option<&'stati
         "local" => "ta-mailbox",
         "error" => "ta-errormail",
         "hold" => "ta-hold",
+        _ if settings.agent_for(channel).is_some_and(|agent| !agent.program.is_empty()) => "ta-line",
         _ if settings.pipes.iter().any(|pipe| pipe.channel == channel) => "ta-pipe",
         _ => return None,
     })

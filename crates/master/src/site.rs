@@ -19,6 +19,8 @@ pub struct Site {
     pub libexec: PathBuf,
     /// Empty when the master is no root: everybody is who the master is.
     identities: HashMap<&'static str, sys::Identity>,
+    /// By channel, for `[[agent]]` with a user.
+    agent_users: HashMap<String, sys::Identity>,
     pub owners: spool::Owners,
     /// Numeric ids of the suite's own users, who may give every command.
     pub own_users: Vec<Uid>,
@@ -53,6 +55,7 @@ impl Site {
             executable: executable.to_owned(),
             libexec,
             identities: HashMap::new(),
+            agent_users: HashMap::new(),
             owners: spool::Owners::default(),
             own_users: vec![nix::unistd::geteuid()],
             admin_group: None,
@@ -62,13 +65,15 @@ impl Site {
         if nix::unistd::geteuid().is_root() {
             site.look_up_users(configuration, services, &mut faults);
         }
+        site.agent_users = crate::foreign::agent_users(configuration);
         crate::foreign::check(configuration, &site.own_users, &mut faults);
         if faults.is_empty() { Ok(site) } else { Err(Failure::config(render(&configuration.path, &faults))) }
     }
 
-    /// Who a service becomes; `None`: as the master.
-    pub fn identity(&self, service: &Service) -> Option<sys::Identity> {
-        self.identities.get(service.name).cloned()
+    /// Who a service becomes; `None`: as the master. The bridge to an `[[agent]]` is that agent's user.
+    pub fn identity(&self, service: &Service, channel: &str) -> Option<sys::Identity> {
+        let own = self.agent_users.get(channel).filter(|_| service.name == "ta-line");
+        own.or_else(|| self.identities.get(service.name)).cloned()
     }
 
     fn look_up_groups(&mut self, configuration: &Configuration, faults: &mut Vec<Fault>) {
@@ -150,6 +155,7 @@ pub fn wanted(settings: &Settings, roles: Option<&[&'static Service]>) -> Vec<&'
         .filter(|s| roles.is_none_or(|roles| roles.iter().any(|r| r.name == s.name)) || (s.kind == Kind::Agent && has(roles, "scheduler")))
         .filter(|s| s.name != "contentfilter" || !settings.filter.program.is_empty())
         .filter(|s| s.name != "ta-pipe" || !settings.pipes.is_empty())
+        .filter(|s| s.name != "ta-line" || settings.agents.iter().any(|agent| !agent.program.is_empty()))
         .collect()
 }
 

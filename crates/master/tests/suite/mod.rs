@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 14] = [
     "zpost-master",
     "smtpserver",
     "routermux",
@@ -29,6 +29,7 @@ const PROGRAMS: [&str; 13] = [
     "ta-errormail",
     "ta-hold",
     "ta-pipe",
+    "ta-line",
 ];
 
 pub struct Suite {
