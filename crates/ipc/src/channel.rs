@@ -56,6 +56,13 @@ impl From<RecvError> for io::Error {
     }
 }
 
+/// What comes from one who may speak either way.
+#[derive(Debug)]
+pub enum Packet<In> {
+    Frame(In),
+    Text(Vec<u8>),
+}
+
 /// One end: sends `Out`, receives `In`, never blocks. What the socket will not take yet waits in order in memory;
 /// senders bound that by credits and by looking at [`Channel::pending`].
 pub struct Channel<Out, In> {
@@ -95,7 +102,15 @@ impl<Out: Frame + Serialize, In: Frame + DeserializeOwned> Channel<Out, In> {
 
     /// Sends a frame and its descriptors; our copies are closed once they are sent.
     pub fn send_with(&mut self, message: &Out, descriptors: Vec<OwnedFd>) -> io::Result<()> {
-        let frame = encode(message)?;
+        self.post(encode(message)?, descriptors)
+    }
+
+    /// Sends a line of text instead of a frame, to one that speaks by lines (see [`Channel::recv_any`]).
+    pub fn send_text(&mut self, line: String, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        self.post(line.into_bytes(), descriptors)
+    }
+
+    fn post(&mut self, frame: Vec<u8>, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         trace("send", self.socket.as_raw_fd(), &frame, descriptors.len());
         if self.outbox.is_empty() {
             match transmit(&self.socket, &frame, &descriptors) {
@@ -126,6 +141,15 @@ impl<Out: Frame + Serialize, In: Frame + DeserializeOwned> Channel<Out, In> {
 
     /// The next frame and its descriptors; `None` when there is none now (mio is edge triggered: ask until `None`).
     pub fn recv(&mut self) -> Result<Option<(In, Vec<OwnedFd>)>, RecvError> {
+        self.next(|frame, descriptors| Ok((decode(frame)?, descriptors)))
+    }
+
+    /// The next frame, or the text of one that speaks by lines: it begins with a brace, which no protocol byte is.
+    pub fn recv_any(&mut self) -> Result<Option<Packet<In>>, RecvError> {
+        self.next(|frame, _| if frame.starts_with(b"{") { Ok(Packet::Text(frame.to_vec())) } else { decode(frame).map(Packet::Frame) })
+    }
+
+    fn next<T>(&self, read: impl FnOnce(&[u8], Vec<OwnedFd>) -> Result<T, RecvError>) -> Result<Option<T>, RecvError> {
         BUFFER.with_borrow_mut(|buffer| match sys::receive(&self.socket, buffer) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Err(RecvError::Closed),
@@ -134,7 +158,7 @@ impl<Out: Frame + Serialize, In: Frame + DeserializeOwned> Channel<Out, In> {
             Ok((length, descriptors)) => {
                 let frame = buffer.get(..length).unwrap_or_default();
                 trace("recv", self.socket.as_raw_fd(), frame, descriptors.len());
-                Ok(Some((decode(frame)?, descriptors)))
+                read(frame, descriptors).map(Some)
             }
         })
     }

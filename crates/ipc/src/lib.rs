@@ -17,5 +17,5 @@ pub mod rates;
 pub mod routing;
 pub mod tlspolicy;
 
-pub use channel::{Channel, Frame, RecvError};
+pub use channel::{Channel, Frame, Packet, RecvError};
 pub use contact::{Caller, ContactPoint};

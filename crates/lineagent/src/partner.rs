@@ -12,7 +12,6 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
 
 /// Bytes that wait for a program that does not read.
 const MOST_UNSENT: usize = 1 << 20;
@@ -37,11 +36,10 @@ pub struct Partner {
     said: usize,
     /// More may wait in its output.
     pub busy: bool,
-    pub began: Instant,
 }
 
 impl Partner {
-    pub fn start(words: &[String], registry: &Registry, token: Token, now: Instant) -> io::Result<Self> {
+    pub fn start(words: &[String], registry: &Registry, token: Token) -> io::Result<Self> {
         let (name, arguments) = words.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let message = File::from(memfd_create(c"zpost-message", MFdFlags::MFD_CLOEXEC)?);
         let mut command = Command::new(name);
@@ -74,7 +72,6 @@ impl Partner {
             hungry: 0,
             said: 0,
             busy: false,
-            began: now,
         })
     }
 

@@ -37,6 +37,8 @@ struct Service {
     start_at: Instant,
     wait: Duration,
     jobs: VecDeque<(Job, File)>,
+    /// Jobs the scheduler may still send.
+    credit: u32,
     base: Instant,
     link_full: bool,
     draining: bool,
@@ -65,6 +67,7 @@ pub fn serve(mut started: Started) -> io::Result<ExitCode> {
         start_at: now,
         wait: FIRST_WAIT,
         jobs: VecDeque::new(),
+        credit: 0,
         base: now,
         link_full: false,
         draining: false,
@@ -130,6 +133,7 @@ impl Service {
             match self.link.recv() {
                 Ok(Some(Incoming::Jobs(jobs))) => {
                     self.counters.add("jobs", jobs.len() as u64);
+                    self.credit = self.credit.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
                     self.jobs.extend(jobs);
                 }
                 Ok(Some(Incoming::Drain)) => self.draining = true,
@@ -154,7 +158,7 @@ impl Service {
                 // Nobody will be there to take what is in hand.
                 return if self.draining && !self.jobs.is_empty() { Err("it is not running".to_owned()) } else { Ok(()) };
             }
-            let started = Partner::start(&self.agent.program, self.poll.registry(), PARTNER, now);
+            let started = Partner::start(&self.agent.program, self.poll.registry(), PARTNER);
             self.partner = Some(started.map_err(|e| format!("it cannot be started: {e}"))?);
         }
         let millis = self.millis();
@@ -193,8 +197,11 @@ impl Service {
                 if partner.hungry > 1000 {
                     return Err("it asks for too much".to_owned());
                 }
-                if !self.draining {
-                    let _ = self.link.credit(jobs);
+                // What its predecessor asked for and did not get still stands.
+                let more = partner.hungry.saturating_sub(self.credit);
+                if !self.draining && more > 0 {
+                    self.credit = self.credit.saturating_add(more);
+                    let _ = self.link.credit(more);
                 }
             }
             Event::Results { report, .. } => {

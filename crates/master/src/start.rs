@@ -154,7 +154,8 @@ fn make_keepsakes(lock: File, configuration: &Configuration, site: &Site, roles:
             sockets.insert(name.to_owned(), make(&format!("notify/{name}"), notify)?);
         }
     }
-    let agents = Shape { kind: SockType::SeqPacket, mode: 0o660, uid: owners.uid, gid: owners.gid };
+    // Agents of others come as users of their own; the scheduler asks the kernel who each is.
+    let agents = Shape { kind: SockType::SeqPacket, mode: 0o666, uid: owners.uid, gid: owners.gid };
     let agents = if has("scheduler") { Some(make("agents", agents)?) } else { None };
     // Everybody may connect: the peer's credentials say what it may ask.
     let control = make(&control_name(roles), Shape { kind: SockType::SeqPacket, mode: 0o666, uid: None, gid: None })?;

@@ -1,12 +1,13 @@
 //! Agents on the loop: jobs out with their message files, reports in.
 
 use super::link::Link;
+use super::outsiders::Outsider;
 use super::{Scheduler, Token};
 use crate::io::Order;
 use crate::model::{Now, StartedJob};
 use envelope::MessageId;
 use ipc::agents::{Job, ToAgent, ToScheduler};
-use ipc::{Channel, RecvError};
+use ipc::{Channel, Packet, RecvError};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -33,6 +34,8 @@ pub struct AgentLink {
     /// It must have registered by then.
     pub deadline: u64,
     pub pid: u32,
+    /// Of one that came by itself: who it is, and how it speaks.
+    pub outsider: Option<Box<Outsider>>,
 }
 
 /// Message files from the load, for the jobs that follow at once; the oldest goes when there are too many.
@@ -60,7 +63,7 @@ impl Files {
 
 impl AgentLink {
     pub const fn new(link: Link<ToAgent, ToScheduler>, registered: bool, pid: u32, now: Now) -> Self {
-        Self { link, jobs: Vec::new(), bytes: 0, registered, deadline: now.ms + REGISTER_MS, pid }
+        Self { link, jobs: Vec::new(), bytes: 0, registered, deadline: now.ms + REGISTER_MS, pid, outsider: None }
     }
 
     fn push(&mut self, job: Job, file: File, bytes: usize) -> io::Result<()> {
@@ -75,6 +78,9 @@ impl AgentLink {
     /// Sends the gathered jobs as one frame.
     pub fn send(&mut self) -> io::Result<()> {
         self.bytes = 0;
+        if let Some(outsider) = self.outsider.as_mut().filter(|outsider| outsider.lines) {
+            return outsider.give(self.jobs.drain(..), &mut self.link.channel);
+        }
         if self.jobs.is_empty() {
             return Ok(());
         }
@@ -109,9 +115,8 @@ impl Scheduler {
                 Err(_) => return,
             };
             let peer = getsockopt(&end, PeerCredentials);
-            let own = nix::unistd::geteuid().as_raw();
             let strangers = self.agents.values().filter(|agent| !agent.registered).count();
-            let allowed = peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own);
+            let allowed = peer.is_ok_and(|peer| self.guests.may_come(peer.uid()));
             if !allowed || strangers >= STRANGERS {
                 daemon::event!(Warning, "agent_refused", uid = peer.map_or(u32::MAX, |peer| peer.uid()));
                 continue;
@@ -120,7 +125,9 @@ impl Scheduler {
             let link = Channel::new(end).and_then(|conversation| Link::new(conversation, token, self.poll.registry()));
             if let Ok(link) = link {
                 let pid = peer.map_or(0, |peer| u32::try_from(peer.pid()).unwrap_or(0));
-                self.agents.insert(token.0 as u64, AgentLink::new(link, false, pid, now));
+                let mut agent = AgentLink::new(link, false, pid, now);
+                agent.outsider = peer.ok().map(|peer| Box::new(Outsider::new(peer.uid())));
+                self.agents.insert(token.0 as u64, agent);
                 self.agent_readable(token.0 as u64, now);
             }
         }
@@ -129,8 +136,12 @@ impl Scheduler {
     pub(super) fn agent_readable(&mut self, key: u64, now: Now) {
         loop {
             let Some(agent) = self.agents.get_mut(&key) else { return };
-            let frame = match agent.link.channel.recv() {
-                Ok(Some((frame, _))) => frame,
+            let frame = match agent.link.channel.recv_any() {
+                Ok(Some(Packet::Frame(frame))) => frame,
+                Ok(Some(Packet::Text(text))) => match self.heard_text(key, &text, now) {
+                    Ok(()) => continue,
+                    Err(why) => return self.agent_gone(key, &RecvError::Malformed(why), now),
+                },
                 Ok(None) => return,
                 Err(e) => return self.agent_gone(key, &e, now),
             };
@@ -141,7 +152,7 @@ impl Scheduler {
     }
 
     /// False: the agent does not keep to the conversation.
-    fn heard(&mut self, key: u64, frame: ToScheduler, now: Now) -> bool {
+    pub(super) fn heard(&mut self, key: u64, frame: ToScheduler, now: Now) -> bool {
         let registered = self.agents.get(&key).is_some_and(|agent| agent.registered);
         match frame {
             // The first frame of an agent from outside; one the master started may say it too.
@@ -149,7 +160,11 @@ impl Scheduler {
                 if channel.is_empty() || channel.len() > 64 || !channel.bytes().all(|b| b.is_ascii_graphic()) {
                     return false;
                 }
-                if let Some(agent) = self.agents.get_mut(&key) {
+                let Some(agent) = self.agents.get_mut(&key) else { return false };
+                if !agent.outsider.as_ref().is_none_or(|outsider| self.guests.may_serve(outsider.uid, &channel)) {
+                    return false;
+                }
+                {
                     agent.registered = true;
                     daemon::event!(Info, "agent_registered", channel = channel, agent = agent.pid);
                 }
@@ -180,6 +195,9 @@ impl Scheduler {
         let late: Vec<u64> =
             self.agents.iter().filter(|(_, agent)| !agent.registered && agent.deadline <= now.ms).map(|(key, _)| *key).collect();
         late.into_iter().for_each(|key| self.agent_gone(key, &RecvError::Malformed("did not register"), now));
+        let silent = |agent: &AgentLink| agent.outsider.as_ref().is_some_and(|outsider| outsider.overdue(now.ms));
+        let late: Vec<u64> = self.agents.iter().filter(|(_, agent)| silent(agent)).map(|(key, _)| *key).collect();
+        late.into_iter().for_each(|key| self.agent_gone(key, &RecvError::Malformed("did not answer in time"), now));
     }
 
     /// A job needs its message's file: the one from the load when nobody else will want it, else a fresh one. A second
@@ -233,7 +251,10 @@ impl Scheduler {
     pub(super) fn drain_agent(&mut self, key: u64) {
         if let Some(agent) = self.agents.get_mut(&key) {
             let _ = agent.send();
-            let _ = agent.link.channel.send(&ToAgent::Drain);
+            let _ = match agent.outsider.as_ref().is_some_and(|outsider| outsider.lines) {
+                true => agent.link.channel.send_text("{\"drain\":true}\n".to_owned(), Vec::new()),
+                false => agent.link.channel.send(&ToAgent::Drain),
+            };
         }
     }
 

@@ -8,6 +8,7 @@ mod link;
 mod locating;
 mod lock;
 mod orders;
+mod outsiders;
 #[cfg(test)]
 mod trial;
 
@@ -72,6 +73,8 @@ pub struct Scheduler {
     intakes: Vec<Intake>,
     notify: Option<UnixDatagram>,
     listener: Option<UnixListener>,
+    /// Who may come by it.
+    guests: outsiders::Guests,
     contact: Option<ContactPoint>,
     /// Routers, which say what has arrived.
     routers_heard: HashMap<u64, Channel<Nothing, Arrived>>,
@@ -196,6 +199,7 @@ impl Scheduler {
             volumes,
             notify,
             listener,
+            guests: outsiders::Guests::of(&settings),
             contact,
             routers_heard: HashMap::new(),
             agents: BTreeMap::new(),
@@ -283,6 +287,7 @@ impl Scheduler {
         if self.heartbeat != now.ms / 1000 {
             self.heartbeat = now.ms / 1000;
             self.model.gauges();
+            self.tick_outsiders(now);
             self.expel_strangers(now);
             self.give_up_questions(now);
             self.remember(now);
@@ -378,6 +383,7 @@ impl Scheduler {
             ToChild::Reload(start) => match self.started.reload(&start, descriptors) {
                 Ok(_) => {
                     let settings = &self.started.settings;
+                    self.guests = outsiders::Guests::of(settings);
                     self.model.reload(settings.queue.clone(), settings.policies.clone(), now);
                     self.model.set_reporting(Reporting::new(settings));
                     self.reopen();

@@ -1,0 +1,174 @@
+//! Transport agents of others, by standard input and output and by the agents socket: one that works, and those that do not.
+
+use end_to_end::load::Session;
+use end_to_end::{LONG, Suite, files, wait_until};
+use nix::unistd::Uid;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+fn example() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("etc/agents/example.py");
+    fs::read_to_string(path).unwrap()
+}
+
+/// A suite whose domain `own.example` goes to channel `own`; `agent` goes below its `[[agent]]`, with `@` for the folder.
+fn suite_with(program: &str, agent: &str) -> Suite {
+    let mut suite = Suite::builder().prepare();
+    let folder = suite.folder.path().display().to_string();
+    fs::create_dir(suite.path("out")).unwrap();
+    fs::write(suite.path("agent"), program).unwrap();
+    fs::set_permissions(suite.path("agent"), fs::Permissions::from_mode(0o755)).unwrap();
+    let text = fs::read_to_string(suite.config()).unwrap()
+        + "[[route]]\ndomain = \"own.example\"\nchannel = \"own\"\n[log]\nlevel = \"debug\"\n[[agent]]\nchannel = \"own\"\n"
+        + &agent.replace('@', &folder)
+        + "\n";
+    fs::write(suite.config(), text).unwrap();
+    suite.give_away();
+    suite.start();
+    suite
+}
+
+fn send(suite: &Suite, to: &[&str]) {
+    let (mut session, _) = Session::open(suite.port).unwrap();
+    session.command("EHLO x.example").unwrap();
+    let (code, text) = session.message("me@sender.example", to, b"Subject: own\r\n\r\nhello\r\n").unwrap();
+    assert_eq!(code, 250, "{text}");
+}
+
+/// The log line of what became of a recipient.
+fn outcome(suite: &Suite, to: &str) -> String {
+    let mut found = String::new();
+    wait_until(&format!("{to} has a result"), LONG, || {
+        let log = suite.log();
+        let mut lines = log.lines().filter(|l| [" delivered ", " deferred ", " failed "].iter().any(|e| l.contains(e)));
+        found = lines.find(|l| l.contains(&format!("to={to}"))).unwrap_or_default().to_owned();
+        !found.is_empty()
+    });
+    found
+}
+
+const PROGRAM: &str = "program = [\"@/agent\", \"@/out\"]";
+
+#[test]
+fn the_example_delivers_by_standard_input_and_output() {
+    let suite = suite_with(&example(), PROGRAM);
+    for n in 0..20 {
+        send(&suite, &["joe@own.example", &format!("user{n}@own.example"), "\"../x\"@own.example"]);
+    }
+    wait_until("all are delivered", LONG, || files(&suite.path("out")).len() == 21);
+    wait_until("joe has all", LONG, || fs::read_to_string(suite.path("out/joe")).unwrap().matches("Subject: own").count() == 20);
+    let text = fs::read_to_string(suite.path("out/user7")).unwrap();
+    assert!(text.starts_with("Received: from ") && text.ends_with("Subject: own\n\nhello\n"), "{text}");
+    assert!(outcome(&suite, "\"\\\"../x").contains("5.1.3") || suite.log().contains("status=5.1.3"));
+    assert_eq!(suite.counter("ta-line", "restarts"), 0);
+}
+
+struct Outsider(Child);
+impl Drop for Outsider {
+    fn drop(&mut self) {
+        let _ = (self.0.kill(), self.0.wait());
+    }
+}
+
+/// The agent program, started beside the suite as `user`, for a channel.
+fn outsider(suite: &Suite, user: Option<&str>, channel: &str) -> Outsider {
+    let mut command = match user {
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", user, "--regid", user, "--clear-groups"]).arg(suite.path("agent"));
+            command
+        }
+        None => suite.command(suite.path("agent")),
+    };
+    command.arg(suite.path("out")).arg(channel).arg(suite.path("run/agents")).stdin(Stdio::null()).stderr(Stdio::null());
+    Outsider(command.spawn().unwrap())
+}
+
+#[test]
+fn the_example_delivers_by_the_agents_socket_and_credentials_count() {
+    let suite = suite_with(&example(), "user = \"daemon\"");
+    send(&suite, &["joe@own.example"]);
+    if Uid::effective().is_root() {
+        fs::set_permissions(suite.path("out"), fs::Permissions::from_mode(0o777)).unwrap();
+        // A user that no [[agent]] names is not let in; one that does may serve its own channel only.
+        let _stranger = outsider(&suite, Some("games"), "own");
+        wait_until("the stranger is refused", LONG, || suite.log().contains("agent_refused"));
+        let _wrong = outsider(&suite, Some("daemon"), "smtp");
+        wait_until("the wrong channel is refused", LONG, || suite.log().contains("agent_dropped"));
+        let _agent = outsider(&suite, Some("daemon"), "own");
+        wait_until("joe has it", LONG, || suite.path("out/joe").exists());
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(fs::metadata(suite.path("out/joe")).unwrap().uid(), 1);
+    } else {
+        let _agent = outsider(&suite, None, "own");
+        wait_until("joe has it", LONG, || suite.path("out/joe").exists());
+    }
+    assert!(outcome(&suite, "joe@own.example").contains("delivered"));
+}
+
+/// An agent that says `{"hungry": 1}`, reads a job and then does what `act` says with `job` and `say`.
+fn misbehaving(act: &str) -> String {
+    format!(
+        "#!/usr/bin/python3\nimport json, os, sys, time\nsay = lambda words: print(json.dumps(words), flush=True)\n\
+         say({{\"hungry\": 1}})\njob = json.loads(sys.stdin.readline())\nmine = [r[\"recipient\"] for r in job[\"recipients\"]]\n{act}\n"
+    )
+}
+
+#[test]
+fn agents_that_misbehave_only_defer() {
+    for (act, wanted) in [
+        ("sys.exit(3)", "it has closed its output"),
+        ("os.abort()", "it has closed its output"),
+        ("print('rubbish', flush=True); time.sleep(1000)", "a line that is no object of the protocol"),
+        (
+            "say({'result': job['job'], 'recipient': 999999, 'outcome': 'delivered'}); time.sleep(1000)",
+            "a result for a recipient it was not given",
+        ),
+        ("say({'result': job['job'] + 1, 'outcome': 'delivered'}); time.sleep(1000)", "a result for a job it does not have"),
+        (
+            "say({'result': job['job'], 'outcome': 'delivered', 'status': '5.0.0'}); time.sleep(1000)",
+            "a status that does not fit the outcome",
+        ),
+        ("while True: os.write(1, b'x' * 65536)", "a line is too long"),
+        ("while True: os.write(1, b'{\"hungry\": 1000}\\n' * 1000)", "it asks for too much"),
+        ("time.sleep(1000)", "it has not answered in time"),
+    ] {
+        let suite = suite_with(&misbehaving(act), &format!("{PROGRAM}\ntimeout = \"1s\""));
+        send(&suite, &["joe@own.example"]);
+        let line = outcome(&suite, "joe@own.example");
+        assert!(line.contains(" deferred ") && line.contains(wanted), "{act}: {line}");
+    }
+}
+
+#[test]
+fn texts_of_an_agent_are_escaped_and_its_wish_is_heard() {
+    let act = "say({'result': job['job'], 'outcome': 'deferred', 'status': '4.2.2', 'text': 'full\\n\\u001b[2Jevil=1', 'retry_after': 77}); sys.stderr.write('odd \\x1b[2J\\n'); sys.stderr.flush(); time.sleep(1000)";
+    let suite = suite_with(&misbehaving(act), PROGRAM);
+    send(&suite, &["joe@own.example"]);
+    let line = outcome(&suite, "joe@own.example");
+    assert!(line.contains("status=4.2.2") && line.contains("full??[2Jevil=1"), "{line}");
+    wait_until("its error output is in the log", LONG, || suite.log().contains("agent_says"));
+    assert!(!suite.log().contains('\u{1b}'));
+}
+
+#[test]
+fn an_outsider_that_talks_rubbish_or_never_answers_is_dropped() {
+    let script = "#!/usr/bin/python3\nimport socket, sys, time\nlink = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\nlink.connect(sys.argv[3])\n\
+        for line in sys.argv[2].split('|'):\n    link.send(line.encode())\ntime.sleep(1000)\n";
+    let suite = suite_with(script, "timeout = \"1s\"");
+    let register = "{\"register\":\"own\"}";
+    for (words, wanted) in [
+        ("{rubbish".to_owned(), "no object of the protocol"),
+        ("{\"hungry\":1}".to_owned(), "it has not registered"),
+        (format!("{register}|{register}"), "it has registered already"),
+        (format!("{register}|{{\"result\":1,\"outcome\":\"delivered\"}}"), "a result for a job it does not have"),
+    ] {
+        let _agent = outsider(&suite, None, &words);
+        wait_until(wanted, LONG, || suite.log().lines().any(|l| l.contains("agent_dropped") && l.contains(wanted)));
+    }
+    send(&suite, &["joe@own.example"]);
+    let _agent = outsider(&suite, None, &format!("{register}|{{\"hungry\":1}}"));
+    wait_until("the silent one is dropped", LONG, || suite.log().contains("did not answer in time"));
+}
