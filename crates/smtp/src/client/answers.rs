@@ -2,7 +2,7 @@
 
 use super::limits::says_crowded;
 use super::session::{Expected, Standing, State, Step};
-use super::{Client, Event, Extensions, Flavour, Verdict};
+use super::{Client, Event, Extensions, Flavour, Framing, Verdict};
 use crate::reply_reader::WireReply;
 use status::{Enhanced, Outcome, Reply};
 
@@ -16,6 +16,9 @@ impl Client {
         match expected {
             Expected::Greeting | Expected::Ehlo | Expected::Helo => self.opened(expected, reply, out),
             Expected::StartTls => self.starttls_answered(&reply.into_reply(), out),
+            Expected::Auth => self.login_answered(reply, out),
+            Expected::Chunk => self.chunk_answered(&reply.into_reply()),
+            Expected::LastChunk => self.last_chunk_answered(&reply.into_reply()),
             Expected::Rset | Expected::Mail | Expected::Rcpt(_) => self.envelope(expected, &reply.into_reply(), out),
             Expected::Data => self.data(&reply.into_reply(), out),
             Expected::Final => self.ended(None, &reply.into_reply()),
@@ -33,7 +36,7 @@ impl Client {
         if reply.code == 421 {
             return self.shut(&reply.into_reply());
         }
-        if self.state == State::Content && reply.code >= 400 {
+        if self.state == State::Content && reply.code >= 400 && self.framing() == Framing::Dots {
             self.state = State::Closed;
             return Some(self.decide_open(&Verdict::of_reply(&reply.into_reply())));
         }
@@ -62,6 +65,9 @@ impl Client {
 
     /// The session is there: the transaction begins, or may come.
     pub(super) fn open(&mut self, out: &mut Vec<u8>) -> Option<Event> {
+        if self.wants_login() {
+            return self.log_in(out);
+        }
         self.state = State::Idle;
         if self.transaction.is_some() { self.start(out) } else { Some(Event::Ready) }
     }
@@ -120,6 +126,10 @@ impl Client {
         }
         self.emit(out);
         if self.expected.is_empty() && self.state == State::Envelope(Step::Sent) {
+            if self.framing() != Framing::Dots && self.any_accepted() {
+                self.state = State::Content;
+                return Some(Event::SendContent);
+            }
             self.state = State::Idle;
             return Some(Event::Finished);
         }
@@ -161,7 +171,7 @@ impl Client {
     }
 
     /// A reply after the final dot, for one accepted recipient or all.
-    fn ended(&mut self, index: Option<usize>, reply: &Reply) -> Option<Event> {
+    pub(super) fn ended(&mut self, index: Option<usize>, reply: &Reply) -> Option<Event> {
         if reply.code / 100 == 3 {
             return self.abandon(&format!("the server answered the end of data with {reply}"));
         }

@@ -2,6 +2,18 @@
 
 use memchr::memchr2;
 
+/// How content goes on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// After DATA: dots stuffed, up to the final dot.
+    #[default]
+    Dots,
+    /// In chunks (BDAT), as lines.
+    Lines,
+    /// In chunks, the body octet by octet (BINARYMIME). Its header is lines all the same: fields of our own are among them.
+    Octets,
+}
+
 /// Turns stored content (LF line ends) into what goes between 354 and the final reply, piece by piece.
 ///
 /// What leaves holds no CR and no LF but in CRLF: a stray CR becomes a blank, so no server can be made to see an end of
@@ -11,17 +23,44 @@ pub struct ContentEncoder {
     at_line_start: bool,
     /// The last piece ended in a CR; the next byte decides what it is.
     pending_cr: bool,
+    framing: Framing,
+    /// With [`Framing::Octets`]: the header is over.
+    body: bool,
 }
 
 impl Default for ContentEncoder {
     fn default() -> Self {
-        Self { at_line_start: true, pending_cr: false }
+        Self::new(Framing::Dots)
     }
 }
 
 impl ContentEncoder {
+    pub const fn new(framing: Framing) -> Self {
+        Self { at_line_start: true, pending_cr: false, framing, body: false }
+    }
+
     /// Appends the encoded form of the next piece.
     pub fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        if self.framing == Framing::Octets {
+            return self.octets(piece, out);
+        }
+        self.lines(piece, out);
+    }
+
+    /// Lines up to the end of the first empty one, then octets.
+    fn octets(&mut self, mut piece: &[u8], out: &mut Vec<u8>) {
+        while !self.body {
+            let Some(at) = memchr::memchr(b'\n', piece) else { return self.lines(piece, out) };
+            let (line, rest) = piece.split_at(at + 1);
+            piece = rest;
+            let empty = self.at_line_start && matches!((line, self.pending_cr), (b"\n" | b"\r\n", false) | (b"\n", true));
+            self.lines(line, out);
+            self.body = empty;
+        }
+        out.extend_from_slice(piece);
+    }
+
+    fn lines(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         out.reserve(piece.len() + piece.len() / 32 + 16);
         let mut rest = piece;
         if let (true, Some(first)) = (self.pending_cr, rest.first()) {
@@ -31,7 +70,7 @@ impl ContentEncoder {
             }
         }
         while let Some(first) = rest.first() {
-            if self.at_line_start && *first == b'.' {
+            if self.at_line_start && *first == b'.' && self.framing == Framing::Dots {
                 out.push(b'.');
             }
             let Some((before, end, after)) = memchr2(b'\n', b'\r', rest).and_then(|at| {
@@ -67,10 +106,16 @@ impl ContentEncoder {
         self.at_line_start = false;
     }
 
-    /// Ends the last line if it has no end, and appends the final dot.
+    /// Ends the last line if it has no end (octets are left as they are), and appends the final dot where there is one.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.pending_cr) {
             self.blank(out);
+        }
+        if self.framing != Framing::Dots {
+            if !self.at_line_start && !self.body {
+                out.extend_from_slice(b"\r\n");
+            }
+            return;
         }
         out.extend_from_slice(if self.at_line_start { b".\r\n" } else { b"\r\n.\r\n" });
         self.at_line_start = true;
@@ -142,6 +187,36 @@ mod tests {
                 expected.push('\n');
             }
             prop_assert_eq!(decode(&wire), Some(expected.into_bytes()));
+        }
+
+        /// In chunks the same lines leave without stuffing; octets as they are behind the header.
+        #[test]
+        fn chunks(content in "[a.\\r\\n ]{0,60}", a in 0..60usize) {
+            let bytes = content.as_bytes();
+            let cut = a.min(bytes.len());
+            let go = |framing| {
+                let (mut encoder, mut out) = (ContentEncoder::new(framing), Vec::new());
+                encoder.encode(&bytes[..cut], &mut out);
+                encoder.encode(&bytes[cut..], &mut out);
+                encoder.finish(&mut out);
+                out
+            };
+            let lines = go(Framing::Lines);
+            let text = String::from_utf8(lines).unwrap();
+            prop_assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
+            let mut expected = content.replace("\r\n", "\n").replace('\r', " ");
+            if !expected.is_empty() && !expected.ends_with('\n') {
+                expected.push('\n');
+            }
+            prop_assert_eq!(text.replace("\r\n", "\n"), expected);
+            let head = b"A: b\n\n";
+            let (mut encoder, mut out) = (ContentEncoder::new(Framing::Octets), Vec::new());
+            let whole = [head, bytes].concat();
+            let cut = a.min(whole.len());
+            encoder.encode(&whole[..cut], &mut out);
+            encoder.encode(&whole[cut..], &mut out);
+            encoder.finish(&mut out);
+            prop_assert_eq!(out, [b"A: b\r\n\r\n", bytes].concat());
         }
 
         #[test]

@@ -18,6 +18,12 @@ pub struct Extensions {
     pub smtputf8: bool,
     /// RFC 3461.
     pub dsn: bool,
+    /// RFC 3030: BDAT.
+    pub chunking: bool,
+    /// RFC 3030: content that is octets. Counts only with `chunking`.
+    pub binary_mime: bool,
+    /// RFC 4954.
+    pub mechanisms: sasl::Mechanisms,
     /// RFC 3207.
     pub starttls: bool,
     /// RFC 8689; counts only where it is offered inside TLS.
@@ -44,6 +50,12 @@ impl Extensions {
                 found.smtputf8 = true;
             } else if keyword.eq_ignore_ascii_case("DSN") {
                 found.dsn = true;
+            } else if keyword.eq_ignore_ascii_case("CHUNKING") {
+                found.chunking = true;
+            } else if keyword.eq_ignore_ascii_case("BINARYMIME") {
+                found.binary_mime = true;
+            } else if keyword.eq_ignore_ascii_case("AUTH") {
+                words.for_each(|name| found.mechanisms.add(name));
             } else if keyword.eq_ignore_ascii_case("STARTTLS") {
                 found.starttls = true;
             } else if keyword.eq_ignore_ascii_case("REQUIRETLS") {

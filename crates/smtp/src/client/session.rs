@@ -1,7 +1,7 @@
 //! One session with one server, message after message.
 
 use super::transaction::REQUIRETLS_NEEDED;
-use super::{Extensions, Transaction, Verdict, tls};
+use super::{Extensions, Framing, Transaction, Verdict, chunks, form, login, tls};
 use crate::reply_reader::ReplyReader;
 use status::Enhanced;
 use std::collections::VecDeque;
@@ -21,8 +21,11 @@ pub enum Event {
     /// No session came about, or it broke before the server answered MAIL: the transaction
     /// ([`Client::take_transaction`]) may go elsewhere at once.
     Refused(Verdict),
-    /// 354: write the content and the final dot, then call [`Client::content_sent`].
+    /// Write the content as [`Client::framing`] says: up to the final dot, then call [`Client::content_sent`]; or in
+    /// chunks, each followed by [`Client::chunk_sent`], while [`Client::may_send`].
     SendContent,
+    /// The content as it is may not go to this server: look at it, then call [`Client::proceed`] or [`Client::withhold`].
+    Unfit(form::Lacks),
     /// Every recipient has a verdict ([`Client::take_verdicts`]).
     Finished,
     /// Make the TLS handshake, then call [`Client::secured`]. Nothing the server said before counts any longer.
@@ -36,6 +39,8 @@ pub enum Awaiting {
     Hello,
     /// The reply to STARTTLS, and the handshake.
     StartTls,
+    /// A reply to AUTH.
+    LogIn,
     /// The reply to MAIL (or to RSET before it).
     Mail,
     Rcpt,
@@ -56,10 +61,15 @@ pub(super) enum Expected {
     Ehlo,
     Helo,
     StartTls,
+    Auth,
     Rset,
     Mail,
     Rcpt(usize),
     Data,
+    /// To a chunk with more behind it.
+    Chunk,
+    /// To the last chunk, for all accepted recipients.
+    LastChunk,
     /// To the final dot, for all accepted recipients.
     Final,
     /// LMTP: for this recipient.
@@ -76,6 +86,8 @@ pub(super) enum State {
     /// 220 to STARTTLS has come; only [`Client::secured`] leads on.
     Handshake,
     Idle,
+    /// The caller looks at the content.
+    Unfit,
     /// RSET, MAIL, RCPT, DATA; the next command to send.
     Envelope(Step),
     Content,
@@ -121,6 +133,10 @@ pub struct Client {
     pub(super) crowded: bool,
     replies: u64,
     pub(super) tls: tls::Tls,
+    pub(super) login: login::State,
+    pub(super) chunks: chunks::Chunks,
+    /// What the caller said about content that is unfit.
+    pub(super) form: Option<form::Form>,
 }
 
 impl Client {
@@ -142,6 +158,9 @@ impl Client {
             crowded: false,
             replies: 0,
             tls: tls::Tls::default(),
+            login: login::State::default(),
+            chunks: chunks::Chunks::default(),
+            form: None,
         }
     }
 
@@ -170,7 +189,8 @@ impl Client {
 
     pub fn awaiting(&self) -> Awaiting {
         match self.state {
-            State::Content => return Awaiting::Content,
+            State::Content if !self.may_send() => return Awaiting::Final,
+            State::Content | State::Unfit => return Awaiting::Content,
             State::Handshake => return Awaiting::StartTls,
             _ => {}
         }
@@ -179,10 +199,11 @@ impl Client {
             Some(Expected::Greeting) => Awaiting::Greeting,
             Some(Expected::Ehlo | Expected::Helo) => Awaiting::Hello,
             Some(Expected::StartTls) => Awaiting::StartTls,
+            Some(Expected::Auth) => Awaiting::LogIn,
             Some(Expected::Rset | Expected::Mail) => Awaiting::Mail,
             Some(Expected::Rcpt(_)) => Awaiting::Rcpt,
             Some(Expected::Data) => Awaiting::Data,
-            Some(Expected::Final | Expected::FinalOf(_) | Expected::Discarded) => Awaiting::Final,
+            Some(Expected::Chunk | Expected::LastChunk | Expected::Final | Expected::FinalOf(_) | Expected::Discarded) => Awaiting::Final,
             Some(Expected::Quit) => Awaiting::Quit,
         }
     }
@@ -195,6 +216,7 @@ impl Client {
         self.transaction = Some(transaction);
         self.mail_accepted = false;
         self.answered = false;
+        self.form = None;
         match self.state {
             State::Idle => self.start(out),
             State::Opening | State::Handshake => None,
@@ -262,9 +284,13 @@ impl Client {
             return;
         }
         self.state = State::Ending;
+        self.expect_final();
+    }
+
+    pub(super) fn expect_final(&mut self) {
         if self.flavour == Flavour::Smtp {
-            self.expected.push_back(Expected::Final);
-            return;
+            let last = if self.framing() == Framing::Dots { Expected::Final } else { Expected::LastChunk };
+            return self.expected.push_back(last);
         }
         for (index, standing) in self.standings.iter().enumerate() {
             if matches!(standing, Standing::Accepted) {
@@ -293,9 +319,16 @@ impl Client {
             // Another exchanger may be able to.
             return Some(Event::Refused(Verdict::failed(REQUIRETLS_NEEDED, "REQUIRETLS support required: the server does not offer it")));
         }
-        if let Some(verdict) = transaction.obstacle(&self.offered) {
+        if let Some(lacks) = self.form.is_none().then(|| transaction.unfit(&self.offered)).flatten() {
+            self.state = State::Unfit;
+            return Some(Event::Unfit(lacks));
+        }
+        if let Some(verdict) = transaction.obstacle(&self.offered, self.size(transaction)) {
+            self.state = State::Idle;
             return Some(self.decide_open(&verdict));
         }
+        let early = self.choose_framing();
+        let transaction = self.transaction.as_ref()?;
         let mut sendable = false;
         for (recipient, standing) in transaction.recipients.iter().zip(&mut self.standings) {
             match recipient.obstacle(&self.offered) {
@@ -309,6 +342,10 @@ impl Client {
         }
         self.state = State::Envelope(if self.needs_reset { Step::Rset } else { Step::Mail });
         self.emit(out);
+        if early {
+            self.state = State::Content;
+            return Some(Event::SendContent);
+        }
         None
     }
 
@@ -332,15 +369,16 @@ impl Client {
                 (Some(Expected::Rset), Step::Mail)
             }
             Step::Mail => {
-                transaction.mail(&self.offered, out);
+                transaction.mail(&self.offered, self.form, out);
                 (Some(Expected::Mail), self.recipient_from(0))
             }
             Step::Rcpt(index) => {
                 if let Some(recipient) = transaction.recipients.get(index) {
-                    recipient.rcpt(&self.offered, out);
+                    recipient.rcpt(&self.offered, transaction.with_utf8(&self.offered), out);
                 }
                 (Some(Expected::Rcpt(index)), self.recipient_from(index + 1))
             }
+            Step::Data if self.framing() != Framing::Dots => (None, Step::Sent),
             Step::Data if !self.offered.pipelining && !self.any_accepted() => (None, Step::Sent),
             Step::Data => {
                 out.extend_from_slice(b"DATA\r\n");

@@ -1,8 +1,9 @@
 //! One message for some recipients, its commands, and what became of each recipient.
 
-use super::Extensions;
+use super::{Extensions, Form, Lacks};
 use envelope::{BodyType, Notify, RecipientDsn, Ret};
 use status::{Enhanced, Outcome, Reply};
+use std::borrow::Cow;
 use std::io::Write as _;
 
 /// Bytes of the text of a verdict.
@@ -20,6 +21,8 @@ pub struct Transaction {
     pub size: u64,
     pub bodytype: BodyType,
     pub smtputf8: bool,
+    /// Eight-bit content goes to a server without 8BITMIME as it is, with BODY left out: most pass it on unharmed.
+    pub send_anyway: bool,
     /// xtext.
     pub envid: Option<String>,
     pub ret: Option<Ret>,
@@ -71,25 +74,28 @@ fn cut(mut text: String) -> String {
 
 impl Transaction {
     /// Why the whole message cannot go to a server that offers only `offered`.
-    pub(super) fn obstacle(&self, offered: &Extensions) -> Option<Verdict> {
-        if offered.size && offered.size_limit > 0 && self.size > offered.size_limit {
-            let text = format!("the message has {} bytes, the server takes {}", self.size, offered.size_limit);
+    pub(super) fn obstacle(&self, offered: &Extensions, size: u64) -> Option<Verdict> {
+        if offered.size && offered.size_limit > 0 && size > offered.size_limit {
+            let text = format!("the message has {size} bytes, the server takes {}", offered.size_limit);
             return Some(Verdict::failed(Enhanced::permanent(3, 4), text));
         }
         address_obstacle(&self.sender, offered)
     }
 
-    /// Appends MAIL. Eight-bit content goes to a server without 8BITMIME as it is, with BODY left out: servers pass
-    /// it on unharmed, and a bounce would help nobody (conversion is another matter).
-    pub(super) fn mail(&self, offered: &Extensions, out: &mut Vec<u8>) {
-        let _ = write!(out, "MAIL FROM:<{}>", self.sender);
+    /// Appends MAIL.
+    pub(super) fn mail(&self, offered: &Extensions, form: Option<Form>, out: &mut Vec<u8>) {
+        let utf8 = self.with_utf8(offered);
+        let _ = write!(out, "MAIL FROM:<{}>", spelled(&self.sender, utf8));
         if offered.size {
-            let _ = write!(out, " SIZE={}", self.size);
+            let _ = write!(out, " SIZE={}", form.map_or(self.size, |form| form.size(self.size)));
         }
-        if offered.eight_bit_mime && self.bodytype == BodyType::EightBit {
-            out.extend_from_slice(b" BODY=8BITMIME");
+        match self.bodytype {
+            _ if form.is_some_and(Form::is_converted) => {}
+            BodyType::EightBit if offered.eight_bit_mime => out.extend_from_slice(b" BODY=8BITMIME"),
+            BodyType::Binary if offered.chunking && offered.binary_mime => out.extend_from_slice(b" BODY=BINARYMIME"),
+            _ => {}
         }
-        if offered.smtputf8 && self.needs_utf8() {
+        if utf8 {
             out.extend_from_slice(b" SMTPUTF8");
         }
         if self.require_tls {
@@ -108,8 +114,20 @@ impl Transaction {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn needs_utf8(&self) -> bool {
-        self.smtputf8 || !self.sender.is_ascii() || self.recipients.iter().any(|r| !r.address.is_ascii())
+    /// SMTPUTF8 is needed and can be had. A domain beyond ASCII alone is no need: it has its A-labels.
+    pub(super) fn with_utf8(&self, offered: &Extensions) -> bool {
+        offered.smtputf8 && (self.smtputf8 || needs_utf8(&self.sender) || self.recipients.iter().any(|r| needs_utf8(&r.address)))
+    }
+
+    /// What the server lacks for this content, as far as the envelope tells.
+    pub(super) fn unfit(&self, offered: &Extensions) -> Option<Lacks> {
+        let content = match self.bodytype {
+            BodyType::SevenBit => false,
+            BodyType::EightBit => !offered.eight_bit_mime && !self.send_anyway,
+            BodyType::Binary => !(offered.chunking && offered.binary_mime),
+        };
+        let utf8 = self.smtputf8 && !offered.smtputf8;
+        (content || utf8).then_some(Lacks { content, utf8 })
     }
 }
 
@@ -122,8 +140,8 @@ impl Recipient {
         address_obstacle(&self.address, offered)
     }
 
-    pub(super) fn rcpt(&self, offered: &Extensions, out: &mut Vec<u8>) {
-        let _ = write!(out, "RCPT TO:<{}>", self.address);
+    pub(super) fn rcpt(&self, offered: &Extensions, utf8: bool, out: &mut Vec<u8>) {
+        let _ = write!(out, "RCPT TO:<{}>", spelled(&self.address, utf8));
         if offered.dsn {
             if let Some(notify) = &self.dsn.notify {
                 write_notify(notify, out);
@@ -141,11 +159,34 @@ fn address_obstacle(address: &str, offered: &Extensions) -> Option<Verdict> {
     if address.bytes().any(|b| b.is_ascii_control()) {
         return Some(Verdict::failed(Enhanced::permanent(1, 3), "the address holds a control byte"));
     }
-    if !address.is_ascii() && !offered.smtputf8 {
+    if needs_utf8(address) && !offered.smtputf8 {
         let text = "the address needs SMTPUTF8, which the server does not offer";
         return Some(Verdict::failed(Enhanced::permanent(6, 7), text));
     }
     None
+}
+
+/// Splits at the `@` of the domain.
+fn split(address: &str) -> (&str, &str) {
+    address.rsplit_once('@').unwrap_or((address, ""))
+}
+
+/// Its local part is beyond ASCII, or its domain in a way that A-labels do not help.
+fn needs_utf8(address: &str) -> bool {
+    if address.is_ascii() {
+        return false;
+    }
+    let (local, domain) = split(address);
+    !local.is_ascii() || address::normalise(domain).is_err()
+}
+
+/// An address as it goes on the wire: without SMTPUTF8 its domain in A-labels.
+fn spelled(address: &str, utf8: bool) -> Cow<'_, str> {
+    if utf8 || address.is_ascii() {
+        return Cow::Borrowed(address);
+    }
+    let (local, domain) = split(address);
+    address::normalise(domain).map_or(Cow::Borrowed(address), |domain| Cow::Owned(format!("{local}@{domain}")))
 }
 
 /// xtext holds printable ASCII only; anything else could end the command line.
