@@ -35,7 +35,7 @@ pub enum ToMaster {
     SessionsEnded(Vec<u64>),
     /// The scheduler wants an agent process for a channel.
     WantAgent { ticket: u64, channel: String },
-    /// The sender cannot go on, and why (shown by `zpost status`); it exits next.
+    /// Something is wrong with the sender's work, and what (shown by `zpost status`); empty: no longer.
     Failing(String),
 }
 

@@ -24,6 +24,8 @@ pub struct Configuration {
     pub certificates: Option<OwnedFd>,
     /// The certificate and key of `[tls]`, sealed, for the agents that speak TLS with servers.
     pub identity: Option<OwnedFd>,
+    /// Passwords of `[[credentials]]` and proxies with the paths of their files, sealed, for the same agents.
+    pub secrets: Option<OwnedFd>,
 }
 
 impl Configuration {
@@ -33,10 +35,11 @@ impl Configuration {
         let text = read_text(path).map_err(|e| Failure::config(format!("{name}: cannot read the configuration: {e}")))?;
         let settings = settings::parse(&text, &name.to_string()).map_err(|faults| Failure::config(render(path, &faults)))?;
         let memory = sealed(text.as_bytes()).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))?;
-        let mut read = Self { path: path.to_owned(), settings, text, memory, certificates: None, identity: None };
+        let mut read = Self { path: path.to_owned(), settings, text, memory, certificates: None, identity: None, secrets: None };
         read.certificates = read.read_certificates()?;
         read.identity = read.read_identity()?;
         read.try_roots()?;
+        read.secrets = read.read_secrets()?;
         Ok(read)
     }
 
@@ -92,6 +95,26 @@ impl Configuration {
         made.map(drop).map_err(|text| Failure::config(render(&self.path, &[fault(text)])))
     }
 
+    /// Path and first line of every password file, with NUL behind each.
+    fn read_secrets(&self) -> Result<Option<OwnedFd>, Failure> {
+        let of_proxies = self.settings.sources.iter().filter_map(|source| source.proxy_password_file.as_deref());
+        let mut text = Vec::new();
+        for path in self.settings.credentials.iter().map(|c| c.password_file.as_path()).chain(of_proxies) {
+            let password = read_secret(path).map_err(|reason| {
+                let fault = self.fault(&path.to_string_lossy(), format!("password file {}: {reason}", path.display()));
+                Failure::config(render(&self.path, &[fault]))
+            })?;
+            for word in [path.display().to_string(), password] {
+                text.extend_from_slice(word.as_bytes());
+                text.push(0);
+            }
+        }
+        if text.is_empty() {
+            return Ok(None);
+        }
+        sealed(&text).map(Some).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))
+    }
+
     /// A fault about a value that stands somewhere in the file: found by its text, else about the whole file.
     pub fn fault(&self, value: &str, text: String) -> Fault {
         let quoted = format!("\"{value}\"");
@@ -124,6 +147,24 @@ fn read_text(path: &Path) -> io::Result<String> {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge));
     }
     Ok(text)
+}
+
+/// The first line of a file that only its owner can read; never said in an error.
+fn read_secret(path: &Path) -> Result<String, String> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).map_err(|e| format!("cannot be read: {e}"))?;
+    if metadata.mode() & 0o077 != 0 {
+        return Err(format!("others than its owner may read it (mode {:o}); chmod 600", metadata.mode() & 0o777));
+    }
+    let own = nix::unistd::Uid::effective().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != own && own != 0 {
+        return Err("it belongs to another user".to_owned());
+    }
+    let text = read_text(path).map_err(|e| format!("cannot be read: {e}"))?;
+    match text.lines().next() {
+        Some(password) if !password.is_empty() && !password.chars().any(char::is_control) => Ok(password.to_owned()),
+        _ => Err("its first line is no password".to_owned()),
+    }
 }
 
 /// A memory file that nobody can change any more.

@@ -213,6 +213,9 @@ impl Master {
         let keep = &self.keepsakes;
         let mut named: Vec<(String, OwnedFd)> = self.common_descriptors()?;
         named.extend(self.certificates_for(service)?);
+        if let Some(secrets) = self.configuration.secrets.as_ref().filter(|_| service.name == "ta-smtp") {
+            named.push(("secrets".into(), secrets.try_clone()?));
+        }
         for contact in service.contacts.iter().chain(service.tells) {
             if let Some((caller, _)) = keep.contacts.get(*contact).filter(|_| self.runs(contact)) {
                 named.push((format!("contact:{contact}"), caller.try_clone()?));

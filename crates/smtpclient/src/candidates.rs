@@ -14,6 +14,16 @@ pub enum Candidate {
     Socket(PathBuf),
 }
 
+impl Candidate {
+    /// Another address of the same host.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Network { name: a, .. }, Self::Network { name: b, .. }) => a == b,
+            _ => false,
+        }
+    }
+}
+
 /// As `remote` of a report: `host [ip]:port`, or a path.
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,8 +121,15 @@ pub fn host(name: &str, ips: &[IpAddr], port: u16, ourselves: &Ourselves) -> Res
     if candidates.is_empty() { Err(Dead::NoAddress) } else { Ok(candidates) }
 }
 
+/// IPv6 first, then in turns (RFC 8305 section 4): where one family does not work, the other one's turn is soon.
 fn addresses(name: &str, ips: &[IpAddr], port: u16) -> impl Iterator<Item = Candidate> {
-    ips.iter().map(move |ip| Candidate::Network { name: name.to_owned(), address: SocketAddr::new(*ip, port) })
+    let (mut six, mut four) = (ips.iter().filter(|ip| ip.is_ipv6()), ips.iter().filter(|ip| ip.is_ipv4()));
+    let mut turn = false;
+    let in_turns = std::iter::from_fn(move || {
+        turn = !turn;
+        if turn { six.next().or_else(|| four.next()) } else { four.next().or_else(|| six.next()) }
+    });
+    in_turns.map(move |ip| Candidate::Network { name: name.to_owned(), address: SocketAddr::new(*ip, port) })
 }
 
 #[cfg(test)]

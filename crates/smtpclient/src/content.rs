@@ -1,7 +1,8 @@
 //! The content of one message on its way to the socket.
 
 use crate::work::Work;
-use smtp::client::ContentEncoder;
+use message::{Converter, Plan, Surveyor};
+use smtp::client::{ContentEncoder, Framing, announce};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -14,6 +15,9 @@ pub const PIECE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Content {
     encoder: ContentEncoder,
+    framing: Framing,
+    /// Content that the server does not take as it is.
+    converter: Option<Box<Converter>>,
     file: Arc<File>,
     offset: u64,
     left: u64,
@@ -25,15 +29,31 @@ pub struct Content {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
     More,
-    /// The final dot is appended.
+    /// A chunk is appended, with its command.
+    Chunk,
+    /// The final dot (or the last chunk) is appended.
     Complete,
     /// The page cache does not have it: the reader thread must read.
     Cold,
 }
 
 impl Content {
-    pub fn new(work: &Work) -> Self {
-        Self { encoder: ContentEncoder::default(), file: Arc::clone(&work.file), offset: work.body_offset, left: work.size, reading: false }
+    pub fn new(work: &Work, framing: Framing, converted: bool) -> Self {
+        let plan = work.plan.as_deref().filter(|_| converted);
+        Self {
+            encoder: ContentEncoder::new(framing),
+            framing,
+            converter: plan.map(|plan| Box::new(Converter::new(plan.clone(), work.octets))),
+            file: Arc::clone(&work.file),
+            offset: work.body_offset,
+            left: work.size,
+            reading: false,
+        }
+    }
+
+    /// Nothing has been read yet.
+    pub fn is_fresh(&self, work: Option<&Work>) -> bool {
+        !self.reading && work.is_some_and(|work| work.size == self.left)
     }
 
     /// Reads the next piece without waiting for the disk and appends its encoded form.
@@ -61,22 +81,46 @@ impl Content {
     }
 
     fn append(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<Progress> {
-        self.encoder.encode(piece, out);
+        let at = out.len();
         self.offset += piece.len() as u64;
         self.left = self.left.saturating_sub(piece.len() as u64);
-        if self.left > 0 {
-            return Ok(Progress::More);
+        let last = self.left == 0;
+        match &mut self.converter {
+            None => self.encoder.encode(piece, out),
+            Some(converter) => {
+                let mut converted = Vec::with_capacity(piece.len() * 2);
+                converter.feed(piece, &mut converted);
+                if last {
+                    converter.finish(&mut converted);
+                }
+                self.encoder.encode(&converted, out);
+            }
         }
-        self.encoder.finish(out);
-        Ok(Progress::Complete)
+        if last {
+            self.encoder.finish(out);
+        }
+        match (self.framing, last) {
+            (Framing::Dots, false) => return Ok(Progress::More),
+            (Framing::Dots, true) => return Ok(Progress::Complete),
+            // The converter has kept it all back.
+            (_, false) if out.len() == at => return Ok(Progress::More),
+            _ => {}
+        }
+        announce(out, at, last);
+        Ok(if last { Progress::Complete } else { Progress::Chunk })
     }
 
     /// What the reader thread is to read for the session `token`.
     pub fn request(&mut self, token: usize) -> Request {
         self.reading = true;
         let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(PIECE);
-        Request { token, file: Arc::clone(&self.file), offset: self.offset, length }
+        Request::Piece { token, file: Arc::clone(&self.file), offset: self.offset, length }
     }
+}
+
+/// What the reader thread is to find out about a whole message.
+pub fn survey(work: &Work, token: usize) -> Request {
+    Request::Survey { token, file: Arc::clone(&work.file), offset: work.body_offset, size: work.size, octets: work.octets }
 }
 
 /// A message cut short must never get a final dot.
@@ -85,18 +129,53 @@ fn short() -> io::Error {
 }
 
 #[derive(Debug)]
-pub struct Request {
-    token: usize,
-    file: Arc<File>,
-    offset: u64,
-    length: usize,
+pub enum Request {
+    Piece { token: usize, file: Arc<File>, offset: u64, length: usize },
+    Survey { token: usize, file: Arc<File>, offset: u64, size: u64, octets: bool },
 }
 
-/// A piece for a session.
+/// What a session has asked for.
 #[derive(Debug)]
 pub struct Supply {
     pub token: usize,
-    pub piece: io::Result<Vec<u8>>,
+    pub what: Supplied,
+}
+
+#[derive(Debug)]
+pub enum Supplied {
+    Piece(io::Result<Vec<u8>>),
+    Plan(io::Result<Plan>),
+}
+
+impl Request {
+    fn serve(self) -> Supply {
+        match self {
+            Self::Piece { token, file, offset, length } => {
+                let mut piece = vec![0; length];
+                let piece = file.read_at(&mut piece, offset).map(|read| {
+                    piece.truncate(read);
+                    piece
+                });
+                Supply { token, what: Supplied::Piece(piece) }
+            }
+            Self::Survey { token, file, offset, size, octets } => Supply { token, what: Supplied::Plan(plan(&file, offset, size, octets)) },
+        }
+    }
+}
+
+fn plan(file: &File, mut offset: u64, size: u64, octets: bool) -> io::Result<Plan> {
+    let (mut surveyor, mut left, mut piece) = (Surveyor::new(octets), size, vec![0; PIECE]);
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        let read = file.read_at(piece.get_mut(..wanted).unwrap_or_default(), offset)?;
+        if read == 0 {
+            return Err(short());
+        }
+        surveyor.feed(piece.get(..read).unwrap_or_default());
+        offset += read as u64;
+        left = left.saturating_sub(read as u64);
+    }
+    Ok(surveyor.finish())
 }
 
 /// The thread that waits for the disk in the event loop's stead.
@@ -111,13 +190,8 @@ impl Reader {
         let (requests, work) = channel::<Request>();
         let (done, supplies) = channel();
         std::thread::spawn(move || {
-            for Request { token, file, offset, length } in work {
-                let mut piece = vec![0; length];
-                let piece = file.read_at(&mut piece, offset).map(|read| {
-                    piece.truncate(read);
-                    piece
-                });
-                if done.send(Supply { token, piece }).is_err() || waker.wake().is_err() {
+            for request in work {
+                if done.send(request.serve()).is_err() || waker.wake().is_err() {
                     return;
                 }
             }

@@ -15,10 +15,14 @@
 mod candidates;
 mod content;
 mod destination;
+mod dialling;
+mod egress;
+mod fitting;
 mod keeper;
 mod lookups;
 mod plan;
 mod process;
+mod racing;
 mod reaching;
 mod results;
 mod secured;

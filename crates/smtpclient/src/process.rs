@@ -2,6 +2,7 @@
 
 use crate::candidates::Ourselves;
 use crate::content::Reader;
+use crate::egress::{Egress, read_secrets};
 use crate::keeper::Keeper;
 use crate::lookups::Lookups;
 use crate::secured;
@@ -49,6 +50,7 @@ pub fn run() -> ExitCode {
     let parts = Channel::new(jobs).map(|jobs| Parts {
         client: settings.client.clone(),
         ourselves: Ourselves::new(&settings),
+        egress: Egress::new(&settings, &read_secrets(contacts.take("secrets"))),
         patience: settings.dns.deadline + RESOLVER_GRACE,
         jobs: Link::new(jobs),
         resolver: contacts.caller("resolver"),
@@ -74,6 +76,7 @@ pub fn run() -> ExitCode {
 pub(crate) struct Parts {
     pub client: settings::Client,
     pub ourselves: Ourselves,
+    pub egress: Egress,
     pub patience: Duration,
     pub jobs: Link,
     pub resolver: Option<Caller>,
@@ -99,7 +102,8 @@ impl Parts {
         let security = (self.tls, self.policies, self.connector, Keeper::new(self.keeper, KEEPER));
         let credits = self.client.sessions;
         let tokens = (RESOLVER, LINK, FIRST_SESSION);
-        let mut worker = Worker::new(self.client, self.ourselves, self.jobs, lookups, security, self.counters, registry, reader, tokens);
+        let mut worker =
+            Worker::new(self.client, self.ourselves, self.egress, self.jobs, lookups, security, self.counters, registry, reader, tokens);
         // Where one of them has gone already, receiving will say so.
         let _ = self.master.send(&ToMaster::Ready);
         let _ = worker.link.credit(credits);
@@ -148,6 +152,9 @@ fn turns(poll: &mut Poll, worker: &mut Worker, master: &mut Channel<ToMaster, To
         if wake.is_some_and(|wake| wake <= Instant::now()) {
             swept = Instant::now();
             worker.sweep();
+        }
+        if let Some(trouble) = worker.trouble.take() {
+            let _ = master.send(&ToMaster::Failing(trouble));
         }
         if let Err(e) = worker.flush() {
             return Ok(link_lost(&RecvError::Io(e)));

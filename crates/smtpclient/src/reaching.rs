@@ -2,11 +2,12 @@
 
 use crate::candidates::{self, Candidate, Dead};
 use crate::destination::Destination;
+use crate::dialling::{Dialled, Failure, dial};
+use crate::egress::Way;
 use crate::lookups;
 use crate::secured::{Security, plan_host};
 use crate::security::Assurance;
 use crate::session::Session;
-use crate::socket::Socket;
 use crate::work::Work;
 use crate::worker::Worker;
 use ipc::dns::{Answer, Question, Trouble};
@@ -17,6 +18,11 @@ use std::io;
 
 impl Worker {
     pub(crate) fn locate(&mut self, mut work: Box<Work>) {
+        if work.way.logs_in()
+            && let Err(why) = self.egress.login(work.way)
+        {
+            return self.dead(work, Phase::Connect, Verdict::deferred(Enhanced::transient(7, 8), why));
+        }
         let (question, port) = match Destination::parse(&work.host, work.flavour, self.client.port) {
             Err(why) => {
                 let verdict = Verdict::failed(Enhanced::permanent(1, 2), format!("{}: {why}", work.host));
@@ -97,27 +103,33 @@ impl Worker {
             let Some(assurance) = self.assurance(&mut work, &candidate) else { continue };
             self.make_room();
             self.counters.add("connections", 1);
-            match self.open(&candidate, assurance, work) {
+            let remote = candidate.to_string();
+            match self.open(candidate, assurance, work) {
                 Ok(()) => return,
                 Err((back, e)) => {
                     work = back;
-                    self.unconnected(&mut work, &candidate.to_string(), &e);
+                    self.unconnected(&mut work, &remote, &e);
                 }
             }
         }
         self.finish(work.unreached());
     }
 
-    fn open(&mut self, candidate: &Candidate, assurance: Assurance, mut work: Box<Work>) -> Result<(), (Box<Work>, io::Error)> {
-        let socket = match Socket::connect(candidate) {
-            Ok(socket) => socket,
+    fn open(&mut self, candidate: Candidate, assurance: Assurance, mut work: Box<Work>) -> Result<(), (Box<Work>, io::Error)> {
+        let dialled = match self.dial(&candidate, work.way) {
+            Ok(dialled) => dialled,
             Err(e) => return Err((work, e)),
         };
         work.tries -= 1;
+        let (way, chunks) = (work.way, self.chunks_for(&work.host));
         let token = self.next_token;
         self.next_token += 1;
         let security = Security::new(assurance, work.tls.asked, self.tls.handshake_timeout);
-        let mut session = Session::new(token, socket, candidate, security, work, self.client.hello.clone(), self.now);
+        let mut session = Session::new(token, dialled, candidate, security, work, &self.client.hello, self.now);
+        session.client.set_chunking(chunks);
+        if let Ok(Some(login)) = self.egress.login(way) {
+            session.client.set_login(login);
+        }
         if let Err(e) = session.register(&self.registry) {
             let mut work = session.work.take();
             if let Some(work) = &mut work {
@@ -125,8 +137,23 @@ impl Worker {
             }
             return work.map_or(Ok(()), |work| Err((work, e)));
         }
+        session.next_attempt = self.next_attempt(&session);
         self.keep(session);
         Ok(())
+    }
+
+    /// Begins a connection from the next address of the way that can be used.
+    pub(crate) fn dial(&mut self, candidate: &Candidate, way: Way) -> io::Result<Dialled> {
+        let Candidate::Network { address, .. } = candidate else { return unwrapped(dial(candidate, None)) };
+        loop {
+            let Some(exit) = self.egress.exit(way, address.ip(), self.now).map_err(io::Error::other)? else {
+                return unwrapped(dial(candidate, None));
+            };
+            match dial(candidate, Some(exit)) {
+                Err(Failure::Unbound(e)) => exit.suspend(&e, self.now),
+                dialled => return unwrapped(dialled),
+            }
+        }
     }
 
     pub(crate) fn unconnected(&self, work: &mut Work, remote: &str, error: &io::Error) {
@@ -134,6 +161,10 @@ impl Worker {
         let verdict = Verdict::deferred(Enhanced::transient(4, 1), format!("cannot connect: {error}"));
         work.trouble(Phase::Connect, verdict, remote.to_owned());
     }
+}
+
+fn unwrapped(dialled: Result<Dialled, Failure>) -> io::Result<Dialled> {
+    dialled.map_err(|(Failure::Unbound(e) | Failure::Unconnected(e))| e)
 }
 
 fn question_name(question: &Question) -> &str {

@@ -1,13 +1,16 @@
 //! One connection: socket, protocol machine, what is still to be written, and its deadline.
 
 use crate::candidates::Candidate;
-use crate::content::{Content, Progress, Reader};
+use crate::content::{Content, Progress, Reader, survey};
+use crate::dialling::Dialled;
+use crate::egress::Way;
+use crate::racing::Rival;
 use crate::secured::Security;
-use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::work::Work;
 use ipc::agents::Learned;
-use smtp::client::{Awaiting, Client, Event, Flavour};
+use proxy::Socks5;
+use smtp::client::{Awaiting, Client, Event, Flavour, Form, Framing};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -28,6 +31,16 @@ pub struct Session {
     pub token: usize,
     /// As `remote` of reports.
     pub remote: String,
+    pub way: Way,
+    /// Until the proxy has made the connection.
+    socks: Option<Box<Socks5>>,
+    /// Attempts at other addresses of the same host, and when the next one begins.
+    pub rivals: Vec<Rival>,
+    pub next_attempt: Option<Instant>,
+    /// The session broke while content went in chunks.
+    pub broke_in_chunks: bool,
+    /// The content goes converted.
+    converted: bool,
     pub host: String,
     pub flavour: Flavour,
     pub work: Option<Box<Work>>,
@@ -65,26 +78,32 @@ impl Session {
     /// A session on a connection that is being made.
     pub fn new(
         token: usize,
-        socket: Socket,
-        candidate: &Candidate,
+        dialled: Dialled,
+        candidate: Candidate,
         security: Security,
         mut work: Box<Work>,
-        hello: String,
+        hello: &str,
         now: Instant,
     ) -> Self {
-        let mut client = Client::new(work.flavour, hello);
+        let mut client = Client::new(work.flavour, dialled.hello.unwrap_or_else(|| hello.to_owned()));
         client.set_starttls(security.assurance.starttls);
-        let mut out = Vec::new();
+        let mut out = dialled.opening;
         if let Some(transaction) = work.transaction.take() {
             let _ = client.begin(transaction, &mut out);
         }
         Self {
-            stream: Stream::new(socket),
+            stream: Stream::new(dialled.socket),
             client,
             security,
-            candidate: candidate.clone(),
             token,
             remote: candidate.to_string(),
+            candidate,
+            way: work.way,
+            socks: dialled.socks,
+            rivals: Vec::new(),
+            next_attempt: None,
+            broke_in_chunks: false,
+            converted: false,
             host: work.host.clone(),
             flavour: work.flavour,
             work: Some(work),
@@ -98,6 +117,24 @@ impl Session {
             since: now,
             activity: now,
         }
+    }
+
+    /// The connection of another attempt takes the place of this one's.
+    pub fn take_over(&mut self, rival: Rival) {
+        self.stream = Stream::new(rival.dialled.socket);
+        self.socks = rival.dialled.socks;
+        self.out = rival.dialled.opening;
+        self.written = 0;
+        if let Some(hello) = rival.dialled.hello {
+            self.client.set_hello(hello);
+        }
+        self.token = rival.token;
+        self.remote = rival.candidate.to_string();
+        self.candidate = rival.candidate;
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// What this session has taught about its server, with a transaction that is over.
@@ -176,10 +213,21 @@ impl Session {
     fn read(&mut self, buffer: &mut [u8], now: Instant) -> Turn {
         loop {
             match self.stream.read(buffer) {
+                Ok(0) if self.socks.is_some() => return Turn::Unconnected(io::Error::other("the proxy closed the connection")),
                 Ok(0) => return self.lost("the server closed the connection"),
                 Ok(length) => {
                     self.activity = now;
-                    if let Some(event) = self.client.receive(buffer.get(..length).unwrap_or_default(), &mut self.out) {
+                    let mut input = buffer.get(..length).unwrap_or_default();
+                    if let Some(socks) = &mut self.socks {
+                        match socks.receive(&mut input, &mut self.out) {
+                            Ok(true) => self.socks = None,
+                            Ok(false) => {}
+                            Err(fault) => return Turn::Unconnected(io::Error::other(fault)),
+                        }
+                    }
+                    if !input.is_empty()
+                        && let Some(event) = self.client.receive(input, &mut self.out)
+                    {
                         return Turn::Event(event);
                     }
                     // A short read has emptied a bare socket; the next byte is a new event.
@@ -198,6 +246,7 @@ impl Session {
     /// The connection is gone or given up.
     pub fn lost(&mut self, why: &str) -> Turn {
         self.content = None;
+        self.broke_in_chunks |= self.client.in_chunks();
         self.client.lost(why).map_or(Turn::Over, Turn::Event)
     }
 
@@ -231,22 +280,48 @@ impl Session {
         Turn::Wait
     }
 
-    /// Sends content while the socket takes it and the page cache has it.
+    /// Begins to send the content as the protocol machine wants it.
+    pub fn send_content(&mut self) {
+        let (framing, converted) = (self.client.framing(), std::mem::take(&mut self.converted));
+        self.content = self.work.as_deref().map(|work| Content::new(work, framing, converted));
+    }
+
+    /// Has the content looked at, which the server does not take as it is.
+    pub fn survey(&self, reader: &Reader) -> io::Result<()> {
+        self.work.as_deref().map_or(Ok(()), |work| reader.ask(survey(work, self.token)))
+    }
+
+    /// The content goes in this form.
+    pub fn proceed(&mut self, form: Form, now: Instant) -> Turn {
+        self.converted = form != Form::Stored;
+        match self.client.proceed(form, &mut self.out) {
+            Some(event) => Turn::Event(event),
+            None => self.write(now),
+        }
+    }
+
+    /// Sends content while the socket takes it and the page cache has it. The first piece leaves with the envelope where
+    /// that is still here.
     pub fn pump(&mut self, buffer: &mut [u8], reader: &Reader, now: Instant) -> Turn {
         loop {
-            if let turn @ (Turn::Event(_) | Turn::Over) = self.write(now) {
+            let fresh = self.content.as_ref().is_some_and(|content| content.is_fresh(self.work.as_deref()));
+            if !fresh && let turn @ (Turn::Event(_) | Turn::Over) = self.write(now) {
                 return turn;
             }
             let Some(content) = &mut self.content else { return Turn::Wait };
-            if !self.out.is_empty() || content.reading {
+            if (!self.out.is_empty() && !fresh) || content.reading || !self.client.may_send() {
                 return Turn::Wait;
             }
             let progress = match content.next(buffer, &mut self.out) {
                 Ok(Progress::Cold) => reader.ask(content.request(self.token)).map(|()| Progress::Cold),
                 other => other,
             };
+            let cold = matches!(progress, Ok(Progress::Cold));
             if let turn @ (Turn::Event(_) | Turn::Over) = self.progressed(progress) {
                 return turn;
+            }
+            if cold || self.content.is_none() {
+                return self.write(now);
             }
         }
     }
@@ -265,12 +340,19 @@ impl Session {
     fn progressed(&mut self, progress: io::Result<Progress>) -> Turn {
         match progress {
             Ok(Progress::More | Progress::Cold) => Turn::Wait,
-            Ok(Progress::Complete) => {
-                self.content = None;
-                self.client.content_sent();
+            Ok(Progress::Chunk) => {
+                self.client.chunk_sent(false);
                 Turn::Wait
             }
-            // Before content_sent: the dot has not been written, so the server must drop what it has.
+            Ok(Progress::Complete) => {
+                self.content = None;
+                match self.client.framing() {
+                    Framing::Dots => self.client.content_sent(),
+                    Framing::Lines | Framing::Octets => self.client.chunk_sent(true),
+                }
+                Turn::Wait
+            }
+            // Before content_sent: the end has not been written, so the server must drop what it has.
             Err(e) => self.lost(&format!("the message cannot be read: {e}")),
         }
     }
@@ -290,7 +372,8 @@ impl Session {
     /// When this session has waited too long, and for what. Call after every event: a new stage starts a new deadline.
     pub fn deadline(&mut self, client: &settings::Client, now: Instant) -> (Instant, &'static str) {
         if !self.connected {
-            return (self.since + client.connect_timeout, "the connection");
+            let limit = self.since + client.connect_timeout;
+            return (self.next_attempt.map_or(limit, |next| next.min(limit)), "the connection");
         }
         let stage = (self.client.replies(), self.client.awaiting());
         if stage != self.stage {
@@ -301,6 +384,7 @@ impl Session {
         let (patience, what) = match stage.1 {
             Awaiting::Greeting => (client.greeting_timeout, "the greeting"),
             Awaiting::Hello => (client.hello_timeout, "the reply to EHLO"),
+            Awaiting::LogIn => (client.hello_timeout, "the reply to AUTH"),
             Awaiting::StartTls => (self.security.patience, "TLS"),
             Awaiting::Mail => (client.mail_timeout, "the reply to MAIL"),
             Awaiting::Rcpt => (client.rcpt_timeout, "the reply to RCPT"),

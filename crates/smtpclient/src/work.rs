@@ -1,6 +1,7 @@
 //! A job in hand: what is to be sent, where it may still go, and its report.
 
 use crate::candidates::Candidate;
+use crate::egress::Way;
 use crate::plan::Plan;
 use crate::security::Demand;
 use envelope::TlsTerms;
@@ -21,6 +22,11 @@ pub struct Work {
     pub file: Arc<File>,
     pub body_offset: u64,
     pub size: u64,
+    /// Stored as it came (BINARYMIME).
+    pub octets: bool,
+    /// What a conversion would do, once somebody has looked.
+    pub plan: Option<Arc<message::Plan>>,
+    pub way: Way,
     indexes: Vec<u32>,
     /// `None` while a session has it.
     pub transaction: Option<Transaction>,
@@ -60,7 +66,8 @@ struct Trouble {
 }
 
 impl Work {
-    pub fn new(job: Job, file: File, tries: u32) -> Box<Self> {
+    pub fn new(job: Job, file: File, tries: u32, way: Way, send_anyway: bool) -> Box<Self> {
+        let octets = job.bodytype == envelope::BodyType::Binary;
         let flavour = if job.channel == "lmtp" || job.host.starts_with("unix:") { Flavour::Lmtp } else { Flavour::Smtp };
         let indexes = job.recipients.iter().map(|recipient| recipient.index).collect();
         let recipients = job.recipients.into_iter().map(|r| Recipient { address: r.user, dsn: r.dsn }).collect();
@@ -75,6 +82,7 @@ impl Work {
             smtputf8: job.smtputf8,
             envid: job.envid,
             ret: job.ret,
+            send_anyway,
             require_tls: terms == TlsTerms::Required,
             recipients,
         };
@@ -86,6 +94,9 @@ impl Work {
             file: Arc::new(file),
             body_offset: job.body_offset,
             size: job.size,
+            octets,
+            plan: None,
+            way,
             indexes,
             transaction: Some(transaction),
             candidates: VecDeque::new(),

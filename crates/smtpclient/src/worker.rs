@@ -1,9 +1,12 @@
 //! The event loop: jobs from the scheduler, sessions with servers, reports back.
 
 use crate::candidates::Ourselves;
-use crate::content::{Content, PIECE, Reader, Supply};
+use crate::content::{PIECE, Reader, Supplied, Supply};
+use crate::egress::{Egress, Way};
+use crate::fitting;
 use crate::keeper::Keeper;
 use crate::lookups::Lookups;
+use crate::racing;
 use crate::session::{Session, Turn};
 use crate::work::Work;
 use agent::Link;
@@ -12,17 +15,25 @@ use ipc::agents::Report;
 use mio::{Interest, Registry, Token};
 use smtp::client::{Event, Flavour, Verdict};
 use status::{Enhanced, Outcome, Phase};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 use tls::client::{Connector, Failure};
+
+/// What sessions are shared by: never by mail that logs in as somebody else, or leaves from elsewhere.
+type Lane = (Flavour, String, Way);
+
+/// Hosts remembered in `chunkless`.
+const MOST_CHUNKLESS: usize = 10_000;
 
 /// What the process works with.
 #[derive(Debug)]
 pub struct Worker {
     pub client: settings::Client,
     pub ourselves: Ourselves,
+    pub egress: Egress,
     pub link: Link,
     pub lookups: Lookups,
     pub counters: Counters,
@@ -39,8 +50,15 @@ pub struct Worker {
     /// The link is registered for writing too.
     link_full: bool,
     pub(crate) sessions: HashMap<usize, Session>,
-    /// Sessions without job, by flavour and host.
-    idle: HashMap<(Flavour, String), Vec<usize>>,
+    /// Attempts beside the first of a session, and whose they are.
+    pub(crate) rivals: HashMap<usize, usize>,
+    /// Sessions without job, by flavour, host and way out.
+    idle: HashMap<Lane, Vec<usize>>,
+    /// Hosts that offer CHUNKING and cannot do it.
+    chunkless: HashSet<String>,
+    /// What `zpost status` should show.
+    pub trouble: Option<String>,
+    troubled: bool,
     pub(crate) next_token: usize,
     /// Jobs in hand.
     pub active: usize,
@@ -49,7 +67,7 @@ pub struct Worker {
     pub draining: bool,
     /// No session's deadline is before this.
     pub next_sweep: Option<Instant>,
-    buffer: Vec<u8>,
+    pub(crate) buffer: Vec<u8>,
     pub(crate) now: Instant,
 }
 
@@ -58,6 +76,7 @@ impl Worker {
     pub fn new(
         client: settings::Client,
         ourselves: Ourselves,
+        egress: Egress,
         link: Link,
         lookups: Lookups,
         (tls, policies, connector, keeper): (settings::Tls, settings::Policies, Connector, Keeper),
@@ -69,6 +88,7 @@ impl Worker {
         Self {
             client,
             ourselves,
+            egress,
             link,
             lookups,
             tls,
@@ -83,7 +103,11 @@ impl Worker {
             link_token: tokens.1,
             link_full: false,
             sessions: HashMap::new(),
+            rivals: HashMap::new(),
             idle: HashMap::new(),
+            chunkless: HashSet::new(),
+            trouble: None,
+            troubled: false,
             next_token: tokens.2,
             active: 0,
             owed: 0,
@@ -102,14 +126,15 @@ impl Worker {
     pub fn accept(&mut self, job: ipc::agents::Job, file: File) {
         self.active += 1;
         self.counters.add("jobs", 1);
-        let mut work = Work::new(job, file, self.client.hosts);
+        let way = self.egress.way(&job.channel, &job.host);
+        let mut work = Work::new(job, file, self.client.hosts, way, self.client.convert == settings::Convert::SendAnyway);
         self.demand(&mut work);
         self.dispatch(work);
     }
 
     /// Over an idle session where there is one, else by a new connection.
     fn dispatch(&mut self, work: Box<Work>) {
-        let key = (work.flavour, work.host.clone());
+        let key = (work.flavour, work.host.clone(), work.way);
         let sessions = &self.sessions;
         let fits = |token: &usize| sessions.get(token).is_some_and(|s| s.security.reached.satisfies(work.tls.asked));
         let token = self.idle.get_mut(&key).and_then(|pool| pool.iter().rposition(fits).map(|at| pool.remove(at)));
@@ -138,6 +163,9 @@ impl Worker {
 
     /// A session's event.
     pub fn session_ready(&mut self, event: &mio::event::Event) {
+        if !self.rivals.is_empty() && self.rival_ready(event) {
+            return;
+        }
         let Some(mut session) = self.sessions.remove(&event.token().0) else { return };
         let ended = event.is_read_closed() || event.is_error();
         let turn = session.ready(event.is_readable() || ended, ended, &mut self.buffer, self.now);
@@ -146,17 +174,51 @@ impl Worker {
 
     /// What the reader thread has read.
     pub fn supplies(&mut self) {
-        while let Ok(Supply { token, piece }) = self.reader.supplies.try_recv() {
-            if let Some(mut session) = self.sessions.remove(&token) {
-                let turn = session.supplied(piece, self.now);
-                self.settle(session, turn);
-            }
+        while let Ok(Supply { token, what }) = self.reader.supplies.try_recv() {
+            let Some(mut session) = self.sessions.remove(&token) else { continue };
+            let turn = match what {
+                Supplied::Piece(piece) => session.supplied(piece, self.now),
+                Supplied::Plan(plan) => self.planned(&mut session, plan),
+            };
+            self.settle(session, turn);
+        }
+    }
+
+    fn planned(&self, session: &mut Session, plan: io::Result<message::Plan>) -> Turn {
+        let Some(work) = session.work.as_deref_mut() else { return Turn::Wait };
+        match plan {
+            Ok(plan) => work.plan = Some(Arc::new(plan)),
+            Err(e) => return session.lost(&format!("the message cannot be read: {e}")),
+        }
+        self.fit(session)
+    }
+
+    /// Goes on with content that the server does not take as it is, or has it looked at first.
+    fn fit(&self, session: &mut Session) -> Turn {
+        let (Some(work), Some(lacks)) = (session.work.as_deref(), session.client.lacks()) else { return Turn::Wait };
+        let Some(plan) = &work.plan else {
+            return match session.survey(&self.reader) {
+                Ok(()) => Turn::Wait,
+                Err(e) => session.lost(&format!("the message cannot be read: {e}")),
+            };
+        };
+        match fitting::fit(plan, lacks, self.client.convert, work.size) {
+            Ok(form) => session.proceed(form, self.now),
+            Err(verdict) => session.client.withhold(&verdict).map_or(Turn::Wait, Turn::Event),
         }
     }
 
     /// Does what a session's turn asks for, until it only waits.
-    fn settle(&mut self, mut session: Session, mut turn: Turn) {
+    pub(crate) fn settle(&mut self, mut session: Session, mut turn: Turn) {
         loop {
+            if session.is_connected() && !session.rivals.is_empty() {
+                self.end_race(&mut session);
+            }
+            if racing::is_undecided(&turn, &session)
+                && let Turn::Unconnected(error) = &turn
+            {
+                return self.promote(session, error);
+            }
             turn = match turn {
                 Turn::Wait if session.content.is_some() => match session.pump(&mut self.buffer, &self.reader, self.now) {
                     Turn::Wait => return self.keep(session),
@@ -175,9 +237,13 @@ impl Worker {
                 }
                 Turn::TlsFailed(failure) => return self.tls_failed(session, &failure),
                 Turn::Event(Event::SendContent) => {
-                    session.content = session.work.as_deref().map(Content::new);
+                    session.send_content();
                     Turn::Wait
                 }
+                Turn::Event(Event::Unfit(_)) => match self.fit(&mut session) {
+                    Turn::Wait => return self.keep(session),
+                    turn => turn,
+                },
                 Turn::Event(Event::Finished | Event::Ready) => return self.finished(session),
             };
         }
@@ -191,7 +257,7 @@ impl Worker {
 
     /// The session is gone: no job must find it in the pool.
     fn forget(&mut self, session: &Session) {
-        let key = (session.flavour, session.host.clone());
+        let key = (session.flavour, session.host.clone(), session.way);
         if let Some(pool) = self.idle.get_mut(&key) {
             pool.retain(|token| *token != session.token);
         }
@@ -199,7 +265,7 @@ impl Worker {
     }
 
     /// Hosts come and go by the million; a pool without sessions must not stay.
-    fn drop_empty(&mut self, key: &(Flavour, String)) {
+    fn drop_empty(&mut self, key: &Lane) {
         if self.idle.get(key).is_some_and(Vec::is_empty) {
             self.idle.remove(key);
         }
@@ -207,9 +273,21 @@ impl Worker {
 
     /// No transaction began here. A reused session that died is replaced once; else the next address is tried.
     fn next_address(&mut self, mut session: Session, why: Result<Verdict, io::Error>) {
+        self.end_race(&mut session);
+        self.note_chunks(&session);
         let Some(mut work) = session.work.take() else { return self.forget(&session) };
         work.transaction = session.client.take_transaction();
         work.refused(&session.client);
+        if session.client.login_failed()
+            && let Ok(verdict) = why
+        {
+            return self.login_refused(work, &session, verdict);
+        }
+        if session.client.chunking_broken() && work.transaction.is_some() {
+            work.tries += 1;
+            work.candidates.push_front(session.candidate);
+            return self.connect(work);
+        }
         if work.transaction.is_none() {
             return self.dead(work, Phase::Transaction, Verdict::deferred(Enhanced::transient(4, 2), "the session ended"));
         }
@@ -227,9 +305,47 @@ impl Worker {
         self.connect(work);
     }
 
+    /// A server that stumbles over BDAT gets DATA from now on.
+    fn note_chunks(&mut self, session: &Session) {
+        if session.client.chunking_broken() || session.broke_in_chunks {
+            if self.chunkless.len() >= MOST_CHUNKLESS {
+                self.chunkless.clear();
+            }
+            daemon::event!(Info, "chunking_off", host = session.host, remote = session.remote);
+            self.chunkless.insert(session.host.clone());
+        }
+    }
+
+    pub(crate) fn chunks_for(&self, host: &str) -> bool {
+        self.client.chunking && !self.chunkless.contains(host)
+    }
+
+    /// No further address: they share their users, and too many tries may lock ours out.
+    fn login_refused(&mut self, mut work: Box<Work>, session: &Session, verdict: Verdict) {
+        let credentials = self.egress.login_name(work.way);
+        daemon::event!(
+            Warning,
+            "login_refused",
+            credentials = credentials,
+            host = work.host,
+            remote = session.remote,
+            reason = verdict.text
+        );
+        self.trouble = Some(format!("login with credentials {credentials} refused by {}", session.remote));
+        self.troubled = true;
+        work.trouble(Phase::Connect, verdict, session.remote.clone());
+        self.finish(work.unreached());
+    }
+
     /// A transaction is over: report it, keep the session for the next job or end it.
     fn finished(&mut self, mut session: Session) {
         self.note_plain(&session);
+        if session.broke_in_chunks {
+            self.note_chunks(&session);
+        }
+        if self.troubled && session.way.logs_in() {
+            (self.troubled, self.trouble) = (false, Some(String::new()));
+        }
         if let Some(work) = session.work.take() {
             session.served += 1;
             let verdicts = session.client.take_verdicts();
@@ -245,7 +361,7 @@ impl Worker {
         }
         session.content = None;
         if session.client.is_idle() && !session.ended && !self.draining && session.has_room(self.client.messages_per_session) {
-            self.idle.entry((session.flavour, session.host.clone())).or_default().push(session.token);
+            self.idle.entry((session.flavour, session.host.clone(), session.way)).or_default().push(session.token);
             return self.keep(session);
         }
         if session.quit(self.now) {
@@ -320,6 +436,9 @@ impl Worker {
 
     fn timed_out(&mut self, token: usize, what: &str) {
         let Some(mut session) = self.sessions.remove(&token) else { return };
+        if !session.is_connected() && session.next_attempt.is_some_and(|next| next <= self.now) {
+            return self.race(session);
+        }
         if session.work.is_none() && session.client.is_idle() {
             self.forget(&session);
             if session.quit(self.now) {

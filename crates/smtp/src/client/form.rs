@@ -36,6 +36,12 @@ impl Form {
 }
 
 impl Client {
+    /// While [`Event::Unfit`] waits for an answer: what the server lacks.
+    pub fn lacks(&self) -> Option<Lacks> {
+        let transaction = self.transaction.as_ref().filter(|_| self.state == State::Unfit)?;
+        transaction.unfit(&self.offered)
+    }
+
     /// After [`Event::Unfit`]: goes on with the content in this form.
     pub fn proceed(&mut self, form: Form, out: &mut Vec<u8>) -> Option<Event> {
         if self.state != State::Unfit {

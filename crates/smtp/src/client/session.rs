@@ -164,6 +164,11 @@ impl Client {
         }
     }
 
+    /// The name given with EHLO; before the greeting.
+    pub fn set_hello(&mut self, hello: String) {
+        self.hello = hello;
+    }
+
     pub fn extensions(&self) -> &Extensions {
         &self.offered
     }

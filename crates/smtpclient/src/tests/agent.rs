@@ -1,5 +1,6 @@
 //! The agent in a thread, and the scheduler's end of it.
 use crate::candidates::Ourselves;
+use crate::egress::Egress;
 use crate::process::Parts;
 use ::agent::Link;
 use daemon::{Counters, Signals};
@@ -86,12 +87,15 @@ impl Agent {
     pub fn secured(client: settings::Client, ourselves: Ourselves, resolver: Option<Caller>, keeper: Option<Caller>, more: &str) -> Self {
         let text = format!("[paths]\npostoffice = \"/x\"\n[identity]\nhostname = \"me.example\"\n{more}");
         let settings = settings::parse(&text, "x").unwrap();
+        let passwords = settings.credentials.iter().map(|c| (c.password_file.display().to_string(), "secret".to_owned())).collect();
+        let egress = Egress::new(&settings, &passwords);
         let (jobs, scheduler) = pair().unwrap();
         let (child, master) = pair().unwrap();
         let thread = std::thread::spawn(move || {
             let parts = Parts {
                 client,
                 ourselves,
+                egress,
                 patience: PATIENCE,
                 jobs: Link::new(Channel::new(jobs).unwrap()),
                 resolver,
