@@ -84,6 +84,10 @@ pub const NAMES: &[(&str, &[&str])] = &[
     ("ratetracker", &["events", "questions", "refused", "entries_now", "evicted"]),
     ("contentfilter", &["questions", "accepted", "rejected", "frozen", "failures", "restarts"]),
     (
+        "tlspolicy",
+        &["questions", "answered", "fetches", "fetch_failures", "policies_now", "results", "dropped", "reports", "report_failures"],
+    ),
+    (
         "ta-smtp",
         &[
             "jobs",

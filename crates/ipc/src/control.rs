@@ -31,6 +31,8 @@ pub enum Request {
         selection: Selection,
         dry_run: bool,
     },
+    /// Of the tlspolicy: the reports about TLS, now.
+    TlsReports,
     // The routermux's.
     Route {
         address: String,

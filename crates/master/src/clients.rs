@@ -144,6 +144,7 @@ impl Master {
             Request::Queue(_) | Request::Destinations | Request::Destination { .. } | Request::Change { .. } => {
                 self.hand_over(key, request, "scheduler")
             }
+            Request::TlsReports => self.hand_over(key, request, "tlspolicy"),
             Request::Route { .. } => self.hand_over(key, request, "routermux"),
         }
     }

@@ -116,6 +116,12 @@ enum Command {
         #[arg(long)]
         prometheus: bool,
     },
+    /// Send the reports about TLS that the day is not over for yet (RFC 8460)
+    Tlsrpt {
+        /// Not after midnight (UTC), but at once
+        #[arg(long, required = true)]
+        now: bool,
+    },
     /// Tell the suite of a file dropped into router/ (or transport/), as a datagram of its name would
     Notify {
         /// Who is told
@@ -200,6 +206,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),
         Command::Destination { host, channel, explain } => destination::run(&site, &host, channel.as_deref(), explain, json),
         Command::Counters { prometheus } => counters::run(&site, prometheus, json),
+        Command::Tlsrpt { .. } => lifecycle::order(&site, &Request::TlsReports, "reports are on their way"),
         Command::Notify { who, name } => lifecycle::notify(&site, &who, &name),
         Command::Config(_) => Ok(0),
     }

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
     "zpost-master",
     "smtpserver",
     "routermux",
@@ -30,6 +30,7 @@ const PROGRAMS: [&str; 14] = [
     "ta-hold",
     "ta-pipe",
     "ta-line",
+    "tlspolicy",
 ];
 
 pub struct Suite {
