@@ -175,7 +175,7 @@ pub fn make_folders(configuration: &Configuration, site: &mut Site) -> Result<()
         }
     };
     check(&paths.postoffice, spool::Spool::create(&paths.postoffice, &site.owners).map(|_| ()));
-    let keeper = crate::services::named("tlspolicy").and_then(|service| site.identity(service)).map(|identity| identity.uid.as_raw());
+    let keeper = crate::services::named("tlspolicy").and_then(|service| site.identity(service, "")).map(|identity| identity.uid.as_raw());
     let policies = paths.postoffice.join("tlspolicy");
     check(&policies, folder(&policies, 0o700, keeper));
     check(&paths.run, folder(&paths.run, 0o755, None));
