@@ -5,7 +5,7 @@ use crate::rules::Rules;
 use crate::tables::Tables;
 use crate::verdict::{Routed, Verdict};
 use address::Path;
-use envelope::{ControlRecipient, EnvelopeRecipient, Notify, Quad, RecipientDsn, RecipientState};
+use envelope::{ControlRecipient, EnvelopeRecipient, Happened, Notify, Quad, RecipientDsn, RecipientState};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
@@ -28,6 +28,9 @@ pub fn route_all(recipients: &[EnvelopeRecipient], sender: &Path, rules: &Rules,
         let routing = route(&recipient.address, sender, Want::Recipients, rules, tables);
         all.expanded += u64::from(routing.expanded);
         let several = routing.outcomes.len() > 1;
+        if let Some(told) = told(recipient, sender, &routing.outcomes) {
+            all.list.push(told);
+        }
         for outcome in routing.outcomes {
             let dsn = carried(&recipient.dsn, several, outcome.owner.is_some());
             match &owner {
@@ -63,6 +66,22 @@ impl Recipients {
             self.list.push(ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original, dsn });
         }
     }
+}
+
+/// Where the sender wants to hear of success and the address stands for a list or several others, their mailboxes will not
+/// tell (see [`carried`]): that it got this far is told at once. Reaching a mailing list is delivery, an alias of several is
+/// expanded (RFC 3464 section 2.3.3). The report is a recipient of its own, in the state that waits to be told.
+fn told(recipient: &EnvelopeRecipient, sender: &Path, outcomes: &[Routed]) -> Option<ControlRecipient> {
+    let wanted = recipient.dsn.notify.is_some_and(|notify| notify.success && !notify.never) && *sender != Path::Null;
+    let list = outcomes.iter().any(|outcome| outcome.owner.is_some());
+    let arrives = outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::Deliver(_)));
+    if !wanted || !arrives || !(list || outcomes.len() > 1) {
+        return None;
+    }
+    let happened = if list { Happened::Delivered } else { Happened::Expanded };
+    let user = recipient.address.to_string();
+    let quad = Quad { channel: "error".to_owned(), host: happened.word().to_owned(), user, attributes: "-".to_owned() };
+    Some(ControlRecipient { offset: 0, state: RecipientState::Telling, quad, original: None, dsn: recipient.dsn.clone() })
 }
 
 /// DSN data through an alias (RFC 3461 section 5.2.7). A list with its own owner replaces the reverse path, so the
