@@ -97,7 +97,8 @@ fn is_whole(report: &Value) {
 
 #[test]
 fn success_is_told_where_it_is_asked_for() {
-    let sink = Sink::start();
+    // -N: it offers no DSN.
+    let sink = Sink::with(&["-N"]);
     let suite = Suite::builder().with(&route("sink.example", sink.port)).with_maildirs().start();
     let asks = "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;anna@local.example";
     send(
@@ -118,7 +119,7 @@ fn success_is_told_where_it_is_asked_for() {
     assert!(!report["returned"].as_str().unwrap().contains("the body"));
     fs::remove_file(folder(&suite, "sender").join(&files(&folder(&suite, "sender"))[0])).unwrap();
 
-    // smtp-sink offers no DSN: what becomes of it further is not known.
+    // What becomes of it behind a server without DSN is not known.
     let id = send(&suite, "", &[("dora@sink.example", "NOTIFY=SUCCESS")]);
     let report = reports(&suite, "sender", 1).remove(0);
     is_whole(&report);
@@ -193,7 +194,7 @@ fn a_delay_is_told_once_also_over_a_restart() {
 
 #[test]
 fn three_failures_of_one_message_are_one_report() {
-    let (at_rcpt, at_data) = (Sink::with(&["-r", "RCPT"]), Sink::with(&["-r", "DATA"]));
+    let (at_rcpt, at_data) = (Sink::with(&["-f", "RCPT"]), Sink::with(&["-f", "DATA"]));
     let suite = Suite::builder()
         .with(&route("rcpt.example", at_rcpt.port))
         .with(&route("data.example", at_data.port))
@@ -223,7 +224,7 @@ fn three_failures_of_one_message_are_one_report() {
 
 #[test]
 fn never_is_never_and_a_double_bounce_goes_to_the_postmaster() {
-    let sink = Sink::with(&["-r", "RCPT"]);
+    let sink = Sink::with(&["-f", "RCPT"]);
     let suite =
         Suite::builder().with(&route("no.example", sink.port)).with("[bounce]\ndouble_to_postmaster = true\n").with_maildirs().start();
     let id = send(&suite, "", &[("a@no.example", "NOTIFY=NEVER")]);

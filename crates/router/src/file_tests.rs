@@ -132,6 +132,39 @@ fn an_unreadable_alias_file_holds_the_recipient() {
 }
 
 #[test]
+fn a_list_or_an_alias_of_several_is_told_of_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let aliases = folder.path().join("aliases");
+    std::fs::write(&aliases, "team: anna, bert\nlist: carl\nowner-list: emil\nonly: dora\n").unwrap();
+    let mut bench = Bench::new(&format!("aliases = [\"{}\"]\n", aliases.display()));
+    let asks = "todsn NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@y\n";
+    let text = ["team", "list", "only"].map(|name| format!("{asks}to {name}@local.example\n")).concat();
+    bench.route("t", &format!("from <a@b.example>\n{text}to bert@local.example\nenv-end\n\n"));
+    let control = bench.queued().remove(0);
+    let told: Vec<(&str, &str, bool)> = control
+        .recipients
+        .iter()
+        .filter(|r| r.state == envelope::RecipientState::Telling)
+        .map(|r| (r.quad.host.as_str(), r.quad.user.as_str(), r.dsn.orcpt.is_some()))
+        .collect();
+    assert_eq!(told, [("expanded", "team@local.example", true), ("delivered", "list@local.example", true)]);
+    // Of those behind, only the one behind a plain alias still tells of success; ORCPT goes on but through a list.
+    let success: Vec<&str> = control
+        .recipients
+        .iter()
+        .filter(|r| r.state == envelope::RecipientState::Queued && r.dsn.notify.is_some_and(|n| n.success))
+        .map(|r| r.quad.user.as_str())
+        .collect();
+    assert_eq!(success, ["dora@local.example"]);
+    let orcpt: Vec<&str> = control.recipients.iter().filter(|r| r.dsn.orcpt.is_none()).map(|r| r.quad.user.as_str()).collect();
+    assert_eq!(orcpt, ["carl@local.example"]);
+
+    // A report tells nobody, and neither does what is refused.
+    bench.route("u", &format!("from <>\n{asks}to team@local.example\nenv-end\n\n"));
+    assert_eq!(bench.queued().iter().flat_map(|c| &c.recipients).filter(|r| r.state == envelope::RecipientState::Telling).count(), 2);
+}
+
+#[test]
 fn a_hundred_thousand_recipients_are_one_message() {
     let mut bench = Bench::new("");
     let mut text = "from <a@b.example>\n".to_owned();

@@ -8,6 +8,7 @@ mod memory;
 mod policies;
 mod restarts;
 mod sites;
+mod telling;
 mod terms;
 
 use super::{Action, Model, Now, StartedJob};
