@@ -28,6 +28,7 @@ mod results;
 mod secured;
 mod security;
 mod session;
+mod sharing;
 mod socket;
 mod stream;
 mod work;

@@ -101,6 +101,10 @@ impl Worker {
             && let Some(candidate) = work.candidates.pop_front()
         {
             let Some(assurance) = self.assurance(&mut work, &candidate) else { continue };
+            work = match self.share(work, &candidate, &assurance) {
+                Some(work) => work,
+                None => return,
+            };
             self.make_room();
             self.counters.add("connections", 1);
             let remote = candidate.to_string();

@@ -53,7 +53,7 @@ pub struct Worker {
     /// Attempts beside the first of a session, and whose they are.
     pub(crate) rivals: HashMap<usize, usize>,
     /// Sessions without job, by flavour, host and way out.
-    idle: HashMap<Lane, Vec<usize>>,
+    pub(crate) idle: HashMap<Lane, Vec<usize>>,
     /// Hosts that offer CHUNKING and cannot do it.
     chunkless: HashSet<String>,
     /// What `zpost status` should show.
@@ -265,7 +265,7 @@ impl Worker {
     }
 
     /// Hosts come and go by the million; a pool without sessions must not stay.
-    fn drop_empty(&mut self, key: &Lane) {
+    pub(crate) fn drop_empty(&mut self, key: &Lane) {
         if self.idle.get(key).is_some_and(Vec::is_empty) {
             self.idle.remove(key);
         }

@@ -222,3 +222,19 @@ fn what_sessions_learn_is_reported() {
     // Two messages are this server's limit: the session ended by itself.
     assert!(server.join().unwrap()[0].ends_with("QUIT\r\n"));
 }
+
+#[test]
+fn another_domain_of_the_same_exchanger_takes_the_session_that_is_there() {
+    let (host, server) = serve(vec![format!("{OPEN}{MESSAGE}{MESSAGE}C: QUIT\nS: 221 bye")]);
+    let port = port(&host);
+    let mut settings = client();
+    settings.port = port;
+    let answer = |_: &Question| Ok(exchangers(vec![mx(10, "mx.big", &["127.0.0.1"])]));
+    let mut agent = Agent::with(settings, Ourselves::default(), Some(resolver(answer)));
+    for (job, domain) in [(1, "a.example"), (2, "b.example")] {
+        agent.send(job, "smtp", domain, &["a@x"], b"x\n");
+        assert_eq!(agent.result(job).0, "Delivered 2.0.0");
+    }
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    assert!(server.join().unwrap()[0].ends_with("QUIT\r\n"));
+}
