@@ -104,7 +104,7 @@ fn two_hundred_domains_of_one_mx_host_share_its_connections() {
     println!("600 messages for 200 domains over {connections} connections, at most {most} at once");
     assert!(most <= 4, "{most}");
     assert!(connections <= 60, "{connections}");
-    let document = suite.json(&["destination", "d7.hosted.example", "--explain", "--json"]);
+    let document = suite.json(&["destination", "d7.hosted.example", "--explain"]);
     let at = |path: &str| document.pointer(path).cloned().unwrap();
     assert_eq!(at("/destinations/0/exchangers"), serde_json::json!(["mx.big.example"]));
     assert_eq!((at("/destinations/0/site/kind"), at("/destinations/0/site/members")), ("exchangers".into(), 200.into()));
@@ -144,7 +144,7 @@ fn a_server_that_cuts_at_five_connections_defers_few_and_that_is_remembered() {
     assert!(deferred < u64::from(MESSAGES / 10), "{deferred}");
     assert!(counts.most.load(Ordering::SeqCst) <= 5);
     let host = format!("127.0.0.1:{port}");
-    let ceiling = |suite: &Suite| suite.json(&["destination", &host, "--json"]).pointer("/destinations/0/site/ceiling").cloned();
+    let ceiling = |suite: &Suite| suite.json(&["destination", &host]).pointer("/destinations/0/site/ceiling").cloned();
     let learned = ceiling(&suite).unwrap();
     assert!((1..=5).contains(&learned.as_u64().unwrap()), "{learned}");
     // The next scheduler knows it from its first job on.
@@ -172,7 +172,7 @@ fn a_dead_destination_is_probed_by_one_and_everything_else_flows() {
     let dead: Vec<&str> = dead.iter().map(String::as_str).collect();
     (0..10).for_each(|_| submit(&suite, &dead));
     let host = format!("127.0.0.1:{closed}");
-    let state = |suite: &Suite, path: &str| suite.json(&["destination", &host, "--json"]).pointer(path).cloned().unwrap_or_default();
+    let state = |suite: &Suite, path: &str| suite.json(&["destination", &host]).pointer(path).cloned().unwrap_or_default();
     wait_until("it is dead", LONG, || state(&suite, "/destinations/0/site/dead") == true);
     for _ in 0..100 {
         submit(&suite, &["alive@b.example"]);
