@@ -245,14 +245,15 @@ impl<'a> Expansion<'a> {
     }
 
     fn find_user(&mut self, name: &str) -> Result<Option<LocalUser>, TableError> {
-        let bare = self.rules.without_detail(name).map(str::to_owned);
-        if let (true, Some(bare)) = (self.rules.any_user, &bare) {
-            return self.tables.user(bare);
+        let Some(bare) = self.rules.without_detail(name) else { return self.tables.user(name) };
+        if !self.rules.any_user
+            && let Some(user) = self.tables.user(name)?
+        {
+            return Ok(Some(user));
         }
-        match (self.tables.user(name)?, bare) {
-            (None, Some(bare)) => self.tables.user(&bare),
-            (found, _) => Ok(found),
-        }
+        // What follows is for the mailbox: its folder, or the user's `.forward+detail`.
+        let detail = name.get(bare.len()..).unwrap_or_default().chars().skip(1).collect::<String>();
+        Ok(self.tables.user(bare)?.map(|user| user.with_detail(&detail)))
     }
 
     fn user(&mut self, name: &str, domain: &str, context: &Context) {

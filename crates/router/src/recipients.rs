@@ -109,7 +109,8 @@ struct Repeats {
 
 impl Repeats {
     fn is_new(&mut self, quad: &Quad) -> bool {
-        let quad = (&quad.channel, &quad.host, &quad.user);
+        // With the attributes: the same user with two details has two folders.
+        let quad = (&quad.channel, &quad.host, &quad.user, &quad.attributes);
         self.seen.insert((self.keys.0.hash_one(quad), self.keys.1.hash_one(quad)))
     }
 }

@@ -16,6 +16,17 @@ pub struct LocalUser {
     pub place: String,
 }
 
+impl LocalUser {
+    /// The same user, with the detail that the address had.
+    pub fn with_detail(mut self, detail: &str) -> Self {
+        if !detail.is_empty() {
+            let before = if self.attributes == "-" { String::new() } else { format!("{},", self.attributes) };
+            self.attributes = format!("{before}detail={}", escaped(detail));
+        }
+        self
+    }
+}
+
 /// Everything a decision asks of the world. `Ok(None)` is "not there"; an error never means that.
 pub trait Tables {
     /// `key` as [`lookup::key`] makes it.
