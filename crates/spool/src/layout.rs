@@ -108,10 +108,12 @@ impl Spool {
         self.path.join(Folder::Public.name()).join(id.as_str())
     }
 
-    /// The group that files made in `public/` should have, where the folder would give them another.
+    /// The group that files made in `public/` should have, where they would get another.
     pub(crate) fn own_group(&self) -> Option<u32> {
         let group = |folder: Folder| fstatat(&self.root, folder.name(), AtFlags::AT_SYMLINK_NOFOLLOW).ok().map(|s| s.st_gid);
-        *self.own_group.get_or_init(|| group(Folder::Queue).filter(|own| group(Folder::Public).is_some_and(|handed| handed != *own)))
+        // A file that root makes would have root's group, and the routers could not read it.
+        let other = |own: &u32| nix::unistd::geteuid().is_root() || group(Folder::Public).is_some_and(|handed| handed != *own);
+        *self.own_group.get_or_init(|| group(Folder::Queue).filter(other))
     }
 
     pub(crate) fn folder(&self, folder: Folder) -> io::Result<BorrowedFd<'_>> {
