@@ -10,6 +10,7 @@ pub mod arrivals;
 pub mod channel;
 pub mod contact;
 pub mod control;
+pub mod deliveries;
 pub mod dns;
 pub mod filter;
 pub mod master;

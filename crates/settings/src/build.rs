@@ -167,7 +167,32 @@ fn local(g: &Group, hostname: &str) -> Local {
         aliases: g.texts("aliases").into_iter().map(PathBuf::from).collect(),
         detail: g.text("detail"),
         user: g.filled("user"),
+        forward: g.is("forward"),
+        forward_programs: g.is("forward_programs"),
+        forward_time: g.duration("forward_time"),
+        require_home: g.is("require_home"),
+        detail_folders: match g.text("detail_folders").as_str() {
+            "existing" => DetailFolders::Existing,
+            "made" => DetailFolders::Made,
+            _ => DetailFolders::Never,
+        },
+        quota: g.u64("quota"),
+        quota_fails: g.text("quota_action") == "fail",
+        mbox_locks: g.texts("mbox_locks").iter().filter_map(|word| mbox_lock(word)).collect(),
+        mbox_lock_time: g.duration("mbox_lock_time"),
+        mbox_lock_stale: g.duration("mbox_lock_stale"),
+        notify: g.text("notify"),
     }
+}
+
+/// The lock that a word names.
+pub fn mbox_lock(word: &str) -> Option<MboxLock> {
+    Some(match word {
+        "dot" => MboxLock::Dot,
+        "fcntl" => MboxLock::Fcntl,
+        "flock" => MboxLock::Flock,
+        _ => return None,
+    })
 }
 
 fn dns(g: &Group) -> Dns {

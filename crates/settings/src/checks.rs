@@ -1,5 +1,6 @@
 //! Faults that one parameter alone does not show.
 
+use crate::build::mbox_lock;
 use crate::glob::Glob;
 use crate::nearest::nearest;
 use crate::sheet::{Group, Sheet};
@@ -305,6 +306,17 @@ fn local(group: &Group, faults: &mut Vec<Fault>) {
         && let Err(reason) = next_hop(lmtp, true)
     {
         faults.push(at(group, "lmtp", format!("local.lmtp: {reason}")));
+    }
+    if let Some(Value::Texts(locks)) = group.entry("mbox_locks").map(|e| &e.value)
+        && (locks.is_empty()
+            || locks.iter().enumerate().any(|(at, word)| mbox_lock(word).is_none() || locks.iter().take(at).any(|w| w == word)))
+    {
+        faults.push(at(group, "mbox_locks", "local.mbox_locks: some of dot, fcntl and flock, each once".to_owned()));
+    }
+    let notify = text(group, "notify").unwrap_or("");
+    let socket = notify.strip_prefix("unix:").is_some_and(|path| path.starts_with('/'));
+    if !(notify.is_empty() || socket || notify.strip_prefix("udp:").is_some_and(|at| at.parse::<std::net::SocketAddr>().is_ok())) {
+        faults.push(at(group, "notify", format!("local.notify: `{notify}` is neither unix:/path nor udp:address:port")));
     }
     if text(group, "detail").is_some_and(|d| d.contains(|c: char| c == '@' || c.is_ascii_alphanumeric() || !c.is_ascii_graphic())) {
         faults.push(at(group, "detail", "local.detail: letters, digits, blanks and @ cannot begin a detail".to_owned()));

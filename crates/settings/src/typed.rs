@@ -167,6 +167,44 @@ pub struct Local {
     pub detail: String,
     /// Mail that a root suite delivers for users without system account belongs to this user. Default: none.
     pub user: Option<String>,
+    /// Follow `.forward`. Default true.
+    pub forward: bool,
+    /// Run programs that a `.forward` names. Default true.
+    pub forward_programs: bool,
+    /// What such a program may take. Default 5 min.
+    pub forward_time: Duration,
+    /// Wait for a home folder that is missing. Default true.
+    pub require_home: bool,
+    /// Default never.
+    pub detail_folders: DetailFolders,
+    /// Bytes of a Maildir; 0: no limit. Default 0.
+    pub quota: u64,
+    /// Over quota fails instead of being deferred. Default false.
+    pub quota_fails: bool,
+    /// In the order they are taken in. Default dot, fcntl.
+    pub mbox_locks: Vec<MboxLock>,
+    /// Default 30 s.
+    pub mbox_lock_time: Duration,
+    /// Default 5 min.
+    pub mbox_lock_stale: Duration,
+    /// `unix:/path` or `udp:address:port`. Default: none.
+    pub notify: String,
+}
+
+/// `[local] detail_folders`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DetailFolders {
+    Never,
+    Existing,
+    Made,
+}
+
+/// `[local] mbox_locks`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MboxLock {
+    Dot,
+    Fcntl,
+    Flock,
 }
 
 /// `[dns]`
