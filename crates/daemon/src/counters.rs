@@ -105,7 +105,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "tls_fallbacks",
         ],
     ),
-    ("ta-mailbox", &["jobs", "delivered", "deferred", "failed", "bytes"]),
+    ("ta-mailbox", &["jobs", "delivered", "deferred", "failed", "bytes", "forwarded", "forward_refused"]),
     ("ta-errormail", &["jobs", "bounces", "suppressed", "deferred", "delays", "successes", "copies"]),
     ("ta-hold", &["jobs", "resubmitted", "waiting"]),
     ("ta-pipe", &["jobs", "runs", "delivered", "deferred", "failed", "timeouts", "floods", "refused", "running_now"]),

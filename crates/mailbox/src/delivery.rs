@@ -2,8 +2,8 @@
 
 use crate::original::Original;
 use crate::verdict::Verdict;
-use crate::{maildir, mbox};
-use settings::DeliveryKind;
+use crate::{maildir, mbox, notice};
+use ipc::deliveries::{Manner, Place, PlaceKind};
 use std::path::{Path, PathBuf};
 
 /// A copy for one recipient.
@@ -14,7 +14,11 @@ pub struct Copy<'a> {
     pub sender: &'a str,
     /// The recipient's address.
     pub address: &'a str,
-    pub hostname: &'a str,
+    /// The account, for the notifier.
+    pub user: &'a str,
+    /// Of `user+detail`.
+    pub detail: Option<&'a str>,
+    pub manner: &'a Manner,
     /// Unix seconds.
     pub now: u64,
 }
@@ -36,12 +40,11 @@ pub enum Mailbox {
 }
 
 impl Mailbox {
-    /// `None` for deliveries that are not into a file.
-    pub fn new(kind: DeliveryKind, path: PathBuf) -> Option<Self> {
-        match kind {
-            DeliveryKind::Maildir => Some(Self::Maildir(path)),
-            DeliveryKind::Mbox => Some(Self::Mbox(path)),
-            DeliveryKind::Lmtp => None,
+    pub fn new(place: &Place) -> Self {
+        let path = PathBuf::from(&place.path);
+        match place.kind {
+            PlaceKind::Maildir => Self::Maildir(path),
+            PlaceKind::Mbox => Self::Mbox(path),
         }
     }
 
@@ -51,31 +54,25 @@ impl Mailbox {
         }
     }
 
-    /// The word on the command line of a delivery as another user.
-    pub const fn word(&self) -> &'static str {
+    const fn word(&self) -> &'static str {
         match self {
             Self::Maildir(_) => "maildir",
             Self::Mbox(_) => "mbox",
         }
     }
 
-    pub fn from_word(word: &str, path: PathBuf) -> Option<Self> {
-        match word {
-            "maildir" => Some(Self::Maildir(path)),
-            "mbox" => Some(Self::Mbox(path)),
-            _ => None,
-        }
-    }
-
     /// Delivers as the user that this process runs as.
     pub fn deliver(&self, copy: &Copy<'_>) -> Verdict {
-        if copy.original.was_delivered_to(copy.address) {
-            return Verdict::failed(4, 6, format!("mail for {} loops: it has been delivered there before", copy.address));
-        }
         let done = match self {
-            Self::Maildir(path) => maildir::deliver(path, copy),
-            Self::Mbox(path) => mbox::deliver(path, copy),
+            Self::Maildir(path) => maildir::deliver(path, copy).map(|file| (0, file)),
+            Self::Mbox(path) => mbox::deliver(path, copy).map(|before| (before, path.clone())),
         };
-        done.map_or_else(|verdict| verdict, |()| Verdict::delivered(format!("delivered to {}", self.word())))
+        match done {
+            Err(verdict) => verdict,
+            Ok((offset, file)) => {
+                notice::tell(&copy.manner.notify, copy.user, offset, &file.to_string_lossy());
+                Verdict::delivered(format!("delivered to {}", self.word()))
+            }
+        }
     }
 }

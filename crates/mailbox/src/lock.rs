@@ -1,40 +1,112 @@
-//! The two locks of an mbox: the dot lock file beside it and the fcntl lock on it. Mail readers use one or the other.
+//! The locks of an mbox: a dot lock file beside it, an fcntl lock and a flock on it, those that `[local] mbox_locks` names.
+//! Mail readers use one or the other; all of them must be ours before a byte is written.
 
+use crate::torn::Record;
+use ipc::deliveries::{Lock, Manner};
 use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// A dot lock older than this was left by a program that died: nobody writes into a mailbox for so long.
-const STALE: Duration = Duration::from_secs(300);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Both locks, held until dropped (closing the file lets the fcntl lock go).
+/// All locks, held until dropped.
 #[derive(Debug)]
-pub struct Locked {
-    dot: Option<PathBuf>,
+pub struct Locked<'a> {
+    file: &'a File,
+    /// Those on the file, in the order they were taken in.
+    held: Vec<Lock>,
+    dot: Option<(PathBuf, File)>,
+    /// What a process that died in the middle of an append had noted in its dot lock.
+    pub left: Option<Record>,
 }
 
-impl Drop for Locked {
-    fn drop(&mut self) {
-        if let Some(dot) = &self.dot {
-            let _ = std::fs::remove_file(dot);
+impl Locked<'_> {
+    /// Notes in the dot lock what is about to be appended, so that the next delivery can take back half of it.
+    /// Without a dot lock there is no place for it: then half a message stays, as a message of its own.
+    pub fn note(&mut self, record: &Record) -> io::Result<()> {
+        match &mut self.dot {
+            Some((_, dot)) => dot.write_all(record.text().as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, lock: Lock, mailbox: &Path, manner: &Manner) -> io::Result<bool> {
+        let taken = match lock {
+            Lock::Dot => return self.take_dot(mailbox, manner),
+            Lock::Fcntl => record_lock(self.file, nix::libc::F_WRLCK)?,
+            Lock::Flock => match self.file.try_lock() {
+                Ok(()) => true,
+                Err(std::fs::TryLockError::WouldBlock) => false,
+                Err(std::fs::TryLockError::Error(e)) => return Err(e),
+            },
+        };
+        if taken {
+            self.held.push(lock);
+        }
+        Ok(taken)
+    }
+
+    /// False: somebody else has it. Where the folder does not let us make files, the other locks must do.
+    fn take_dot(&mut self, mailbox: &Path, manner: &Manner) -> io::Result<bool> {
+        let mut path = mailbox.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        match OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path) {
+            Ok(mut file) => {
+                let written = writeln!(file, "{}", std::process::id());
+                self.dot = Some((path, file));
+                written.map(|()| true)
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                if let Some(left) = remove_stale(&path, manner) {
+                    self.left = left.or(self.left.take());
+                }
+                Ok(false)
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn release(&mut self) {
+        while let Some(lock) = self.held.pop() {
+            let _ = match lock {
+                Lock::Fcntl => record_lock(self.file, nix::libc::F_UNLCK).map(drop),
+                Lock::Flock | Lock::Dot => self.file.unlock(),
+            };
+        }
+        if let Some((path, _)) = self.dot.take() {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// Takes both locks, waiting for others until `deadline`; `TimedOut` then. One is never held while waiting for the
-/// other: a reader may take them in the opposite order.
-pub fn lock(mailbox: &Path, file: &File, deadline: Instant) -> io::Result<Locked> {
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Takes all locks, waiting for others until `deadline`; `TimedOut` then. None is held while waiting for another one: a
+/// reader may take them in the opposite order.
+pub fn lock<'a>(mailbox: &Path, file: &'a File, manner: &Manner, deadline: Instant) -> io::Result<Locked<'a>> {
+    let mut locked = Locked { file, held: Vec::new(), dot: None, left: None };
     loop {
-        if let Some(locked) = dot_lock(mailbox)?
-            && record_lock(file)?
-        {
+        let mut all = true;
+        for lock in &manner.locks {
+            all = locked.take(*lock, mailbox, manner)?;
+            if !all {
+                break;
+            }
+        }
+        if all {
             return Ok(locked);
         }
+        locked.release();
         if Instant::now() >= deadline {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "another program holds the mailbox's lock"));
         }
@@ -42,36 +114,40 @@ pub fn lock(mailbox: &Path, file: &File, deadline: Instant) -> io::Result<Locked
     }
 }
 
-/// `None`: somebody else has it. Where the folder does not let us make files, the fcntl lock must do.
-fn dot_lock(mailbox: &Path) -> io::Result<Option<Locked>> {
-    let mut path = mailbox.as_os_str().to_owned();
-    path.push(".lock");
-    let path = PathBuf::from(path);
-    match OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path) {
-        Ok(mut file) => {
-            let locked = Locked { dot: Some(path) };
-            write!(file, "{}", std::process::id())?;
-            Ok(Some(locked))
-        }
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let age = path.symlink_metadata().and_then(|m| m.modified()).map(|at| SystemTime::now().duration_since(at));
-            if let Ok(Ok(age)) = age
-                && age > STALE
-            {
-                let _ = std::fs::remove_file(&path);
-            }
-            Ok(None)
-        }
-        Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => Ok(Some(Locked { dot: None })),
-        Err(e) => Err(e),
+/// Removes the dot lock of a process that has died: one of ours on this host whose process is gone, or any that is older
+/// than `mbox_lock_stale`, since nobody writes into a mailbox for so long. `Some`: removed, with what it had noted.
+///
+/// Two processes may find the same one stale, and the slower one must not remove the new lock of the faster: whoever
+/// removes holds a flock on the file it has looked at, and looks again whether the name still is that file.
+fn remove_stale(path: &Path, manner: &Manner) -> Option<Option<Record>> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
+        return (is_old(path, manner) && std::fs::remove_file(path).is_ok()).then_some(None);
+    };
+    file.try_lock().ok()?;
+    let (opened, named) = (file.metadata().ok()?, path.symlink_metadata().ok()?);
+    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+        return None;
     }
+    let record = Record::read(&file);
+    let dead = record.as_ref().is_some_and(|record| record.host == manner.hostname && record.writer_is_dead());
+    if !dead && !is_old(path, manner) {
+        return None;
+    }
+    std::fs::remove_file(path).ok()?;
+    Some(record)
+}
+
+fn is_old(path: &Path, manner: &Manner) -> bool {
+    let age = path.symlink_metadata().and_then(|m| m.modified()).map(|at| SystemTime::now().duration_since(at));
+    matches!(age, Ok(Ok(age)) if age > Duration::from_millis(manner.lock_stale))
 }
 
 /// The lock belongs to the open file, not to the process: it meets the record locks of other programs and keeps our own
 /// threads apart too.
-fn record_lock(file: &File) -> io::Result<bool> {
-    let whole =
-        nix::libc::flock { l_type: nix::libc::F_WRLCK as i16, l_whence: nix::libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
+fn record_lock(file: &File, kind: i32) -> io::Result<bool> {
+    let l_type = i16::try_from(kind).map_err(io::Error::other)?;
+    let whole = nix::libc::flock { l_type, l_whence: nix::libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
         Ok(_) => Ok(true),
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),

@@ -1,8 +1,10 @@
-//! Delivery into an mbox file: locked, appended, synced; cut back to its former length when anything fails.
+//! Delivery into an mbox file: locked, appended, synced; cut back to its former length when anything fails, and by the next
+//! delivery when the process was killed ([`Record`]).
 
 use crate::delivery::Copy;
 use crate::lock::{self, Locked};
 use crate::mboxrd::Quoter;
+use crate::torn::Record;
 use crate::verdict::Verdict;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,22 +12,17 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a delivery waits for the locks.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes gathered for one write.
 const GATHERED: usize = 512 * 1024;
 /// A mailbox that is replaced under our hands again and again is left alone.
 const MOST_OPENED: u32 = 5;
 
-pub fn deliver(path: &Path, copy: &Copy<'_>) -> Result<(), Verdict> {
-    deliver_within(path, copy, PATIENCE)
-}
-
-pub fn deliver_within(path: &Path, copy: &Copy<'_>, patience: Duration) -> Result<(), Verdict> {
-    let deadline = Instant::now() + patience;
+/// Delivers one copy; gives the length of the mailbox before it.
+pub fn deliver(path: &Path, copy: &Copy<'_>) -> Result<u64, Verdict> {
+    let deadline = Instant::now() + Duration::from_millis(copy.manner.lock_wait);
     for _ in 0..MOST_OPENED {
         let (file, created) = open(path)?;
-        let locked = lock::lock(path, &file, deadline).map_err(|e| match e.kind() {
+        let locked = lock::lock(path, &file, copy.manner, deadline).map_err(|e| match e.kind() {
             io::ErrorKind::TimedOut => Verdict::deferred(2, 0, e.to_string()),
             _ => Verdict::of_error("the mailbox's lock", &e),
         })?;
@@ -73,9 +70,17 @@ fn is_still_there(path: &Path, file: &File) -> bool {
     }
 }
 
-fn append(file: &File, _locked: Locked, path: &Path, created: bool, copy: &Copy<'_>) -> io::Result<()> {
-    let before = file.metadata()?.len();
-    let result = write(file, before, copy).and_then(|()| file.sync_all());
+fn append(file: &File, mut locked: Locked<'_>, path: &Path, created: bool, copy: &Copy<'_>) -> io::Result<u64> {
+    if let Some(left) = locked.left.take() {
+        left.cut(file)?;
+    }
+    let metadata = file.metadata()?;
+    let before = metadata.len();
+    let lead = format!("{}{}", missing_end(file, before)?, message::from_line(copy.sender, copy.now));
+    let writer = i32::try_from(std::process::id()).unwrap_or(0);
+    let host = copy.manner.hostname.clone();
+    locked.note(&Record { writer, host, before, device: metadata.dev(), inode: metadata.ino(), lead: lead.clone() })?;
+    let result = write(file, lead, copy).and_then(|()| file.sync_all());
     if result.is_err() {
         // Half a message would be read as part of the one before.
         file.set_len(before)?;
@@ -84,19 +89,24 @@ fn append(file: &File, _locked: Locked, path: &Path, created: bool, copy: &Copy<
     if created {
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
     }
-    Ok(())
+    Ok(before)
 }
 
-fn write(mut file: &File, before: u64, copy: &Copy<'_>) -> io::Result<()> {
-    let mut out = Vec::new();
-    if before > 0 {
-        let mut last = [0];
-        file.read_exact_at(&mut last, before - 1)?;
-        if last != *b"\n" {
-            out.extend_from_slice(b"\n\n");
-        }
-    }
-    out.extend_from_slice(message::from_line(copy.sender, copy.now).as_bytes());
+/// What is missing of the empty line that every message ends with, whoever wrote the last one.
+fn missing_end(file: &File, length: u64) -> io::Result<&'static str> {
+    let mut last = [0; 2];
+    let there = last.len().min(usize::try_from(length).unwrap_or(last.len()));
+    let end = last.get_mut(..there).unwrap_or_default();
+    file.read_exact_at(end, length - there as u64)?;
+    Ok(match end {
+        [] | [b'\n', b'\n'] => "",
+        [.., b'\n'] => "\n",
+        _ => "\n\n",
+    })
+}
+
+fn write(mut file: &File, lead: String, copy: &Copy<'_>) -> io::Result<()> {
+    let mut out = lead.into_bytes();
     out.extend_from_slice(&copy.trace_fields());
     let mut quoter = Quoter::new();
     copy.original.copy(&mut |piece| {

@@ -28,6 +28,16 @@ impl<'a> Original<'a> {
         Ok(Self { file, offset, size, head, delivered_to })
     }
 
+    /// Bytes of the content.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The Message-ID field, or nothing.
+    pub fn message_id(&self) -> String {
+        message::fields(&self.head).find(|field| field.is("Message-ID")).map(|field| field.text()).unwrap_or_default()
+    }
+
     /// Whether the message has been delivered to this address before: then it runs in a circle.
     pub fn was_delivered_to(&self, address: &str) -> bool {
         self.delivered_to.iter().any(|earlier| earlier.eq_ignore_ascii_case(address))

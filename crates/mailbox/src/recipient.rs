@@ -11,19 +11,23 @@ pub struct Recipient {
     pub domain: String,
     pub home: Option<String>,
     pub uid: Option<u32>,
+    /// Of `user+detail`: hostile.
+    pub detail: Option<String>,
 }
 
 impl Recipient {
-    /// Reads `name@domain` (or a bare name) and `uid=1000,home=/home/joe`.
+    /// Reads `name@domain` (or a bare name) and `uid=1000,home=/home/joe,detail=lists`.
     pub fn parse(address: &str, attributes: &str) -> Result<Self, Verdict> {
         let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-        let mut recipient = Self { user: address::unquoted(local).into_owned(), domain: domain.to_owned(), home: None, uid: None };
+        let mut recipient =
+            Self { user: address::unquoted(local).into_owned(), domain: domain.to_owned(), home: None, uid: None, detail: None };
         if !is_safe(&recipient.user) || !(domain.is_empty() || is_safe(domain)) {
             return Err(Verdict::failed(1, 3, "the address cannot name a mailbox"));
         }
         for (key, value) in attributes.split(',').filter_map(|attribute| attribute.split_once('=')) {
             match key {
                 "home" => recipient.home = Some(decoded(value)),
+                "detail" => recipient.detail = Some(decoded(value)).filter(|detail| !detail.is_empty()),
                 "uid" => recipient.uid = Some(value.parse().map_err(|_| Verdict::deferred(3, 5, "the user's id is no number"))?),
                 _ => {}
             }
@@ -62,7 +66,8 @@ mod tests {
 
     #[test]
     fn addresses_and_attributes() {
-        let got = Recipient::parse("\"a b\"@x.example", "uid=1000,home=/home/a%20b%2Cc").unwrap();
+        let got = Recipient::parse("\"a b\"@x.example", "uid=1000,home=/home/a%20b%2Cc,detail=..%2Fx").unwrap();
+        assert_eq!(got.detail.as_deref(), Some("../x"));
         assert_eq!((got.user.as_str(), got.domain.as_str(), got.uid), ("a b", "x.example", Some(1000)));
         assert_eq!(got.home.as_deref(), Some("/home/a b,c"));
         assert_eq!(Recipient::parse("joe", "-").unwrap().domain, "");

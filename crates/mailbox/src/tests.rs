@@ -5,6 +5,7 @@ use crate::original::Original;
 use crate::service::Mailboxes;
 use crate::verdict::Verdict;
 use ipc::agents::{Job, JobRecipient, ToAgent, ToScheduler};
+use ipc::deliveries::{DetailFolders, Lock, Manner};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
 use status::Outcome;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 const TRACE: &str = "Return-Path: <s@a.example>\nDelivered-To: joe@x.example\n";
 
-fn message(content: &str) -> File {
+pub fn message(content: &str) -> File {
     let mut file = tempfile::tempfile().unwrap();
     write!(file, "env-end\n{content}").unwrap();
     file
@@ -26,7 +27,17 @@ fn message(content: &str) -> File {
 fn with_copy<T>(content: &str, act: impl FnOnce(&Copy<'_>) -> T) -> T {
     let file = message(content);
     let original = Original::open(&file, 8, content.len() as u64).unwrap();
-    act(&Copy { original: &original, sender: "s@a.example", address: "joe@x.example", hostname: "h/o:st", now: 0 })
+    act(&copy(&original, &manner()))
+}
+
+fn copy<'a>(original: &'a Original<'a>, manner: &'a Manner) -> Copy<'a> {
+    Copy { original, sender: "s@a.example", address: "joe@x.example", user: "joe", detail: None, manner, now: 0 }
+}
+
+/// `[local]` as it is by default.
+pub fn manner() -> Manner {
+    let config = "[paths]\npostoffice = \"/nowhere\"\n[identity]\nhostname = \"h.example\"\n";
+    Manner { hostname: "h/o:st".into(), ..crate::manner::of(&settings::parse(config, "test").unwrap()) }
 }
 
 fn deliver(mailbox: &Mailbox, content: &str) -> Verdict {
@@ -73,21 +84,13 @@ fn a_message_shorter_than_its_job_is_not_delivered() {
     let content = "x".repeat(300_000);
     let file = message(&content);
     let original = Original::open(&file, 8, content.len() as u64 + 1).unwrap();
-    let copy = Copy { original: &original, sender: "", address: "a", hostname: "h", now: 0 };
+    let manner = manner();
+    let copy = copy(&original, &manner);
     for mailbox in [Mailbox::Maildir(folder.path().join("d")), Mailbox::Mbox(folder.path().join("m"))] {
         assert_eq!(mailbox.deliver(&copy).outcome, Outcome::Deferred);
     }
     assert_eq!((count(&folder.path().join("d/tmp")), count(&folder.path().join("d/new"))), (0, 0));
     assert_eq!(fs::read(folder.path().join("m")).unwrap(), b"");
-}
-
-#[test]
-fn a_loop_is_found_by_delivered_to() {
-    let folder = tempfile::tempdir().unwrap();
-    let mailbox = Mailbox::Mbox(folder.path().join("m"));
-    let verdict = deliver(&mailbox, "Subject: x\ndelivered-to: JOE@x.example\n\nbody\n");
-    assert_eq!((verdict.outcome, verdict.status.to_string()), (Outcome::Failed, "5.4.6".into()));
-    assert_eq!(deliver(&mailbox, "Delivered-To: other@x.example\n\nDelivered-To: joe@x.example\n").outcome, Outcome::Delivered);
 }
 
 #[test]
@@ -134,7 +137,10 @@ fn other_lockers_are_waited_for_and_then_given_up_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("joe");
     let dot = folder.path().join("joe.lock");
-    let attempt = |patience| with_copy("x\n", |copy| mbox::deliver_within(&path, copy, patience));
+    let attempt = |patience: Duration| {
+        let manner = Manner { lock_wait: u64::try_from(patience.as_millis()).unwrap(), ..manner() };
+        with_copy("x\n", |copy| mbox::deliver(&path, &Copy { manner: &manner, ..*copy }))
+    };
     fs::write(&dot, "1").unwrap();
     let verdict = attempt(Duration::from_millis(10)).unwrap_err();
     assert_eq!((verdict.outcome, verdict.status.to_string()), (Outcome::Deferred, "4.2.0".into()));
@@ -154,6 +160,137 @@ fn other_lockers_are_waited_for_and_then_given_up_on() {
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
     attempt(Duration::from_secs(60)).unwrap();
     assert!(!dot.exists());
+}
+
+/// Every lock stops every order of locks that has it, and nothing is left locked.
+#[test]
+fn the_matrix_of_locks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("joe");
+    fs::write(&path, "").unwrap();
+    let dot = folder.path().join("joe.lock");
+    let orders = [
+        vec![Lock::Dot],
+        vec![Lock::Fcntl],
+        vec![Lock::Flock],
+        vec![Lock::Dot, Lock::Fcntl],
+        vec![Lock::Fcntl, Lock::Dot],
+        vec![Lock::Flock, Lock::Fcntl, Lock::Dot],
+        vec![Lock::Dot, Lock::Flock, Lock::Fcntl],
+    ];
+    for locks in orders {
+        let manner = Manner { locks: locks.clone(), lock_wait: 10, ..manner() };
+        let attempt = || with_copy("x\n", |copy| mbox::deliver(&path, &Copy { manner: &manner, ..*copy })).is_ok();
+        for held in [Lock::Dot, Lock::Fcntl, Lock::Flock] {
+            let other = File::options().read(true).write(true).open(&path).unwrap();
+            match held {
+                Lock::Dot => fs::write(&dot, "1").unwrap(),
+                Lock::Fcntl => record_locked(&other),
+                Lock::Flock => other.lock().unwrap(),
+            }
+            assert_eq!(attempt(), !locks.contains(&held), "{locks:?} while {held:?} is held");
+            if held == Lock::Dot {
+                fs::remove_file(&dot).unwrap();
+            }
+            drop(other);
+            assert!(attempt(), "{locks:?} after {held:?}");
+            assert!(!dot.exists());
+        }
+    }
+}
+
+/// A process that is killed in the middle leaves its dot lock, with the length before, and half a message.
+#[test]
+fn half_a_message_of_a_killed_agent_goes_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("joe");
+    let dot = folder.path().join("joe.lock");
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let old = "From old\n\nold\n\n";
+    let tear = |host: &str| {
+        fs::write(&path, format!("{old}From s@a Thu Jan  1 00:00:00 1970\nSubject: ha")).unwrap();
+        let inode = fs::metadata(&path).unwrap();
+        let lead = "From s@a Thu Jan  1 00:00:00 1970|";
+        fs::write(&dot, format!("{}\nzpost {host} {} {} {} {lead}\n", gone.id(), old.len(), inode.dev(), inode.ino())).unwrap();
+    };
+    tear("h/o:st");
+    assert_eq!(deliver(&Mailbox::Mbox(path.clone()), "whole\n").outcome, Outcome::Delivered);
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("{old}From s@a.example Thu Jan  1 00:00:00 1970\n{TRACE}whole\n\n"));
+    // The process of another host may live.
+    tear("elsewhere");
+    let manner = Manner { lock_wait: 10, ..manner() };
+    assert!(with_copy("x\n", |copy| mbox::deliver(&path, &Copy { manner: &manner, ..*copy })).is_err());
+    // Without a note it stays, as a message of its own.
+    fs::remove_file(&dot).unwrap();
+    assert_eq!(deliver(&Mailbox::Mbox(path.clone()), "whole\n").outcome, Outcome::Delivered);
+    assert!(fs::read_to_string(&path).unwrap().contains("Subject: ha\n\nFrom s@a.example "));
+}
+
+#[test]
+fn details_choose_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let maildir = folder.path().join("Maildir");
+    let put = |detail: &str, detail_folders| {
+        let manner = Manner { detail_folders, ..manner() };
+        let mailbox = Mailbox::Maildir(maildir.clone());
+        let verdict = with_copy("x\n", |copy| mailbox.deliver(&Copy { manner: &manner, detail: Some(detail), ..*copy }));
+        assert_eq!(verdict.outcome, Outcome::Delivered, "{detail}: {}", verdict.text);
+    };
+    let new = |name: &str| fs::read_dir(maildir.join(name).join("new")).map_or(0, Iterator::count);
+    put("news", DetailFolders::Existing);
+    assert_eq!(new(""), 1);
+    fs::create_dir(maildir.join(".News")).unwrap();
+    put("news", DetailFolders::Existing);
+    put("news", DetailFolders::Never);
+    assert_eq!((new(""), new(".News")), (2, 1));
+    put("lists.rust", DetailFolders::Made);
+    assert!(new(".lists.rust") == 1 && maildir.join(".lists.rust/maildirfolder").exists());
+    let outside = folder.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, maildir.join(".link")).unwrap();
+    for hostile in ["link", "../../outside", ".", "..", "a/b", "cur/x"] {
+        put(hostile, DetailFolders::Made);
+    }
+    assert_eq!((new(""), count(&outside), count(folder.path())), (8, 0, 2));
+}
+
+#[test]
+fn links_in_place_of_a_maildirs_folders_are_not_followed() {
+    for name in ["tmp", "new", "cur"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (maildir, outside) = (folder.path().join("Maildir"), folder.path().join("outside"));
+        fs::create_dir(&outside).unwrap();
+        for make in [0, 1, 2] {
+            let _ = fs::remove_dir_all(&maildir);
+            fs::create_dir(&maildir).unwrap();
+            match make {
+                0 => symlink(&outside, maildir.join(name)).unwrap(),
+                1 => fs::write(maildir.join(name), "").unwrap(),
+                _ => nix::unistd::mkfifo(&maildir.join(name), nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            }
+            let verdict = deliver(&Mailbox::Maildir(maildir.clone()), "x\n");
+            assert_eq!((verdict.outcome, verdict.status.to_string()), (Outcome::Deferred, "4.3.5".into()), "{name} {make}");
+            assert_eq!(count(&outside), 0);
+        }
+    }
+}
+
+#[test]
+fn a_full_maildir_defers_and_a_failed_delivery_gives_its_room_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let manner = Manner { quota: 250, ..manner() };
+    let put = |content: &str| {
+        let mailbox = Mailbox::Maildir(folder.path().join("m"));
+        with_copy(content, |copy| mailbox.deliver(&Copy { manner: &manner, ..*copy })).status.to_string()
+    };
+    assert_eq!(put(&"x".repeat(100)), "2.0.0");
+    assert_eq!(put(&"x".repeat(100)), "4.2.2");
+    assert_eq!(put("small\n"), "2.0.0");
+    let size = TRACE.len() + 100;
+    assert_eq!(fs::read_to_string(folder.path().join("m/maildirsize")).unwrap(), format!("250S\n{size} 1\n{} 1\n", TRACE.len() + 6));
+    let name = fs::read_dir(folder.path().join("m/new")).unwrap().next().unwrap().unwrap().file_name();
+    assert!(name.to_string_lossy().contains(",S="));
 }
 
 #[test]
@@ -197,14 +334,15 @@ fn limited(folder: &Path) {
     let file = message(&content);
     setrlimit(Resource::RLIMIT_FSIZE, 700_000, 700_000).unwrap();
     let original = Original::open(&file, 8, content.len() as u64).unwrap();
-    let copy = Copy { original: &original, sender: "", address: "a", hostname: "h", now: 0 };
+    let manner = manner();
+    let copy = copy(&original, &manner);
     for mailbox in [Mailbox::Mbox(path), Mailbox::Maildir(folder.join("dir"))] {
         let verdict = mailbox.deliver(&copy);
         assert_eq!((verdict.outcome, verdict.status.to_string()), (Outcome::Deferred, "4.2.2".into()), "{}", verdict.text);
     }
 }
 
-fn job(recipients: &[(&str, &str)], size: u64) -> Job {
+pub fn job(recipients: &[(&str, &str)], size: u64) -> Job {
     let recipient = |(index, (user, attributes)): (usize, &(&str, &str))| JobRecipient {
         index: u32::try_from(index).unwrap(),
         user: (*user).into(),

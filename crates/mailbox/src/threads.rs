@@ -40,6 +40,7 @@ pub struct Service {
     link: Link,
     master: Channel<ToMaster, ToChild>,
     signals: Signals,
+    mailboxes: Arc<Mailboxes>,
     pub crew: Crew,
     /// The link is registered for writing too.
     link_full: bool,
@@ -54,8 +55,9 @@ impl Service {
         poll.registry().register(&mut master, MASTER, Interest::READABLE)?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         poll.registry().register(&mut link.channel, LINK, Interest::READABLE)?;
-        let crew = Crew::hire(Arc::new(mailboxes), Arc::new(Waker::new(poll.registry(), DONE)?));
-        Ok(Self { poll, link, master, signals, crew, link_full: false, active: 0, draining: false })
+        let mailboxes = Arc::new(mailboxes);
+        let crew = Crew::hire(Arc::clone(&mailboxes), Arc::new(Waker::new(poll.registry(), DONE)?));
+        Ok(Self { poll, link, master, signals, mailboxes, crew, link_full: false, active: 0, draining: false })
     }
 
     /// The loop; gives the exit code.
@@ -66,7 +68,7 @@ impl Service {
         let mut events = Events::with_capacity(16);
         loop {
             daemon::log::flush();
-            match self.poll.poll(&mut events, None) {
+            match self.poll.poll(&mut events, self.mailboxes.sweep()) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => other?,
             }
