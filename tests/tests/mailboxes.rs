@@ -247,10 +247,15 @@ fn shared_folder() -> tempfile::TempDir {
 }
 
 const APPENDER: &str = r#"
-import mailbox, sys
+import mailbox, sys, time
 for n in range(int(sys.argv[2])):
     box = mailbox.mbox(sys.argv[1])
-    box.lock()
+    while True:
+        try:
+            box.lock()
+            break
+        except mailbox.ExternalClashError:
+            time.sleep(0.01)
     try:
         text = "Subject: python%d\n\n%send of python%d\n" % (n, "line\n" * 3000, n)
         box.add(mailbox.mboxMessage(text))

@@ -1,7 +1,8 @@
 //! The locks of an mbox: a dot lock file beside it, an fcntl lock and a flock on it, those that `[local] mbox_locks` names.
 //! Mail readers use one or the other; all of them must be ours before a byte is written.
 
-use crate::torn::Record;
+use crate::maildir::unique_name;
+use crate::torn::{Note, Record};
 use ipc::deliveries::{Lock, Manner};
 use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::{File, OpenOptions};
@@ -29,7 +30,7 @@ impl Locked<'_> {
     /// Without a dot lock there is no place for it: then half a message stays, as a message of its own.
     pub fn note(&mut self, record: &Record) -> io::Result<()> {
         match &mut self.dot {
-            Some((_, dot)) => dot.write_all(record.text().as_bytes()),
+            Some((_, dot)) => dot.write_all(record.line().as_bytes()),
             None => Ok(()),
         }
     }
@@ -57,15 +58,17 @@ impl Locked<'_> {
         let path = PathBuf::from(path);
         match OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path) {
             Ok(mut file) => {
-                let written = writeln!(file, "{}", std::process::id());
+                // With what is left to be mended, should another lock have made us let go and begin again.
+                let mut text = Note::begin(&manner.hostname);
+                text.extend(self.left.as_ref().map(Record::line));
+                let written = file.write_all(text.as_bytes());
                 self.dot = Some((path, file));
                 written.map(|()| true)
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                if let Some(left) = remove_stale(&path, manner) {
-                    self.left = left.or(self.left.take());
-                }
-                Ok(false)
+                let Some((file, left)) = take_over(&path, manner) else { return Ok(false) };
+                (self.dot, self.left) = (Some((path, file)), left);
+                Ok(true)
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => Ok(true),
             Err(e) => Err(e),
@@ -114,28 +117,37 @@ pub fn lock<'a>(mailbox: &Path, file: &'a File, manner: &Manner, deadline: Insta
     }
 }
 
-/// Removes the dot lock of a process that has died: one of ours on this host whose process is gone, or any that is older
-/// than `mbox_lock_stale`, since nobody writes into a mailbox for so long. `Some`: removed, with what it had noted.
+/// Takes the dot lock of a process that has died: one of ours on this host whose process is gone, or any that is older
+/// than `mbox_lock_stale`, since nobody writes into a mailbox for so long. Gives the new lock, and what the dead one had noted.
 ///
-/// Two processes may find the same one stale, and the slower one must not remove the new lock of the faster: whoever
-/// removes holds a flock on the file it has looked at, and looks again whether the name still is that file.
-fn remove_stale(path: &Path, manner: &Manner) -> Option<Option<Record>> {
+/// Two processes may find the same one stale, and the slower one must not take the new lock of the faster: whoever takes it holds
+/// a flock on the file it has looked at, and looks again whether the name still is that file. The new lock takes the old one's
+/// place in one step and has its note from the beginning, so that a death now loses nothing of what was known.
+fn take_over(path: &Path, manner: &Manner) -> Option<(File, Option<Record>)> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
-        return (is_old(path, manner) && std::fs::remove_file(path).is_ok()).then_some(None);
-    };
-    file.try_lock().ok()?;
-    let (opened, named) = (file.metadata().ok()?, path.symlink_metadata().ok()?);
-    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
-        return None;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path).ok();
+    if let Some(file) = &opened {
+        file.try_lock().ok()?;
+        let (opened, named) = (file.metadata().ok()?, path.symlink_metadata().ok()?);
+        if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+            return None;
+        }
     }
-    let record = Record::read(&file);
-    let dead = record.as_ref().is_some_and(|record| record.host == manner.hostname && record.writer_is_dead());
+    let note = opened.as_ref().and_then(Note::read);
+    let dead = note.as_ref().is_some_and(|note| note.host == manner.hostname && note.writer_is_dead());
     if !dead && !is_old(path, manner) {
         return None;
     }
-    std::fs::remove_file(path).ok()?;
-    Some(record)
+    let left = note.and_then(|note| note.record);
+    let mut text = Note::begin(&manner.hostname);
+    text.extend(left.as_ref().map(Record::line));
+    let fresh = path.with_file_name(format!(".lock.{}", unique_name(&manner.hostname)));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&fresh).ok()?;
+    if file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&fresh, path)).is_err() {
+        let _ = std::fs::remove_file(&fresh);
+        return None;
+    }
+    Some((file, left))
 }
 
 fn is_old(path: &Path, manner: &Manner) -> bool {

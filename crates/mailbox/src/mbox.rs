@@ -77,9 +77,7 @@ fn append(file: &File, mut locked: Locked<'_>, path: &Path, created: bool, copy:
     let metadata = file.metadata()?;
     let before = metadata.len();
     let lead = format!("{}{}", missing_end(file, before)?, message::from_line(copy.sender, copy.now));
-    let writer = i32::try_from(std::process::id()).unwrap_or(0);
-    let host = copy.manner.hostname.clone();
-    locked.note(&Record { writer, host, before, device: metadata.dev(), inode: metadata.ino(), lead: lead.clone() })?;
+    locked.note(&Record { before, device: metadata.dev(), inode: metadata.ino(), lead: lead.clone() })?;
     let result = write(file, lead, copy).and_then(|()| file.sync_all());
     if result.is_err() {
         // Half a message would be read as part of the one before.

@@ -212,7 +212,7 @@ fn half_a_message_of_a_killed_agent_goes_away() {
         fs::write(&path, format!("{old}From s@a Thu Jan  1 00:00:00 1970\nSubject: ha")).unwrap();
         let inode = fs::metadata(&path).unwrap();
         let lead = "From s@a Thu Jan  1 00:00:00 1970|";
-        fs::write(&dot, format!("{}\nzpost {host} {} {} {} {lead}\n", gone.id(), old.len(), inode.dev(), inode.ino())).unwrap();
+        fs::write(&dot, format!("{}\nzpost {host}\npiece {} {} {} {lead}\n", gone.id(), old.len(), inode.dev(), inode.ino())).unwrap();
     };
     tear("h/o:st");
     assert_eq!(deliver(&Mailbox::Mbox(path.clone()), "whole\n").outcome, Outcome::Delivered);

@@ -13,16 +13,23 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 const MARK: &str = "zpost";
+const PIECE_MARK: &str = "piece";
 /// Bytes of a dot lock that are read: a From line has an address at most.
-const MAX_NOTE: u64 = 4096;
+const MAX_NOTE: u64 = 8192;
 const PIECE: usize = 64 * 1024;
 const SEPARATOR: &[u8] = b"\nFrom ";
+
+/// What one of our dot locks says: the process, its host, and what it appends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    writer: i32,
+    pub host: String,
+    pub record: Option<Record>,
+}
 
 /// What is being appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    pub writer: i32,
-    pub host: String,
     /// Length of the mailbox before.
     pub before: u64,
     pub device: u64,
@@ -31,31 +38,44 @@ pub struct Record {
     pub lead: String,
 }
 
-impl Record {
-    pub fn text(&self) -> String {
-        let Self { host, before, device, inode, lead, .. } = self;
-        format!("{MARK} {host} {before} {device} {inode} {}\n", lead.replace('\n', "|"))
+impl Note {
+    /// How a dot lock begins; other programs read the number.
+    pub fn begin(host: &str) -> String {
+        format!("{}\n{MARK} {host}\n", std::process::id())
     }
 
-    /// Reads a dot lock; `None` where it is not ours or had nothing noted yet.
+    /// Reads a dot lock; `None` where it is not ours.
     pub fn read(dot: &File) -> Option<Self> {
-        let mut text = String::new();
-        dot.take(MAX_NOTE).read_to_string(&mut text).ok()?;
-        Self::parse(&text)
+        let mut text = Vec::new();
+        dot.take(MAX_NOTE).read_to_end(&mut text).ok()?;
+        Self::parse(std::str::from_utf8(&text).ok()?)
     }
 
+    /// The last whole record counts.
     fn parse(text: &str) -> Option<Self> {
-        let (writer, rest) = text.split_once('\n')?;
-        let mut words = rest.strip_suffix('\n')?.splitn(6, ' ');
-        (words.next()? == MARK).then_some(())?;
-        let (host, before, device, inode) = (words.next()?.to_owned(), words.next()?, words.next()?, words.next()?);
-        let lead = words.next()?.replace('|', "\n");
-        let numbers = (before.parse().ok()?, device.parse().ok()?, inode.parse().ok()?);
-        Some(Self { writer: writer.parse().ok()?, host, before: numbers.0, device: numbers.1, inode: numbers.2, lead })
+        let (whole, _) = text.rsplit_once('\n')?;
+        let mut lines = whole.split('\n');
+        let writer = lines.next()?.parse().ok()?;
+        let host = lines.next()?.strip_prefix(MARK)?.strip_prefix(' ')?.to_owned();
+        Some(Self { writer, host, record: lines.filter_map(Record::parse).next_back() })
     }
 
     pub fn writer_is_dead(&self) -> bool {
         self.writer > 0 && kill(Pid::from_raw(self.writer), None) == Err(Errno::ESRCH)
+    }
+}
+
+impl Record {
+    pub fn line(&self) -> String {
+        let Self { before, device, inode, lead } = self;
+        format!("{PIECE_MARK} {before} {device} {inode} {}\n", lead.replace('\n', "|"))
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.splitn(5, ' ');
+        (words.next()? == PIECE_MARK).then_some(())?;
+        let (before, device, inode) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Self { before, device, inode, lead: words.next()?.replace('|', "\n") })
     }
 
     /// Cuts the piece off, if it is there and alone. Only under all locks.
@@ -110,7 +130,7 @@ mod tests {
     fn record(file: &File) -> Record {
         let metadata = file.metadata().unwrap();
         let (device, inode) = (metadata.dev(), metadata.ino());
-        Record { writer: 1, host: "h".into(), before: OLD.len() as u64, device, inode, lead: LEAD.into() }
+        Record { before: OLD.len() as u64, device, inode, lead: LEAD.into() }
     }
 
     /// The file's content after `cut`.
@@ -146,19 +166,27 @@ mod tests {
     #[test]
     fn notes_round_trip() {
         let mut file = tempfile::tempfile().unwrap();
-        let record = Record { lead: format!("\n\n{LEAD}"), ..record(&file) };
-        write!(file, "1\n{}", record.text()).unwrap();
-        std::io::Seek::rewind(&mut file).unwrap();
-        assert_eq!(Record::read(&file), Some(record));
-        for text in ["", "1", "1\n", "1\nother h 1 2 3 x\n", "1\nzpost h 1 2\n", "1\nzpost h 1 2 3 torn"] {
-            assert_eq!(Record::parse(text), None, "{text}");
+        let old = record(&file);
+        let new = Record { lead: format!("\n\n{LEAD}"), before: 7, ..old.clone() };
+        write!(file, "{}", Note::begin("h.example")).unwrap();
+        let read = |mut file: &File| {
+            std::io::Seek::rewind(&mut file).unwrap();
+            Note::read(file).unwrap()
+        };
+        let begun = read(&file);
+        assert_eq!((begun.writer, begun.host.as_str(), begun.record.is_none()), (std::process::id().cast_signed(), "h.example", true));
+        assert!(!begun.writer_is_dead());
+        write!(file, "{}{}piece 1 2 3 torn", old.line(), new.line()).unwrap();
+        assert_eq!(read(&file).record, Some(new));
+        for text in ["", "1", "1\n", "1\nother h\n", "1\nzpost", "x\nzpost h\n"] {
+            assert_eq!(Note::parse(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_note(text in "\\PC{0,40}|[0-9]{1,9}\nzpost [a-z]{1,3} [0-9]{1,3} [0-9]{1,3} [0-9]{1,3} .{0,9}\n") {
-            let _ = Record::parse(&text);
+        fn any_note(text in "\\PC{0,40}|[0-9]{1,9}\nzpost [a-z]{1,3}\npiece [0-9]{1,3} [0-9]{1,3} [0-9]{1,3} .{0,9}\n") {
+            let _ = Note::parse(&text);
         }
     }
 }
