@@ -20,6 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Agent {
     /// Messages are not in the page cache when the agent gets them.
     pub cold: bool,
+    /// Of the jobs sent from here on.
+    pub terms: envelope::Terms,
     pub scheduler: Channel<ToAgent, ToScheduler>,
     _master: Channel<ToChild, ToMaster>,
     thread: std::thread::JoinHandle<ExitCode>,
@@ -113,6 +115,7 @@ impl Agent {
         assert!(matches!(master.recv_by(Instant::now() + PATIENCE).unwrap().0, ToMaster::Ready));
         Self {
             cold: false,
+            terms: Default::default(),
             scheduler: Channel::new(scheduler).unwrap(),
             _master: master,
             thread,
@@ -154,7 +157,7 @@ impl Agent {
             smtputf8: false,
             envid: None,
             ret: None,
-            terms: Default::default(),
+            terms: self.terms,
             recipients: recipients.iter().enumerate().map(recipient).collect(),
         };
         self.scheduler.send_with(&ToAgent::Jobs(vec![job]), vec![file.into()]).unwrap();

@@ -5,3 +5,4 @@ mod agent;
 mod behaviour;
 mod dialogues;
 mod server;
+mod tls;

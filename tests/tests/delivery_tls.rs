@@ -1,0 +1,189 @@
+//! TLS to other servers: Postfix and openssl as the next hop, by policy, with a certificate of our own, resumed, and too old.
+
+use end_to_end::load::Session;
+use end_to_end::{LONG, Suite, free_port, installed, wait_until};
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A certificate of its own for `localhost` and 127.0.0.1.
+fn certificate(folder: &Path, name: &str) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(folder.join(format!("{name}.key")))
+        .arg("-out")
+        .arg(folder.join(format!("{name}.pem")))
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+}
+
+fn listening(port: u16) {
+    wait_until("the next hop listens", LONG, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+}
+
+/// Postfix with a queue and a configuration of its own, that throws everything away.
+struct Postfix {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Postfix {
+    fn start() -> Self {
+        let folder = tempfile::TempDir::with_prefix("zpost-postfix-").unwrap();
+        let (root, port) = (folder.path(), free_port());
+        certificate(root, "server");
+        for below in ["queue", "data", "etc"] {
+            fs::create_dir(root.join(below)).unwrap();
+        }
+        assert!(Command::new("chown").arg("postfix").arg(root.join("data")).status().unwrap().success());
+        assert!(Command::new("chmod").arg("755").arg(root).status().unwrap().success());
+        let at = root.display();
+        let main = format!(
+            "compatibility_level = 3.6\nqueue_directory = {at}/queue\ndata_directory = {at}/data\nmaillog_file = {at}/log\n\
+             maillog_file_prefixes = /tmp\ncommand_directory = /usr/sbin\ndaemon_directory = /usr/lib/postfix/sbin\n\
+             mail_owner = postfix\nsetgid_group = postdrop\nmyhostname = localhost\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n\
+             mydestination =\nmynetworks = 127.0.0.0/8\ndefault_transport = discard:\nalias_maps =\n\
+             smtpd_relay_restrictions = permit_mynetworks, reject\nsmtpd_tls_cert_file = {at}/server.pem\n\
+             smtpd_tls_key_file = {at}/server.key\nsmtpd_tls_security_level = may\nsmtpd_tls_ask_ccert = yes\nsmtpd_tls_loglevel = 1\n"
+        );
+        fs::write(root.join("etc/main.cf"), main).unwrap();
+        let services = "cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\nrewrite unix - - n - - trivial-rewrite\n\
+             bounce unix - - n - 0 bounce\ndefer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\ndiscard unix - - n - - discard\n\
+             anvil unix - - n - 1 anvil\nproxymap unix - - n - - proxymap\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
+             postlog unix-dgram n - n - 1 postlogd\n";
+        fs::write(root.join("etc/master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{services}")).unwrap();
+        let postfix = Self { folder, port };
+        postfix.run("start");
+        listening(port);
+        postfix
+    }
+
+    fn run(&self, word: &str) {
+        let mut postfix = Command::new("postfix");
+        postfix.arg("-c").arg(self.folder.path().join("etc")).arg(word);
+        postfix.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        self.run("stop");
+    }
+}
+
+/// Ended with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn openssl(folder: &Path, port: u16, options: &[&str]) -> Server {
+    let output = fs::File::create(folder.join("s_server")).unwrap();
+    let server = Command::new("openssl")
+        .args(["s_server", "-starttls", "smtp", "-port", &port.to_string(), "-cert"])
+        .arg(folder.join("server.pem"))
+        .arg("-key")
+        .arg(folder.join("server.key"))
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(output)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Server(server)
+}
+
+fn send(suite: &Suite, count: usize) {
+    let mut session = Session::open(suite.port).unwrap().0;
+    session.command("EHLO c.example");
+    for _ in 0..count {
+        let answer = session.message("s@a.example", &["r@b.example"], b"Subject: x\r\n\r\nhello\r\n");
+        assert_eq!(answer.map(|(code, _)| code).ok(), Some(250));
+    }
+}
+
+fn suite(port: u16, more: &str) -> Suite {
+    Suite::builder().with(&format!("[[route]]\ndomain = \"*\"\nchannel = \"smtp\"\nhost = \"[localhost]:{port}\"\n{more}")).start()
+}
+
+/// Lines of the log with this event.
+fn lines(suite: &Suite, event: &str) -> Vec<String> {
+    suite
+        .log()
+        .lines()
+        .filter(|line| line.contains(&format!(" {event} ")) || line.contains(&format!(": {event} ")))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn wait_for(suite: &Suite, event: &str, count: usize) -> Vec<String> {
+    wait_until(event, LONG, || lines(suite, event).len() >= count);
+    lines(suite, event)
+}
+
+#[test]
+fn postfix_by_policy_with_our_certificate_and_resumed() {
+    if !nix::unistd::Uid::effective().is_root() || !installed("postfix") {
+        eprintln!("skipped: needs root and postfix");
+        return;
+    }
+    let postfix = Postfix::start();
+    let root = postfix.folder.path();
+    certificate(root, "client");
+    let file = |name: &str| root.join(name).display().to_string();
+    let more = format!(
+        "[tls]\nroots = \"{}\"\ncertificate = \"{}\"\nkey = \"{}\"\n[client]\nmessages_per_session = 1\n[[destination]]\ntls = \"verify\"\n",
+        file("server.pem"),
+        file("client.pem"),
+        file("client.key")
+    );
+    let suite = suite(postfix.port, &more);
+    send(&suite, 1);
+    let first = wait_for(&suite, "delivered", 1);
+    assert!(first[0].contains("tls=\"TLSv1.3 ") && first[0].contains("verify verified\""), "{first:?}");
+    send(&suite, 1);
+    let second = wait_for(&suite, "delivered", 2);
+    assert!(second[1].contains("verify verified resumed\""), "{second:?}");
+    assert_eq!((suite.counter("ta-smtp", "tls_sessions"), suite.counter("ta-smtp", "tls_resumed")), (2, 1));
+    assert!(postfix.log().contains("TLS connection established from"), "{}", postfix.log());
+}
+
+#[test]
+fn a_server_that_is_too_old_and_one_that_asks_who_we_are() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path(), "server");
+    certificate(folder.path(), "client");
+    let (old, asking) = (free_port(), free_port());
+    let _old = openssl(folder.path(), old, &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]);
+    listening(old);
+    let destination = "[[destination]]\ntls = \"encrypt\"\n";
+    let first = suite(old, destination);
+    send(&first, 1);
+    let line = wait_for(&first, "deferred", 1).remove(0);
+    assert!(line.contains("status=4.7.5") && line.contains("TLS"), "{line}");
+    assert!(first.counter("ta-smtp", "tls_failures") >= 1 && first.counter("ta-smtp", "tls_fallbacks") == 0);
+    let _asking = openssl(folder.path(), asking, &["-Verify", "1", "-tls1_2"]);
+    listening(asking);
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let second =
+        suite(asking, &format!("[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n{destination}", file("client.pem"), file("client.key")));
+    send(&second, 1);
+    wait_until("openssl sees our certificate", LONG, || {
+        fs::read_to_string(folder.path().join("s_server"))
+            .is_ok_and(|text| text.contains("subject=CN=client") || text.contains("CN = client"))
+    });
+}
