@@ -7,6 +7,10 @@
 //!   recipients, their DSN parameters, the same content and the same moment of arrival (so it expires when it would have).
 //! - `now`: the administrator has released or rerouted it; as `retry`, but at once.
 //!
+//! - `age:<time>`, `ns:<name>/<type>`, `home:<user>`, `script:<name>[/<argument>]`, `io`: until the message is so old, the name
+//!   can be looked up (or certainly does not exist), the user's home folder can be seen, the `[[script]]` says yes, one attempt
+//!   in ten; afterwards as `retry`. ZMailer's words in capitals mean the same.
+//!
 //! A member of a list goes back as that member: the list itself, expanded again, would reach everybody twice.
 //!
 //! A message is not resubmitted before it has been in the queue for half of `[queue] retry_first`: the routers may well send
@@ -15,12 +19,13 @@
 //! **What it trusts.** The master and the scheduler. Not the message: it is copied as bytes.
 //!
 //! **May touch.** Its two conversations, the message descriptors it is passed, `public/` and `router/` of the postoffice
-//! (create and rename), the router's notification socket. No network.
+//! (create and rename), the router's notification socket, the resolver, programs of `[[script]]`. No network.
 //!
 //! **If it dies.** Its jobs are counted as undecided and done again: what was resubmitted and not yet reported is
 //! resubmitted twice; nothing is lost.
 
 mod condition;
+mod probe;
 mod resubmit;
 
 use daemon::Started;
@@ -28,6 +33,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 pub use condition::{Condition, ConditionError};
+pub use probe::Probe;
 pub use resubmit::Hold;
 
 /// Jobs taken at once.
@@ -39,7 +45,8 @@ pub fn run() -> ExitCode {
         Ok(started) => started,
         Err(refusal) => return refusal.say(),
     };
-    match open(&started) {
+    let mut started = started;
+    match open(&mut started) {
         Ok(mut hold) => agent::serve(started, CREDIT, &mut hold),
         Err(e) => {
             daemon::event!(Error, "start_failed", reason = format!("the postoffice cannot be opened: {e}"));
@@ -48,8 +55,9 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn open(started: &Started) -> std::io::Result<Hold> {
+fn open(started: &mut Started) -> std::io::Result<Hold> {
     let spool = Arc::new(spool::Spool::open(&started.settings.paths.postoffice)?);
     let notifier = spool::Notifier::new(&started.settings.paths.run, "router")?;
-    Ok(Hold::new(started.settings.queue.retry_first / 2, started.counters.clone(), spool, notifier))
+    let probe = Probe::new(started.settings.clone(), started.contacts.caller("resolver"));
+    Ok(Hold::new(probe, started.settings.queue.retry_first / 2, started.counters.clone(), spool, notifier))
 }

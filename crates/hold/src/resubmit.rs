@@ -1,6 +1,6 @@
 //! A job: still held, or back to the routers.
 
-use crate::Condition;
+use crate::{Condition, Probe};
 use address::{Address, Path};
 use agent::Deliver;
 use daemon::Counters;
@@ -17,6 +17,7 @@ use std::time::Duration;
 /// Holds and resubmits.
 #[derive(Debug)]
 pub struct Hold {
+    probe: Probe,
     /// How long a message is in the queue before it is resubmitted.
     shortest_stay: Duration,
     counters: Counters,
@@ -55,12 +56,12 @@ impl Deliver for Hold {
 }
 
 impl Hold {
-    pub fn new(shortest_stay: Duration, counters: Counters, spool: Arc<Spool>, notifier: Notifier) -> Self {
-        Self { shortest_stay, counters, submitter: Submitter::new(spool), notifier }
+    pub fn new(probe: Probe, shortest_stay: Duration, counters: Counters, spool: Arc<Spool>, notifier: Notifier) -> Self {
+        Self { probe, shortest_stay, counters, submitter: Submitter::new(spool), notifier }
     }
 
     /// `Ok`: route it again. `Err`: what it waits for.
-    fn decide(&self, job: &Job, now_micros: u64) -> Result<(), String> {
+    fn decide(&mut self, job: &Job, now_micros: u64) -> Result<(), String> {
         let reason = match Condition::parse(&job.host) {
             Err(e) => return Err(e.to_string()),
             Ok(Condition::Admin) => return Err("held for the administrator".to_owned()),
@@ -69,6 +70,21 @@ impl Hold {
             }
             Ok(Condition::Now) => return Ok(()),
             Ok(Condition::Until(_)) => "its time has come".to_owned(),
+            Ok(Condition::Age(age)) => {
+                let until = (job.arrived / 1000).saturating_add(age);
+                if now_micros / 1_000_000 < until {
+                    return Err(format!("held until {}", message::date(until)));
+                }
+                "it is old enough".to_owned()
+            }
+            Ok(Condition::Lookup { name, kind }) => self.probe.lookup(&name, kind)?,
+            Ok(Condition::Home(user)) => Probe::home(&user)?,
+            Ok(Condition::Script { name, argument }) => self.probe.script(&name, argument.as_deref())?,
+            // ZMailer's odds; each message has its own.
+            Ok(Condition::Rest) if !now_micros.is_multiple_of(10) => {
+                return Err("held while the disk is busy (one attempt in ten goes)".to_owned());
+            }
+            Ok(Condition::Rest) => "its turn has come".to_owned(),
             Ok(Condition::Retry(reason)) => reason.unwrap_or_else(|| "no reason given".to_owned()),
         };
         // The id tells when this copy came into the spool; `arrived` is older after a resubmission.

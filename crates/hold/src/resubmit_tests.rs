@@ -17,7 +17,7 @@ fn office() -> Office {
     let spool = Arc::new(Spool::open(root.path()).unwrap());
     let notifier = Notifier::new(root.path(), "router").unwrap();
     let counters = Counters::detached("ta-hold").unwrap();
-    let hold = Hold::new(Duration::from_secs(300), counters, Arc::clone(&spool), notifier);
+    let hold = Hold::new(Probe::none(), Duration::from_secs(300), counters, Arc::clone(&spool), notifier);
     Office { _root: root, spool, hold }
 }
 /// An id as if made so many seconds ago.
@@ -59,6 +59,22 @@ fn message(content: &str) -> File {
 }
 
 #[test]
+fn conditions_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = folder.path().join("probe");
+    std::fs::write(&probe, "#!/bin/sh\necho \"no $1\"\n[ \"$1\" = yes ]\n").unwrap();
+    std::fs::set_permissions(&probe, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let text = format!(
+        "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"a.example\"\n[[script]]\nname = \"up\"\nprogram = [\"{}\"]\n",
+        probe.display()
+    );
+    let probe = Probe::new(Arc::new(settings::parse(&text, "f").unwrap()), None);
+    assert!(probe.script("up", Some("yes")).is_ok());
+    assert!(probe.script("up", Some("`id`")).unwrap_err().contains("no `id`"));
+    assert!(Probe::home("root").is_ok());
+}
+
+#[test]
 fn waits_for_the_administrator_the_moment_and_the_next_attempt() {
     let mut office = office();
     let later = format!("until:{}", daemon::clock::unix_seconds() + 1000);
@@ -68,6 +84,10 @@ fn waits_for_the_administrator_the_moment_and_the_next_attempt() {
         (later.as_str(), 1000, "held until "),
         ("until:1700000000", 1, "its time has come"),
         ("retry:home is missing", 1, "home is missing"),
+        ("age:2000d", 1000, "held until "),
+        ("home:zp-nobody-here", 1000, "no such user"),
+        ("script:none", 1000, "no [[script]]"),
+        ("ns:a.example/MX", 1000, "resolver"),
         ("tomorrow", 1000, "until:SECONDS"),
     ] {
         let report = office.hold.deliver(&job(host, age), &message(CONTENT));
