@@ -62,6 +62,9 @@ pub fn run() -> ExitCode {
         signals: started.signals,
         counters: started.counters,
     });
+    if let Err(why) = confine(settings.processes.sandbox) {
+        return Refusal::system(format!("ta-smtp: sandbox: {why}; [processes] sandbox = \"try\" goes on without")).say();
+    }
     match parts.and_then(Parts::serve) {
         Ok(code) => code,
         Err(e) => {
@@ -70,6 +73,19 @@ pub fn run() -> ExitCode {
             ExitCode::from(daemon::EX_SOFTWARE)
         }
     }
+}
+
+/// From here on no file can be opened and nothing executed. Before the first thread: the walls hold for those made later.
+fn confine(wish: settings::Sandbox) -> Result<(), String> {
+    // The first line logged reads the time zone.
+    daemon::event!(Debug, "confining");
+    daemon::log::flush();
+    let (walls, lacking) = sandbox::enter_client(wish)?;
+    for why in lacking {
+        daemon::event!(Warning, "sandbox_lacks", reason = why);
+    }
+    daemon::event!(Debug, "sandboxed", walls = walls);
+    Ok(())
 }
 
 /// What the process was given.
