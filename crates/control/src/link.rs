@@ -42,7 +42,16 @@ pub fn not_running() -> Trouble {
 
 impl Link {
     /// Asks and gives every reply to `each`, until the last one. `Refused` is the trouble it says.
-    pub fn ask(mut self, request: &Request, mut each: impl FnMut(Reply)) -> Result<(), Trouble> {
+    pub fn ask(self, request: &Request, mut each: impl FnMut(Reply)) -> Result<(), Trouble> {
+        self.ask_while(request, |reply| {
+            each(reply);
+            Ok(true)
+        })
+    }
+
+    /// As [`Link::ask`], until `each` wants no more. What the caller has not taken waits with the suite, which makes no
+    /// more meanwhile: an answer of any size needs no memory here or there.
+    pub fn ask_while(mut self, request: &Request, mut each: impl FnMut(Reply) -> Result<bool, Trouble>) -> Result<(), Trouble> {
         self.0.send(request).map_err(|e| Trouble::new(EX_UNAVAILABLE, format!("the suite does not take the question: {e}")))?;
         let mut replies: u64 = 0;
         loop {
@@ -56,10 +65,13 @@ impl Link {
                 Reply::End => return Ok(()),
                 Reply::Refused { code, reason } => return Err(Trouble::new(code, reason)),
                 last @ (Reply::Done(_) | Reply::Status(_) | Reply::Routed(_)) => {
-                    each(last);
-                    return Ok(());
+                    return each(last).map(drop);
                 }
-                one => each(one),
+                one => {
+                    if !each(one)? {
+                        return Ok(());
+                    }
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ pub struct Filters {
     /// Recipients with this address
     #[arg(long, value_name = "ADDRESS")]
     pub recipient: Option<String>,
-    /// Recipients in this domain
+    /// Recipients in this domain; .suffix: in all domains below it
     #[arg(long)]
     pub domain: Option<String>,
     /// Recipients that go by this channel
@@ -44,7 +44,10 @@ impl Filters {
             ids: ids.to_vec(),
             sender: self.sender.as_deref().map(|s| s.trim_matches(['<', '>']).to_owned()),
             recipient: self.recipient.as_deref().map(|s| s.trim_matches(['<', '>']).to_owned()),
-            domain: self.domain.as_deref().map(|d| address::normalise(d).unwrap_or_else(|_| d.to_lowercase())),
+            domain: self
+                .domain
+                .as_deref()
+                .map(|d| if d.starts_with('.') { d.to_lowercase() } else { address::normalise(d).unwrap_or_else(|_| d.to_lowercase()) }),
             channel: self.channel.clone(),
             host: self.host.clone(),
             state: self.state.clone(),
@@ -73,7 +76,7 @@ fn matches_recipient(selection: &Selection, recipient: &QueuedRecipient) -> bool
     let domain = recipient.address.rsplit_once('@').map_or("", |(_, d)| d);
     let normal = address::normalise(domain).unwrap_or_default();
     is(&selection.recipient, &recipient.address)
-        && is(&selection.domain, &normal)
+        && selection.domain.as_deref().is_none_or(|d| settings::domain_matches(&d.to_ascii_lowercase(), &normal))
         && is(&selection.channel, &recipient.channel)
         && is(&selection.host, &recipient.host)
         && is(&selection.state, &recipient.state)

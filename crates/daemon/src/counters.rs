@@ -35,6 +35,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "frozen",
             "tls_sessions",
             "tls_failures",
+            "etrn",
         ],
     ),
     (

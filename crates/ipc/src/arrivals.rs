@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrived {
     pub names: Vec<String>,
+    /// Nodes whose mail is to go now, as ETRN (RFC 1985) names them. Only to the scheduler.
+    pub wanted: Vec<String>,
 }
 
 /// What never comes back.
@@ -39,12 +41,25 @@ impl Teller {
     pub fn tell(&mut self, names: &mut Vec<String>) {
         while !names.is_empty() {
             let rest = names.split_off(names.len().min(NAMES));
-            let frame = Arrived { names: std::mem::replace(names, rest) };
-            if !self.send(&frame) {
-                // The listener may have been restarted: the contact point keeps callers for its successor.
-                self.channel = None;
-                self.send(&frame);
-            }
+            self.say(&Arrived { names: std::mem::replace(names, rest), wanted: Vec::new() });
+        }
+    }
+
+    /// Asks for the mail of a node.
+    pub fn want(&mut self, node: String) {
+        self.say(&Arrived { names: Vec::new(), wanted: vec![node] });
+    }
+
+    /// There is somebody to tell.
+    pub fn exists(&self) -> bool {
+        self.caller.is_some()
+    }
+
+    fn say(&mut self, frame: &Arrived) {
+        if !self.send(frame) {
+            // The listener may have been restarted: the contact point keeps callers for its successor.
+            self.channel = None;
+            self.send(frame);
         }
     }
 

@@ -91,7 +91,7 @@ pub static SERVICES: &[Service] = &[
         phase: 0,
         kind: Kind::Workers,
         contacts: &["resolver", "ratetracker", "contentfilter", "routermux"],
-        tells: &[],
+        tells: &["scheduler"],
         serves: false,
         notify: None,
         exclusive: false,

@@ -226,6 +226,7 @@ fn server(g: &Group) -> Server {
         bare_newline: if g.text("bare_newline") == "blank" { BareNewline::Blank } else { BareNewline::Reject },
         banner: g.text("banner"),
         min_free_bytes: g.u64("min_free_bytes"),
+        etrn: g.networks("etrn"),
         helper_timeout: g.duration("helper_timeout"),
     }
 }

@@ -263,6 +263,8 @@ pub struct Server {
     pub banner: String,
     /// Free bytes below which MAIL gets 452. Default 100 MiB.
     pub min_free_bytes: u64,
+    /// Clients that may say ETRN beside those of `[relay]`. Default: none.
+    pub etrn: Vec<Network>,
     /// Question to router, filter or tracker: longest wait. Default 30 s.
     pub helper_timeout: Duration,
 }

@@ -34,7 +34,9 @@ impl Worker {
             Some(text) => smtp::server::Session::refused(machine, text),
             None => {
                 let protocol = self.context.protocol(arrival.listener);
-                smtp::server::Session::new(machine, protocol, self.context.may_relay(client), self.security(client, arrival.listener))
+                let security = self.security(client, arrival.listener);
+                let session = smtp::server::Session::new(machine, protocol, self.context.may_relay(client), security);
+                session.with_etrn(self.scheduler.exists() && self.context.may_etrn(client))
             }
         };
         let slot = self.connections.vacant();

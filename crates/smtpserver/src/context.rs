@@ -61,6 +61,12 @@ impl Context {
         }
     }
 
+    /// May this client start the queue of a domain (ETRN)?
+    pub fn may_etrn(&self, client: Client) -> bool {
+        let Client::Network(address) = client else { return true };
+        self.may_relay(client) || self.settings.server.etrn.iter().any(|network| network.contains(address))
+    }
+
     /// Is there a limit that needs the tracker's word before going on?
     pub fn limits_connections(&self) -> bool {
         let r = &self.settings.rates;

@@ -180,6 +180,11 @@ impl Worker {
                 Step::Begin => self.begin_message(c),
                 Step::End(transaction) => self.end_message(c, key, transaction, with),
                 Step::Refused => self.drop_message(c),
+                Step::Etrn(node) => {
+                    daemon::event!(Info, "etrn", peer = c.client, node = node);
+                    self.counters.add("etrn", 1);
+                    self.scheduler.want(node);
+                }
             }
         }
         self.spill(c, key);

@@ -9,6 +9,7 @@ use crate::rates::Tally;
 use crate::sync::Key;
 use daemon::{Counters, Signal, Started, Timers};
 use envelope::IdSource;
+use ipc::arrivals::Teller;
 use ipc::filter::{Judge, Judged};
 use ipc::master::{ToChild, ToMaster};
 use ipc::rates::{ToTracker, Verdict};
@@ -44,6 +45,7 @@ pub(crate) struct Callers {
     pub router: Option<Caller>,
     pub tracker: Option<Caller>,
     pub filter: Option<Caller>,
+    pub scheduler: Option<Caller>,
 }
 
 pub(crate) struct Worker {
@@ -55,6 +57,8 @@ pub(crate) struct Worker {
     pub router: Helper<ToRoutermux, Told, Key>,
     pub tracker: Helper<ToTracker, Verdict, Key>,
     pub filter: Helper<Judge, Judged, Judging>,
+    /// Told of ETRN.
+    pub scheduler: Teller,
     pub timers: Timers<Key>,
     pub tally: Tally,
     /// When the ratetracker is told of it.
@@ -85,6 +89,7 @@ impl Worker {
             router: contacts.caller("routermux"),
             tracker: contacts.caller("ratetracker"),
             filter: contacts.caller("contentfilter"),
+            scheduler: contacts.caller("scheduler"),
         };
         Self::with(started, callers)
     }
@@ -108,6 +113,7 @@ impl Worker {
             disks,
             poll,
             connections: Connections::default(),
+            scheduler: Teller::new(callers.scheduler),
             timers: Timers::default(),
             tally: Tally::default(),
             tally_due: None,

@@ -41,6 +41,22 @@ pub fn run(site: &Site, action: Action, selected: &Selected, json: bool) -> Resu
     missing(&selected.ids, &touched)
 }
 
+/// As ETRN: what is deferred for a domain goes now, and what waits to be asked for.
+pub fn etrn(site: &Site, node: &str, json: bool) -> Result<u8, Trouble> {
+    let domain = |domain: String| Selection { domain: Some(domain), ..Selection::default() };
+    let normal = |name: &str| address::normalise(name).map_err(|_| Trouble::new(EX_USAGE, format!("`{}` is no domain", shown(name))));
+    let selections = match (node.strip_prefix('@'), node.strip_prefix('#')) {
+        (Some(name), _) => vec![domain(normal(name)?), domain(format!(".{}", normal(name)?))],
+        (_, Some(host)) => vec![Selection { host: Some(host.to_owned()), ..Selection::default() }],
+        _ => vec![domain(normal(node)?)],
+    };
+    let mut touched = Touched::default();
+    for selection in selections {
+        touched.messages.extend(ask(site, Action::Retry, selection, false)?.messages);
+    }
+    report(Action::Retry, &touched, false, json).map(|()| 0)
+}
+
 /// A slip must not touch everything.
 fn refuse_nothing(selected: &Selected) -> Result<(), Trouble> {
     let Filters { sender, recipient, domain, channel, host, state, older } = &selected.filters;

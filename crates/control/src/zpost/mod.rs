@@ -67,6 +67,8 @@ enum Command {
         #[arg(long)]
         unrouted: bool,
     },
+    /// Start the mail of a domain, as the SMTP command ETRN does: DOMAIN, @DOMAIN with all below it, #NEXTHOP
+    Etrn { node: String },
     /// Show a message: envelope, state, headers
     Show {
         id: String,
@@ -203,6 +205,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Reroute(selected) => change::run(&site, Action::Reroute, &selected, json),
         Command::Expire(selected) => change::run(&site, Action::Expire, &selected, json),
         Command::Delete(selected) => change::run(&site, Action::Delete, &selected, json),
+        Command::Etrn { node } => change::etrn(&site, &node, json),
         Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),
         Command::Destination { host, channel, explain } => destination::run(&site, &host, channel.as_deref(), explain, json),
         Command::Counters { prometheus } => counters::run(&site, prometheus, json),

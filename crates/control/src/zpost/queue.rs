@@ -4,91 +4,194 @@ use crate::fields::Message;
 use crate::link::connect_to;
 use crate::moment::{now_seconds, span, until};
 use crate::offline;
-use crate::output::{print, print_json, shown};
+use crate::output::shown;
 use crate::selection::matches;
 use crate::site::Site;
-use crate::trouble::Trouble;
+use crate::trouble::{EX_IOERR, EX_SOFTWARE, Trouble};
 use ipc::control::{QueuedMessage, Reply, Request, Selection};
+use spool::{Place, Volumes};
 use std::fmt::Write as _;
+use std::io::{self, BufWriter, Write};
 
 pub fn run(site: &Site, selection: &Selection, unrouted: bool, json: bool) -> Result<u8, Trouble> {
-    let mut messages = messages(site, selection)?;
+    let mut listing = Listing::new(std::io::stdout().lock(), json, now_seconds());
+    each(site, selection, |message| listing.put(&message))?;
     if unrouted {
         let volumes = offline::open(&site.settings)?;
-        messages.extend(offline::unrouted(&volumes)?.into_iter().filter_map(|m| selected(selection, m)));
+        for message in offline::unrouted(&volumes)?.into_iter().filter_map(|m| selected(selection, m)) {
+            listing.put(&message)?;
+        }
+    } else if !json && *selection == Selection::default() {
+        listing.aside = aside(site);
     }
-    if json {
-        print_json(&messages.iter().map(Message::from).collect::<Vec<_>>())?;
-    } else {
-        print(text(&messages, now_seconds()))?;
-    }
+    listing.end()?;
     Ok(0)
 }
 
-/// The queue from the scheduler, or from the spool when the suite is stopped; oldest first.
-pub fn messages(site: &Site, selection: &Selection) -> Result<Vec<QueuedMessage>, Trouble> {
-    let mut messages = match connect_to(&site.settings.paths.run)? {
-        Some(link) => {
-            let mut all = Vec::new();
-            link.ask(&Request::Queue(selection.clone()), |reply| gather(&mut all, reply))?;
-            all
+/// Messages in `deferred/` and `freezer/`, for a line of their own; `None` for who may not look there.
+fn aside(site: &Site) -> Option<(usize, usize)> {
+    let volumes = Volumes::open(&site.settings.paths.postoffice, site.settings.volume_roots()).ok()?;
+    let count = |place| volumes.usable().map(|(_, spool)| spool.read_names(place).map(|names| names.len()).ok()).sum::<Option<usize>>();
+    Some((count(Place::Deferred)?, count(Place::Freezer)?))
+}
+
+/// The queue from the scheduler, or from the spool when the suite is stopped; oldest id first. One message at a time
+/// is in memory. Until `take` says that it wants no more.
+fn each(site: &Site, selection: &Selection, mut take: impl FnMut(QueuedMessage) -> Result<bool, Trouble>) -> Result<(), Trouble> {
+    let Some(link) = connect_to(&site.settings.paths.run)? else {
+        let volumes = offline::open(&site.settings)?;
+        for message in offline::routed(&volumes)?.filter_map(|m| selected(selection, m)) {
+            if !take(message)? {
+                break;
+            }
         }
-        None => {
-            let volumes = offline::open(&site.settings)?;
-            offline::routed(&volumes)?.filter_map(|m| selected(selection, m)).collect()
-        }
+        return Ok(());
     };
-    messages.sort_by(|a, b| (a.arrived, &a.id).cmp(&(b.arrived, &b.id)));
-    Ok(messages)
+    let mut part: Option<QueuedMessage> = None;
+    link.ask_while(&Request::Queue(selection.clone()), |reply| match gather(&mut part, reply) {
+        Some(whole) => take(whole),
+        None => Ok(true),
+    })?;
+    part.map_or(Ok(()), |last| take(last).map(drop))
+}
+
+/// The same, all at once: for one message.
+pub fn messages(site: &Site, selection: &Selection) -> Result<Vec<QueuedMessage>, Trouble> {
+    let mut all = Vec::new();
+    each(site, selection, |message| {
+        all.push(message);
+        Ok(true)
+    })?;
+    Ok(all)
 }
 
 fn selected(selection: &Selection, mut message: QueuedMessage) -> Option<QueuedMessage> {
     matches(selection, &mut message, now_seconds()).then_some(message)
 }
 
-/// Puts the frames of one message together.
-fn gather(all: &mut Vec<QueuedMessage>, reply: Reply) {
-    let Reply::Message(message) = reply else { return };
-    match all.last_mut() {
-        Some(last) if last.more && last.id == message.id => {
-            last.recipients.extend(message.recipients);
-            last.more = message.more;
+/// Puts the frames of one message together; the message when it is whole.
+fn gather(part: &mut Option<QueuedMessage>, reply: Reply) -> Option<QueuedMessage> {
+    let Reply::Message(message) = reply else { return None };
+    let more = message.more;
+    let whole = match part.take() {
+        Some(mut before) if before.id == message.id => {
+            before.recipients.extend(message.recipients);
+            before.more = more;
+            before
         }
-        _ => all.push(message),
+        _ => message,
+    };
+    if more {
+        *part = Some(whole);
+        return None;
+    }
+    Some(whole)
+}
+
+/// The listing on its way out, message by message.
+struct Listing<W: Write> {
+    out: BufWriter<W>,
+    json: bool,
+    now: u64,
+    messages: usize,
+    recipients: usize,
+    bytes: u64,
+    /// Set aside and frozen.
+    aside: Option<(usize, usize)>,
+    /// Nobody reads it (`zpost queue | head`).
+    closed: bool,
+}
+
+impl<W: Write> Listing<W> {
+    fn new(out: W, json: bool, now: u64) -> Self {
+        Self { out: BufWriter::with_capacity(64 * 1024, out), json, now, messages: 0, recipients: 0, bytes: 0, aside: None, closed: false }
+    }
+
+    /// False: nobody reads any more.
+    fn put(&mut self, message: &QueuedMessage) -> Result<bool, Trouble> {
+        self.messages += 1;
+        self.recipients += message.recipients.len();
+        self.bytes = self.bytes.saturating_add(message.size);
+        let text = if self.json {
+            let begin = if self.messages == 1 { "[\n" } else { ",\n" };
+            let object = serde_json::to_string(&Message::from(message)).map_err(|e| Trouble::new(EX_SOFTWARE, e.to_string()))?;
+            format!("{begin}{object}")
+        } else {
+            let mut text = String::new();
+            lines(message, self.now, &mut text);
+            text
+        };
+        self.write(&text)?;
+        Ok(!self.closed)
+    }
+
+    fn end(mut self) -> Result<(), Trouble> {
+        let mut text = match (self.json, self.messages) {
+            (true, 0) => "[]\n".to_owned(),
+            (true, _) => "\n]\n".to_owned(),
+            (false, n) => total(n, self.recipients, self.bytes),
+        };
+        if let Some((deferred, frozen)) = self.aside.filter(|aside| *aside != (0, 0)) {
+            text.push_str(&format!("-- besides {deferred} set aside in deferred/ and {frozen} in freezer/: zpost queue --unrouted\n"));
+        }
+        self.write(&text)?;
+        let flushed = self.out.flush();
+        self.heard(flushed)
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Trouble> {
+        if self.closed {
+            return Ok(());
+        }
+        let written = self.out.write_all(text.as_bytes());
+        self.heard(written)
+    }
+
+    fn heard(&mut self, written: io::Result<()>) -> Result<(), Trouble> {
+        match written {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+            Err(e) => return Err(Trouble::new(EX_IOERR, format!("cannot write to standard output: {e}"))),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
+
+fn total(messages: usize, recipients: usize, bytes: u64) -> String {
+    let of = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    match messages {
+        0 => "the queue is empty\n".to_owned(),
+        n => format!("-- {}, {}, {bytes} bytes\n", of(n, "message"), of(recipients, "recipient")),
     }
 }
 
 /// One line a message, one below it for each recipient, one for what the other side said.
 pub fn text(messages: &[QueuedMessage], now: u64) -> String {
     let mut out = String::new();
-    let (mut recipients, mut bytes) = (0_usize, 0_u64);
-    for m in messages {
-        recipients += m.recipients.len();
-        bytes = bytes.saturating_add(m.size);
-        let age = span(now.saturating_sub(m.arrived / 1000));
-        let _ = writeln!(out, "{}  {:>9}  {age:>6}  {:<8}  <{}>", shown(&m.id), m.size, shown(&m.state), shown(&m.sender));
-        for r in &m.recipients {
-            let _ = write!(out, "    {:<8}  <{}>  {}/{}", shown(&r.state), shown(&r.address), shown(&r.channel), shown(&r.host));
-            if r.attempts > 0 {
-                let _ = write!(out, "  attempts {}", r.attempts);
-            }
-            if r.next_attempt > 0 {
-                let _ = write!(out, ", next {}", until(r.next_attempt, now));
-            }
-            out.push('\n');
-            if !r.last.is_empty() {
-                let _ = writeln!(out, "              ({})", shown(&r.last));
-            }
-            if let Some(text) = report(&r.report) {
-                let _ = writeln!(out, "              ({text})");
-            }
+    messages.iter().for_each(|message| lines(message, now, &mut out));
+    let recipients = messages.iter().map(|message| message.recipients.len()).sum();
+    out + &total(messages.len(), recipients, messages.iter().map(|message| message.size).fold(0, u64::saturating_add))
+}
+
+fn lines(m: &QueuedMessage, now: u64, out: &mut String) {
+    let age = span(now.saturating_sub(m.arrived / 1000));
+    let _ = writeln!(out, "{}  {:>9}  {age:>6}  {:<8}  <{}>", shown(&m.id), m.size, shown(&m.state), shown(&m.sender));
+    for r in &m.recipients {
+        let _ = write!(out, "    {:<8}  <{}>  {}/{}", shown(&r.state), shown(&r.address), shown(&r.channel), shown(&r.host));
+        if r.attempts > 0 {
+            let _ = write!(out, "  attempts {}", r.attempts);
+        }
+        if r.next_attempt > 0 {
+            let _ = write!(out, ", next {}", until(r.next_attempt, now));
+        }
+        out.push('\n');
+        if !r.last.is_empty() {
+            let _ = writeln!(out, "              ({})", shown(&r.last));
+        }
+        if let Some(text) = report(&r.report) {
+            let _ = writeln!(out, "              ({text})");
         }
     }
-    let _ = match messages.len() {
-        0 => writeln!(out, "the queue is empty"),
-        n => writeln!(out, "-- {n} messages, {recipients} recipients, {bytes} bytes"),
-    };
-    out
 }
 
 /// About reports to the sender; `None` where there is nothing to say.
@@ -119,7 +222,7 @@ mod tests {
              deferred  <x@Y.example>  smtp/-  attempts 1, next in 6m\n              \
              (451 4.3.0 later\\u0007)\n    \
              queued    <z@local.example>  local/-  attempts 1, next in 6m\n              \
-             (451 4.3.0 later\\u0007)\n-- 1 messages, 2 recipients, 1234 bytes\n"
+             (451 4.3.0 later\\u0007)\n-- 1 message, 2 recipients, 1234 bytes\n"
         );
         assert_eq!(text(&[], 0), "the queue is empty\n");
         let mut told = message();
@@ -139,5 +242,29 @@ mod tests {
         let all = messages(&site, &selection).unwrap();
         assert_eq!((all.len(), all[0].recipients.len()), (1, 4));
         assert!(matches!(server.join().unwrap(), Request::Queue(s) if s == selection));
+    }
+
+    #[test]
+    fn a_listing_is_one_document_and_ends_when_nobody_reads() {
+        let listed = |count: usize| {
+            let mut bytes = Vec::new();
+            let mut listing = Listing::new(&mut bytes, true, 0);
+            (0..count).for_each(|_| assert!(listing.put(&message()).unwrap()));
+            listing.end().unwrap();
+            serde_json::from_slice::<Vec<serde_json::Value>>(&bytes).unwrap().len()
+        };
+        assert_eq!([0, 1, 3].map(listed), [0, 1, 3]);
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut listing = Listing::new(Closed, false, 0);
+        assert!((0..10_000).any(|_| !listing.put(&message()).unwrap()), "it says that nobody reads");
+        listing.end().unwrap();
     }
 }

@@ -45,9 +45,18 @@ impl Filter {
     fn recipient(&self, address: &str, state: &str) -> bool {
         let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
         self.selection.recipient.as_deref().is_none_or(|r| bare(r).eq_ignore_ascii_case(address))
-            && self.selection.domain.as_deref().is_none_or(|d| d.eq_ignore_ascii_case(domain))
+            && self.selection.domain.as_deref().is_none_or(|d| in_domain(d, domain))
             && self.selection.state.as_deref().is_none_or(|s| s.eq_ignore_ascii_case(state))
     }
+}
+
+/// `.suffix`: every domain below it.
+fn in_domain(wanted: &str, domain: &str) -> bool {
+    if !wanted.starts_with('.') {
+        return wanted.eq_ignore_ascii_case(domain);
+    }
+    let end = domain.len().checked_sub(wanted.len()).filter(|at| *at > 0).and_then(|at| domain.get(at..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(wanted))
 }
 
 /// About reports to the sender, as [`QueuedRecipient::report`] has it.

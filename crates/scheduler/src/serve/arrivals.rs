@@ -33,7 +33,8 @@ impl Scheduler {
         loop {
             let Some(channel) = self.routers_heard.get_mut(&key) else { return };
             match channel.recv() {
-                Ok(Some((Arrived { names }, _))) => {
+                Ok(Some((Arrived { names, wanted }, _))) => {
+                    wanted.iter().for_each(|node| self.etrns.want(node));
                     self.started.counters.add("announced", names.len() as u64);
                     for name in &names {
                         self.announced(name);

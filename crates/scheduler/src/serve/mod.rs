@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod clients;
+mod etrn;
 mod feeding;
 mod intake;
 mod link;
@@ -84,6 +85,7 @@ pub struct Scheduler {
     /// Jobs that wait for their message's file, with their agents.
     opening: HashMap<u64, u64>,
     stuck: orders::Stuck,
+    etrns: etrn::Etrns,
     routers: Option<spool::Notifier>,
     base: Instant,
     last_token: usize,
@@ -207,6 +209,7 @@ impl Scheduler {
             files: Files::default(),
             opening: HashMap::new(),
             stuck: orders::Stuck::default(),
+            etrns: etrn::Etrns::default(),
             routers: spool::Notifier::new(&settings.paths.run, "router").ok(),
             base: Instant::now(),
             last_token: FIRST,
@@ -266,6 +269,7 @@ impl Scheduler {
         self.collect(now);
         self.model.wake(now);
         self.answer(now);
+        self.busy |= self.pool.has_room(CALLS) && self.etrns.turn(&mut self.model, now);
         if self.drain_deadline.is_none() {
             let skip = |id: MessageId| self.model.knows(id) || self.stuck.has(id);
             let period = self.started.settings.queue.transport_scan;

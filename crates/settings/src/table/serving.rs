@@ -45,6 +45,13 @@ pub const TABLE: &[Parameter] = &[
     ),
     optional(
         "server",
+        "etrn",
+        Kind::Networks,
+        "",
+        "Clients that may start the mail of a domain with ETRN (RFC 1985), beside those of relay.networks. Default: none.",
+    ),
+    optional(
+        "server",
         "helper_timeout",
         TIMEOUT,
         "30s",

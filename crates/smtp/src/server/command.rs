@@ -19,6 +19,8 @@ pub(super) enum Verb {
     Bdat,
     /// RFC 3207.
     StartTls,
+    /// RFC 1985.
+    Etrn,
     /// Known, not offered.
     Unsupported,
     Unknown,
@@ -40,7 +42,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("BDAT", Verb::Bdat),
     ("AUTH", Verb::Unsupported),
     ("STARTTLS", Verb::StartTls),
-    ("ETRN", Verb::Unsupported),
+    ("ETRN", Verb::Etrn),
     ("TURN", Verb::Unsupported),
     ("SEND", Verb::Unsupported),
     ("SOML", Verb::Unsupported),
@@ -68,6 +70,20 @@ pub(super) fn hello_name(argument: &[u8]) -> Option<&str> {
     let name = std::str::from_utf8(argument).ok()?;
     let fit = |b: u8| b.is_ascii_graphic() && !matches!(b, b'(' | b')' | b'<' | b'>' | b'"' | b'\\' | b',' | b';' | b'@');
     (!name.is_empty() && name.len() <= 255 && name.bytes().all(fit)).then_some(name)
+}
+
+/// What ETRN asks for (RFC 1985 section 5): a domain, `@` and a domain for all below it too, `#` and the name of a queue
+/// (here a next hop). In lower case; nothing else passes (attacks.md 32: it goes into replies, logs and look-ups).
+pub(super) fn etrn_node(argument: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(argument).ok().filter(|text| text.len() <= 255)?;
+    let (option, name) = match text.as_bytes().first()? {
+        b'@' | b'#' => text.split_at_checked(1)?,
+        _ => ("", text),
+    };
+    let extra: &[u8] = if option == "#" { b".-_[]:" } else { b".-" };
+    let fit = |b: u8| b.is_ascii_alphanumeric() || extra.contains(&b);
+    let good = !name.is_empty() && !name.starts_with(['.', '-']) && !name.contains("..") && name.bytes().all(fit);
+    good.then(|| format!("{option}{}", name.to_ascii_lowercase()))
 }
 
 /// The size of BDAT, strictly (attacks.md 29).
@@ -98,6 +114,18 @@ mod tests {
         }
         for bad in [&b""[..], b"a b", b"a\x1b", b"h\xc3\xa4", b"(x)", &[b'a'; 256]] {
             assert_eq!(hello_name(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn etrn_arguments_are_names_and_nothing_else() {
+        for (good, node) in [("Example.ORG", "example.org"), ("@a.example", "@a.example"), ("#[10.0.0.1]:25", "#[10.0.0.1]:25")] {
+            assert_eq!(etrn_node(good.as_bytes()).as_deref(), Some(node));
+        }
+        let long = [b'a'; 300];
+        for bad in [&b""[..], b"@", b"#", b"a b", b"-rf", b".a", b"a..b", b"a;id", b"$(id)", b"../x", b"@@a", b"h\xc3\xa4", b"a\x07", &long]
+        {
+            assert_eq!(etrn_node(bad), None, "{bad:?}");
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Step {
     /// Write the output (220) in the clear, then shake hands; say it by [`Session::secured`]. Whatever else was read
     /// before is to be dropped.
     StartTls,
+    /// The mail for this node is to go now (RFC 1985); the reply is in the output.
+    Etrn(String),
     /// Write the output, then close.
     Close,
 }
@@ -87,6 +89,7 @@ pub struct Session {
     pub(super) config: Arc<Config>,
     pub(super) protocol: Protocol,
     pub(super) may_relay: bool,
+    pub(super) may_etrn: bool,
     pub(super) security: Security,
     pub(super) hello: Option<Hello>,
     pub(super) state: State,
@@ -107,6 +110,7 @@ impl Session {
             config,
             protocol,
             may_relay,
+            may_etrn: false,
             security,
             hello: None,
             state: State::Idle,
@@ -117,6 +121,13 @@ impl Session {
             idle_commands: 0,
             refused_recipients: 0,
         }
+    }
+
+    /// This client may say ETRN; it is told so with EHLO.
+    #[must_use]
+    pub fn with_etrn(mut self, allowed: bool) -> Self {
+        self.may_etrn = allowed && self.protocol != Protocol::Lmtp;
+        self
     }
 
     /// A session that is over before it began: a 421 instead of the greeting.

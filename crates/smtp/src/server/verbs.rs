@@ -32,6 +32,7 @@ impl Session {
             Verb::Quit => self.close(221, "2.0.0", "bye"),
             Verb::Bdat => self.bdat(argument),
             Verb::StartTls => return self.start_tls(argument),
+            Verb::Etrn => return self.etrn(argument),
             Verb::Rset | Verb::Noop | Verb::Vrfy | Verb::Help => self.idle(verb, argument),
             Verb::Expn | Verb::Unsupported => self.error(502, "5.5.1", "command not implemented"),
             Verb::Unknown => self.unknown(line),
@@ -66,13 +67,15 @@ impl Session {
         self.leave_transaction();
         let config = std::sync::Arc::clone(&self.config);
         if hello.extended {
+            let etrn = if self.may_etrn { "250-ETRN\r\n" } else { "" };
             let starttls = if self.security == Security::Offered { "250-STARTTLS\r\n" } else { "" };
             let _ = write!(
                 self.output(),
-                "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n{}250 HELP\r\n",
+                "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n{}{}250 HELP\r\n",
                 config.hostname,
                 config.max_message_size,
-                starttls
+                starttls,
+                etrn
             );
         } else {
             let _ = write!(self.output(), "250 {}\r\n", config.hostname);
@@ -112,6 +115,28 @@ impl Session {
         self.note(Stage::Protocol, 421, "", "too many commands without a message");
         self.close(421, "4.7.0", "too many commands without a message");
         true
+    }
+
+    /// RFC 1985. We do not wait for the scheduler, so of the replies for success it is always 250.
+    fn etrn(&mut self, argument: &[u8]) -> Option<Step> {
+        if self.is_too_idle() {
+            return None;
+        }
+        let node = command::etrn_node(argument);
+        match node {
+            _ if !self.hello.as_ref().is_some_and(|hello| hello.extended) => self.error(503, "5.5.1", "EHLO first"),
+            _ if !matches!(self.state, State::Idle) => self.error(503, "5.5.1", "not within a transaction"),
+            _ if !self.may_etrn => {
+                self.note(Stage::Protocol, 459, "", "ETRN from a client that may not");
+                self.error(459, "4.7.1", "you may not start the queue");
+            }
+            None => self.error(501, "5.5.4", "a domain, @domain or #nexthop is wanted"),
+            Some(node) => {
+                self.reply(250, "2.0.0", &format!("OK, queuing for node {node} started"));
+                return Some(Step::Etrn(node));
+            }
+        }
+        None
     }
 
     fn start_tls(&mut self, argument: &[u8]) -> Option<Step> {

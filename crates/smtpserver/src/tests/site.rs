@@ -55,7 +55,7 @@ impl Site {
             change(&mut settings);
         }
         let (ours, theirs) = ipc::channel::pair().unwrap();
-        let callers = Callers { router: plan.router, tracker: plan.tracker, filter: plan.filter };
+        let callers = Callers { router: plan.router, tracker: plan.tracker, filter: plan.filter, scheduler: None };
         let worker = std::thread::spawn(move || {
             let started = Started {
                 service: "smtpserver".into(),
