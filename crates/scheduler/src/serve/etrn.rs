@@ -38,6 +38,8 @@ impl Etrns {
     pub fn turn(&mut self, model: &mut Model, now: Now) -> bool {
         if self.walk.is_none() {
             let Some(node) = self.waiting.pop_front() else { return false };
+            // A destination of that name goes at once; the walk then finds the mail of the domain that goes elsewhere.
+            model.trigger(node.trim_start_matches(['@', '#']), now);
             self.walk = Some(Walk {
                 filters: selections(&node).into_iter().map(Filter::new).collect(),
                 node,

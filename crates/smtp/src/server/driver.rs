@@ -50,6 +50,7 @@ impl Driver {
             self.replies.push_str(std::str::from_utf8(self.session.output()).unwrap());
             self.session.output().clear();
             match step {
+                Step::Etrn(_) => {}
                 Step::Read => return true,
                 Step::Close => return false,
                 Step::StartTls => self.session.secured(),
