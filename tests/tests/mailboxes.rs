@@ -394,7 +394,7 @@ fn a_suite_of_one_user_forwards_by_a_table_of_homes() {
     // One address and nothing else: the duty to report goes with it, so one report comes, of the delivery to ann.
     wait_until("the report of success", LONG, || files(&new("sender")).len() == 1);
     let report = fs::read_to_string(new("sender").join(&files(&new("sender"))[0])).unwrap();
-    assert!(report.contains("Action: delivered") && report.contains("Original-Recipient: rfc822;first@x.example"), "{report}");
+    assert!(report.contains("Action: delivered") && report.contains("Original-Recipient: rfc822; first@x.example"), "{report}");
     suite.wait_drained(LONG);
     assert_eq!((files(&new("joe")).len(), files(&new("sender")).len()), (0, 1));
 }
