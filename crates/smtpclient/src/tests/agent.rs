@@ -22,6 +22,7 @@ pub struct Agent {
     pub cold: bool,
     /// Of the jobs sent from here on.
     pub terms: envelope::Terms,
+    pub bodytype: BodyType,
     pub scheduler: Channel<ToAgent, ToScheduler>,
     _master: Channel<ToChild, ToMaster>,
     thread: std::thread::JoinHandle<ExitCode>,
@@ -116,6 +117,7 @@ impl Agent {
         Self {
             cold: false,
             terms: Default::default(),
+            bodytype: BodyType::SevenBit,
             scheduler: Channel::new(scheduler).unwrap(),
             _master: master,
             thread,
@@ -153,7 +155,7 @@ impl Agent {
             body_offset: 8,
             size: content.len() as u64,
             arrived: 0,
-            bodytype: BodyType::SevenBit,
+            bodytype: self.bodytype,
             smtputf8: false,
             envid: None,
             ret: None,

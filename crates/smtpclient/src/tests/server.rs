@@ -9,7 +9,7 @@ pub type Heard = JoinHandle<Vec<String>>;
 /// Serves one connection for each script, in order; gives the address as a host field.
 ///
 /// Lines: `S: text` sends it and CRLF (`S+ text`: without), `C: text` reads a line that must begin so, `content` reads up
-/// to the final dot, `flood N text` sends the text N times or until the client has had enough, `stall` waits until the client
+/// to the final dot, `flood N text` sends the text N times or until the client has had enough, `trickle TEXT` sends it byte by byte for ever, `stall` waits until the client
 /// closes, `close` closes at once. At the end of a script the server waits for the client to close.
 pub fn serve(scripts: Vec<String>) -> (String, Heard) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -39,6 +39,15 @@ pub fn play(script: &str, stream: impl Read + Write + TryClone) -> String {
                     got.clear();
                     assert!(read.read_line(&mut got).unwrap() > 0, "{script}");
                     heard.push_str(&got);
+                }
+            }
+            "trickle" => {
+                let mut sent = true;
+                while sent {
+                    for byte in text.bytes().chain(*b"\r\n") {
+                        sent = write.write_all(&[byte]).and_then(|()| write.flush()).is_ok();
+                        std::thread::sleep(std::time::Duration::from_millis(15));
+                    }
                 }
             }
             "flood" => flood(text, &mut write),
