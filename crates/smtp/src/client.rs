@@ -23,7 +23,7 @@ pub use limits::Limits;
 pub use login::LogIn;
 pub use session::{Awaiting, Client, Event, Flavour};
 pub use tls::StartTls;
-pub use transaction::{MAX_VERDICT_TEXT, REQUIRETLS_NEEDED, Recipient, Transaction, Verdict};
+pub use transaction::{By, MAX_VERDICT_TEXT, REQUIRETLS_NEEDED, Recipient, Transaction, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::security::Demand;
 use envelope::TlsTerms;
 use ipc::agents::{Handed, Job, RecipientResult, Report};
 use settings::TlsPolicy;
-use smtp::client::{Client, Flavour, Recipient, Transaction, Verdict};
+use smtp::client::{By, Client, Flavour, Recipient, Transaction, Verdict};
 use status::{Outcome, Phase};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -57,6 +57,12 @@ pub struct Wanted {
     pub plan: Option<Box<Plan>>,
 }
 
+/// Seconds from now to a moment of Unix time; negative when it has passed.
+fn seconds_until(moment: u64) -> i64 {
+    let signed = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+    signed(moment).saturating_sub(signed(daemon::clock::unix_seconds()))
+}
+
 /// Why the last address tried did not do.
 #[derive(Debug)]
 struct Trouble {
@@ -75,6 +81,12 @@ impl Work {
         let terms = if flavour == Flavour::Lmtp && job.terms.tls == TlsTerms::Required { TlsTerms::Usual } else { job.terms.tls };
         let asked = Demand { policy: TlsPolicy::Sts, terms };
         let trace = job.terms.deliver_by.is_some_and(|by| by.trace);
+        // LMTP delivers at once: no time is left to pass on.
+        let by = job.terms.deliver_by.filter(|_| flavour == Flavour::Smtp).map(|by| By {
+            seconds: seconds_until(by.until),
+            or_return: by.or_return,
+            trace: by.trace,
+        });
         let transaction = Transaction {
             sender: job.sender,
             size: job.size,
@@ -84,6 +96,8 @@ impl Work {
             ret: job.ret,
             send_anyway,
             require_tls: terms == TlsTerms::Required,
+            priority: job.terms.priority,
+            by,
             recipients,
         };
         Box::new(Self {

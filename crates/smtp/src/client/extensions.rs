@@ -30,6 +30,10 @@ pub struct Extensions {
     pub requiretls: bool,
     /// RFC 9422.
     pub limits: Limits,
+    /// RFC 6710.
+    pub mt_priority: bool,
+    /// RFC 2852, with the shortest time it takes for by-mode R, in seconds; 0: none said.
+    pub deliver_by: Option<u32>,
 }
 
 impl Extensions {
@@ -62,6 +66,10 @@ impl Extensions {
                 found.requiretls = true;
             } else if keyword.eq_ignore_ascii_case("LIMITS") {
                 found.limits = Limits::parse(words);
+            } else if keyword.eq_ignore_ascii_case("MT-PRIORITY") {
+                found.mt_priority = true;
+            } else if keyword.eq_ignore_ascii_case("DELIVERBY") {
+                found.deliver_by = Some(words.next().and_then(|least| least.parse().ok()).unwrap_or(0));
             }
         }
         found

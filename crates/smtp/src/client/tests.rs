@@ -205,6 +205,32 @@ fn what_a_server_cannot_take_is_not_asked() {
     assert_eq!(got, ["5.6.7", "5.1.3", "4.0.0"]);
 }
 
+/// RFC 6710, RFC 2852: told to servers that know them; what is to come back in time goes to no other.
+#[test]
+fn urgency_and_time_are_passed_on() {
+    let by = |seconds, or_return| Some(By { seconds, or_return, trace: false });
+    for (offer, priority, by, expected) in [
+        ("DELIVERBY 60\r\n250 MT-PRIORITY", -3, by(120, true), "MAIL FROM:<> MT-PRIORITY=-3 BY=120;R\r\n"),
+        ("DELIVERBY\r\n250 DSN", 4, by(-7, false), "MAIL FROM:<> BY=-7;N\r\n"),
+        ("MT-PRIORITY MIXER\r\n250 DSN", 4, by(10, false), "MAIL FROM:<> MT-PRIORITY=4\r\n"),
+        ("DELIVERBY 60\r\n250 DSN", 0, by(59, true), "5.4.7"),
+        ("DSN\r\n250 8BITMIME", 0, by(500, true), "5.3.3"),
+    ] {
+        let mut out = Vec::new();
+        let mut client = Client::new(Flavour::Smtp, "me".into());
+        client.receive(b"220 mx\r\n", &mut out);
+        client.receive(format!("250-mx\r\n250-{offer}\r\n").as_bytes(), &mut out);
+        out.clear();
+        let recipients = vec![Recipient { address: "a@x".into(), ..Default::default() }];
+        let done = client.begin(Transaction { recipients, priority, by, ..Default::default() }, &mut out);
+        if done == Some(Event::Finished) {
+            assert_eq!(client.take_verdicts()[0].status.to_string(), expected, "{offer}");
+        } else {
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{offer}");
+        }
+    }
+}
+
 proptest! {
     /// Any server, cut anywhere: no panic, every recipient a verdict, and `Delivered` only after a 2xx to the dot.
     #[test]

@@ -28,6 +28,10 @@ pub struct Transaction {
     pub ret: Option<Ret>,
     /// Only to servers that offer REQUIRETLS inside TLS (RFC 8689).
     pub require_tls: bool,
+    /// MT-PRIORITY (RFC 6710).
+    pub priority: i8,
+    /// BY (RFC 2852).
+    pub by: Option<By>,
     pub recipients: Vec<Recipient>,
 }
 
@@ -72,6 +76,42 @@ fn cut(mut text: String) -> String {
     text
 }
 
+/// The time left for delivery, as the next hop is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct By {
+    /// Seconds; negative when the moment has passed.
+    pub seconds: i64,
+    pub or_return: bool,
+    pub trace: bool,
+}
+
+impl By {
+    /// RFC 2852 section 4: nine digits at most, and with by-mode R at least one second.
+    fn write(self, out: &mut Vec<u8>) {
+        let least = if self.or_return { 1 } else { -999_999_999 };
+        let mode = if self.or_return { "R" } else { "N" };
+        let _ = write!(out, " BY={};{mode}{}", self.seconds.clamp(least, 999_999_999), if self.trace { "T" } else { "" });
+    }
+
+    /// What is to come back in time must not go where nobody watches the time.
+    fn obstacle(self, offered: &Extensions) -> Option<Verdict> {
+        if !self.or_return {
+            return None;
+        }
+        match offered.deliver_by {
+            None => {
+                let text = "the sender set a time after which the message is to come back, and the server does not offer DELIVERBY";
+                Some(Verdict::failed(Enhanced::permanent(3, 3), text))
+            }
+            Some(least) if self.seconds < i64::from(least) => {
+                let text = format!("{} seconds are left for delivery, the server asks for {least}", self.seconds);
+                Some(Verdict::failed(Enhanced::permanent(4, 7), text))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
 impl Transaction {
     /// Why the whole message cannot go to a server that offers only `offered`.
     pub(super) fn obstacle(&self, offered: &Extensions, size: u64) -> Option<Verdict> {
@@ -79,7 +119,7 @@ impl Transaction {
             let text = format!("the message has {size} bytes, the server takes {}", offered.size_limit);
             return Some(Verdict::failed(Enhanced::permanent(3, 4), text));
         }
-        address_obstacle(&self.sender, offered)
+        self.by.and_then(|by| by.obstacle(offered)).or_else(|| address_obstacle(&self.sender, offered))
     }
 
     /// Appends MAIL.
@@ -100,6 +140,12 @@ impl Transaction {
         }
         if self.require_tls {
             out.extend_from_slice(b" REQUIRETLS");
+        }
+        if offered.mt_priority && self.priority != 0 {
+            let _ = write!(out, " MT-PRIORITY={}", self.priority);
+        }
+        if let Some(by) = self.by.filter(|_| offered.deliver_by.is_some()) {
+            by.write(out);
         }
         if offered.dsn {
             match self.ret {
