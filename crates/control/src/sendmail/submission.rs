@@ -94,6 +94,8 @@ fn transaction(prepared: &Prepared, size: usize) -> Transaction {
         ret: envelope.ret,
         send_anyway: true,
         require_tls: false,
+        priority: 0,
+        by: None,
         recipients: recipients.collect(),
     }
 }
