@@ -46,6 +46,7 @@ impl Harness {
             envid: None,
             ret: None,
             terms: Default::default(),
+            sharing: Default::default(),
             recipients: Vec::new(),
         };
         let files: Vec<OwnedFd> = numbers.clone().map(|_| File::open("/dev/null").unwrap().into()).collect();

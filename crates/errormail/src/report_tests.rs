@@ -62,6 +62,7 @@ fn job(sender: &str, recipients: Vec<JobRecipient>) -> Job {
         envid: Some("QQ7".into()),
         ret: None,
         terms: Default::default(),
+        sharing: Default::default(),
         recipients,
     }
 }

@@ -76,6 +76,7 @@ fn job() -> Job {
         envid: None,
         ret: None,
         terms: Default::default(),
+        sharing: Default::default(),
         recipients: vec![JobRecipient {
             index: 77,
             user: "a@example.net".into(),

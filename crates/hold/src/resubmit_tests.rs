@@ -49,6 +49,7 @@ fn job(host: &str, age: u64) -> Job {
         envid: Some("QQ7".into()),
         ret: Some(Ret::Headers),
         terms: Default::default(),
+        sharing: Default::default(),
         recipients: vec![recipient(1, "a@example.org", None), recipient(2, "b", Some("b@local.example"))],
     }
 }

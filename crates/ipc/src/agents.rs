@@ -47,7 +47,19 @@ pub struct Job {
     pub envid: Option<String>,
     pub ret: Option<Ret>,
     pub terms: Terms,
+    pub sharing: Sharing,
     pub recipients: Vec<JobRecipient>,
+}
+
+/// What an agent that keeps sessions is to keep to. 0: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharing {
+    /// The number of the site: its destinations share the sessions below.
+    pub site: u32,
+    /// Sessions at a time; further jobs wait for one of them.
+    pub sessions: u32,
+    /// Messages in one session.
+    pub messages: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

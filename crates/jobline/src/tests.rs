@@ -26,6 +26,7 @@ fn job(number: u64, recipients: &[u32]) -> Job {
         envid: None,
         ret: None,
         terms: Default::default(),
+        sharing: Default::default(),
         recipients: recipients.iter().map(recipient).collect(),
     }
 }

@@ -365,6 +365,7 @@ pub fn job(recipients: &[(&str, &str)], size: u64) -> Job {
         envid: None,
         ret: None,
         terms: Default::default(),
+        sharing: Default::default(),
         recipients: recipients.iter().enumerate().map(recipient).collect(),
     }
 }

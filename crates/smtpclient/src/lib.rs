@@ -31,6 +31,7 @@ mod session;
 mod sharing;
 mod socket;
 mod stream;
+mod waiting;
 mod work;
 mod worker;
 

@@ -172,6 +172,7 @@ fn turns(poll: &mut Poll, worker: &mut Worker, master: &mut Channel<ToMaster, To
         if let Some(trouble) = worker.trouble.take() {
             let _ = master.send(&ToMaster::Failing(trouble));
         }
+        worker.begin_waiting();
         if let Err(e) = worker.flush() {
             return Ok(link_lost(&RecvError::Io(e)));
         }

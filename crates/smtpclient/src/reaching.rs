@@ -116,7 +116,7 @@ impl Worker {
                 }
             }
         }
-        self.finish(work.unreached());
+        self.unreached(work);
     }
 
     fn open(&mut self, candidate: Candidate, assurance: Assurance, mut work: Box<Work>) -> Result<(), (Box<Work>, io::Error)> {

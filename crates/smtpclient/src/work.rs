@@ -5,7 +5,7 @@ use crate::egress::Way;
 use crate::plan::Plan;
 use crate::security::Demand;
 use envelope::TlsTerms;
-use ipc::agents::{Handed, Job, RecipientResult, Report};
+use ipc::agents::{Handed, Job, RecipientResult, Report, Sharing};
 use settings::TlsPolicy;
 use smtp::client::{By, Client, Flavour, Recipient, Transaction, Verdict};
 use status::{Outcome, Phase};
@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub struct Work {
     pub number: u64,
     pub message: String,
+    /// What it shares its sessions with, and their limits.
+    pub sharing: Sharing,
     pub host: String,
     pub flavour: Flavour,
     pub file: Arc<File>,
@@ -103,6 +105,7 @@ impl Work {
         Box::new(Self {
             number: job.number,
             message: job.message,
+            sharing: job.sharing,
             host: job.host,
             flavour,
             file: Arc::new(file),

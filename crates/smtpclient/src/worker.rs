@@ -8,6 +8,7 @@ use crate::keeper::Keeper;
 use crate::lookups::Lookups;
 use crate::racing;
 use crate::session::{Session, Turn};
+use crate::waiting::Waiting;
 use crate::work::Work;
 use agent::Link;
 use daemon::Counters;
@@ -62,6 +63,7 @@ pub struct Worker {
     pub(crate) next_token: usize,
     /// Jobs in hand.
     pub active: usize,
+    waiting: Waiting,
     /// Finished jobs whose credits have not been given back.
     owed: u32,
     pub draining: bool,
@@ -110,6 +112,7 @@ impl Worker {
             troubled: false,
             next_token: tokens.2,
             active: 0,
+            waiting: Waiting::default(),
             owed: 0,
             draining: false,
             next_sweep: None,
@@ -129,7 +132,16 @@ impl Worker {
         let way = self.egress.way(&job.channel, &job.host);
         let mut work = Work::new(job, file, self.client.hosts, way, self.client.convert == settings::Convert::SendAnyway);
         self.demand(&mut work);
-        self.dispatch(work);
+        if let Some(work) = self.waiting.admit(work) {
+            self.dispatch(work);
+        }
+    }
+
+    /// Jobs that have waited begin as others end.
+    pub fn begin_waiting(&mut self) {
+        while let Some(work) = self.waiting.next() {
+            self.dispatch(work);
+        }
     }
 
     /// Over an idle session where there is one, else by a new connection.
@@ -334,11 +346,13 @@ impl Worker {
         self.trouble = Some(format!("login with credentials {credentials} refused by {}", session.remote));
         self.troubled = true;
         work.trouble(Phase::Connect, verdict, session.remote.clone());
-        self.finish(work.unreached());
+        self.unreached(work);
     }
 
     /// A transaction is over: report it, keep the session for the next job or end it.
     fn finished(&mut self, mut session: Session) {
+        let asked = session.work.as_deref().map_or(0, |work| work.sharing.messages);
+        let room = if asked == 0 { self.client.messages_per_session } else { asked };
         self.note_plain(&session);
         if session.broke_in_chunks {
             self.note_chunks(&session);
@@ -357,10 +371,10 @@ impl Worker {
             let mut report = work.report(Phase::Transaction, verdicts, &session.remote, handed);
             report.learned = session.learned();
             report.results.iter_mut().for_each(|result| result.tls.clone_from(&session.security.text));
-            self.finish(report);
+            self.finish(work.sharing.site, report);
         }
         session.content = None;
-        if session.client.is_idle() && !session.ended && !self.draining && session.has_room(self.client.messages_per_session) {
+        if session.client.is_idle() && !session.ended && !self.draining && session.has_room(room) {
             self.idle.entry((session.flavour, session.host.clone(), session.way)).or_default().push(session.token);
             return self.keep(session);
         }
@@ -371,11 +385,27 @@ impl Worker {
 
     pub(crate) fn dead(&mut self, mut work: Box<Work>, phase: Phase, verdict: Verdict) {
         work.trouble(phase, verdict, "-".to_owned());
-        self.finish(work.unreached());
+        self.unreached(work);
+    }
+
+    /// No server was reached: what waits for one of the same site shares the reason (ZMailer's deferall).
+    pub(crate) fn unreached(&mut self, work: Box<Work>) {
+        let site = work.sharing.site;
+        let report = work.unreached();
+        let reason = report.results.first().map(|result| (result.outcome, result.status, result.text.clone(), result.remote.clone()));
+        // Only what is about the network: another message may have other needs, of TLS for one.
+        if let Some((Outcome::Deferred, status, text, remote)) = reason.filter(|(_, status, ..)| status.subject == 4) {
+            for mut other in self.waiting.give_up(site) {
+                other.trouble(report.phase, Verdict::deferred(status, text.clone()), remote.clone());
+                self.finish(site, other.unreached());
+            }
+        }
+        self.finish(site, report);
     }
 
     /// A job is over.
-    pub(crate) fn finish(&mut self, report: Report) {
+    pub(crate) fn finish(&mut self, site: u32, report: Report) {
+        self.waiting.ended(site);
         self.active = self.active.saturating_sub(1);
         self.owed += 1;
         for result in &report.results {

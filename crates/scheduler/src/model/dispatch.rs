@@ -8,7 +8,7 @@ use super::retry::Wake;
 use super::window::Signal;
 use super::{Model, Now};
 use envelope::MessageId;
-use ipc::agents::{Failure, Job, JobRecipient, RecipientResult, Report};
+use ipc::agents::{Failure, Job, JobRecipient, RecipientResult, Report, Sharing};
 use status::{Enhanced, Outcome, Phase};
 use std::hash::BuildHasher;
 use std::rc::Rc;
@@ -306,6 +306,16 @@ impl Model {
         self.report(0, &Report::new(number, Phase::Transaction, results), now);
     }
 
+    /// What the agent keeps to: jobs beyond the window wait there for a session.
+    fn sharing(&self, destination: &Destination) -> Sharing {
+        let site = self.sites.get(destination.site);
+        Sharing {
+            site: destination.site,
+            sessions: site.map_or(0, |site| site.window.size()),
+            messages: destination.rules.policy.messages_per_session,
+        }
+    }
+
     /// The frame of a job that has begun, with its approximate size.
     pub fn frame(&self, number: u64, now: Now) -> Option<(Job, usize)> {
         let job = self.jobs.get(&number)?;
@@ -336,6 +346,7 @@ impl Model {
             envid: own.and_then(|rare| rare.envid.clone()),
             ret: own.and_then(|rare| rare.ret),
             terms: rare.map(|rare| rare.terms).unwrap_or_default(),
+            sharing: self.sharing(destination),
             recipients: members.into_iter().map(|recipient| job_recipient(recipient, retry_until, now)).collect(),
         };
         Some((frame, weight))

@@ -98,9 +98,16 @@ impl Site {
         Bounds { first: self.rules.policy.concurrency_first, most: self.rules.policy.concurrency_most }
     }
 
+    /// Jobs that may wait in the agent beyond the window, for a server that has shown that it takes mail.
+    fn ahead(&self) -> u32 {
+        if self.window.is_proven() { self.rules.policy.jobs_ahead } else { 0 }
+    }
+
     /// Could a job begin now, as far as the site is concerned?
     pub fn eligible(&self, tick: u32) -> bool {
-        self.active < self.window.size() && tick >= self.pause && (!self.window.is_dead() || tick >= self.until)
+        self.active < self.window.size().saturating_add(self.ahead())
+            && tick >= self.pause
+            && (!self.window.is_dead() || tick >= self.until)
     }
 }
 

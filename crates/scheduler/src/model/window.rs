@@ -69,11 +69,18 @@ pub struct Window {
     /// two have gone well. A server that cuts connections off without saying why is not asked over and over.
     suspect: u32,
     failures: u32,
+    /// The last that was heard is a delivery.
+    proven: bool,
     /// Probes that failed since it died; 0: alive.
     probes: u32,
 }
 
 impl Window {
+    /// Something has been delivered, and nothing has failed since.
+    pub const fn is_proven(&self) -> bool {
+        self.proven
+    }
+
     pub fn new(first: u32) -> Self {
         Self {
             size: first.max(1),
@@ -87,6 +94,7 @@ impl Window {
             lifted: false,
             suspect: NONE,
             failures: 0,
+            proven: false,
             probes: 0,
         }
     }
@@ -147,6 +155,7 @@ impl Window {
     }
 
     fn answered(&mut self, signal: Signal, active: u32, bounds: Bounds, tick: u32) {
+        self.proven |= signal == Signal::Success;
         if self.is_dead() {
             self.size = bounds.first.max(1);
             (self.gain, self.steep) = (0.0, true);
@@ -183,7 +192,7 @@ impl Window {
     }
 
     fn failed(&mut self, active: u32) {
-        (self.steep, self.gain) = (false, 0.0);
+        (self.steep, self.gain, self.proven) = (false, 0.0, false);
         if self.loss <= 0.001 {
             self.loss += 1.0;
             self.size = self.size.saturating_sub(1).max(1);

@@ -5,7 +5,7 @@ use crate::process::Parts;
 use ::agent::Link;
 use daemon::{Counters, Signals};
 use envelope::BodyType;
-use ipc::agents::{Job, JobRecipient, RecipientResult, ToAgent, ToScheduler};
+use ipc::agents::{Job, JobRecipient, RecipientResult, Sharing, ToAgent, ToScheduler};
 use ipc::channel::pair;
 use ipc::dns::{Answer, Ask, Question, Told, Trouble};
 use ipc::master::{ToChild, ToMaster};
@@ -22,6 +22,7 @@ pub struct Agent {
     pub cold: bool,
     /// Of the jobs sent from here on.
     pub terms: envelope::Terms,
+    pub sharing: Sharing,
     pub bodytype: BodyType,
     pub scheduler: Channel<ToAgent, ToScheduler>,
     _master: Channel<ToChild, ToMaster>,
@@ -117,6 +118,7 @@ impl Agent {
         Self {
             cold: false,
             terms: Default::default(),
+            sharing: Default::default(),
             bodytype: BodyType::SevenBit,
             scheduler: Channel::new(scheduler).unwrap(),
             _master: master,
@@ -160,6 +162,7 @@ impl Agent {
             envid: None,
             ret: None,
             terms: self.terms,
+            sharing: self.sharing,
             recipients: recipients.iter().enumerate().map(recipient).collect(),
         };
         self.scheduler.send_with(&ToAgent::Jobs(vec![job]), vec![file.into()]).unwrap();

@@ -74,6 +74,40 @@ fn messages_per_session_is_kept() {
     assert_eq!(server.join().unwrap().len(), 2);
 }
 
+/// Jobs ahead: one session, however many jobs are here; and as many messages in it as the job says.
+#[test]
+fn jobs_beyond_the_sessions_of_a_site_wait_for_one() {
+    let script = format!("{OPEN}{}C: QUIT\nS: 221 bye", MESSAGE.repeat(3));
+    let (host, server) = serve(vec![script.clone(), script]);
+    let mut agent = Agent::start(client());
+    agent.sharing = ipc::agents::Sharing { site: 7, sessions: 1, messages: 3 };
+    for job in 0..6 {
+        agent.send(job, "smtp", &host, &["a@x"], b"x\n");
+    }
+    for job in 0..6 {
+        assert_eq!(agent.result(job).0, "Delivered 2.0.0");
+    }
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+    assert_eq!(server.join().unwrap().len(), 2);
+}
+
+/// A server that cannot be reached is not tried for each job that waits for it.
+#[test]
+fn what_waits_for_a_dead_server_shares_the_reason() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let mut agent = Agent::start(client());
+    agent.sharing = ipc::agents::Sharing { site: 7, sessions: 1, messages: 0 };
+    for job in 0..4 {
+        agent.send(job, "smtp", &host, &["a@x"], b"x\n");
+    }
+    for job in 0..4 {
+        assert_eq!(agent.result(job).0, "Deferred 4.4.1");
+    }
+    assert_eq!(agent.drain(), ExitCode::SUCCESS);
+}
+
 #[test]
 fn exchangers_are_tried_in_order_and_refusals_pass_over() {
     let (refusing, first) = serve(vec!["S: 421 busy".into()]);

@@ -280,3 +280,26 @@ fn the_agents_of_a_channel_are_its_policy_s() {
     }
     assert_eq!(hired, 3);
 }
+
+/// ZMailer's overfeed: more jobs than sessions, once the server has shown that it takes mail.
+#[test]
+fn jobs_ahead_wait_in_the_agent() {
+    let mut bench =
+        Bench::with("[queue]\nconcurrency_most = 2\n[[destination]]\nhost = [\"a.example\"]\njobs_ahead = 5\nmessages_per_session = 9\n");
+    for _ in 0..30 {
+        bench.mail("a.example", 1);
+        bench.mail("b.example", 1);
+    }
+    let first = bench.jobs();
+    let to = |jobs: &[(StartedJob, Job)], host: &str| jobs.iter().filter(|job| job.1.host == host).count();
+    assert_eq!((to(&first, "a.example"), to(&first, "b.example")), (1, 1), "an untried server gets one");
+    first.iter().for_each(|job| bench.delivered(job));
+    let next = bench.jobs();
+    assert_eq!((to(&next, "a.example"), to(&next, "b.example")), (7, 2));
+    let job = next.iter().find(|job| job.1.host == "a.example").unwrap();
+    assert_eq!((job.1.sharing.sessions, job.1.sharing.messages), (2, 9));
+    // A server that is in trouble gets none ahead.
+    next.iter().for_each(|job| bench.refused(job));
+    bench.pass(Duration::from_secs(3600));
+    assert!(to(&bench.jobs(), "a.example") <= 2);
+}
