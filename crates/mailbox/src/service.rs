@@ -213,6 +213,7 @@ fn without_recipients(job: &Job) -> Job {
         envid: job.envid.clone(),
         ret: job.ret,
         terms: job.terms,
+        sharing: job.sharing,
         recipients: Vec::new(),
     }
 }
