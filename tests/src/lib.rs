@@ -9,6 +9,7 @@ pub mod memory;
 pub mod sink;
 mod suite;
 pub mod tls;
+pub mod tls_sink;
 pub mod zone;
 
 pub use sink::Sink;

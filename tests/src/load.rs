@@ -1,13 +1,45 @@
-//! A client under the test's control: plain SMTP over a socket, line by line.
+//! A client under the test's control: SMTP over a socket, line by line, with TLS once it asks for it.
 
+use crate::tls::{self, ClientStream};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One SMTP session.
 #[derive(Debug)]
 pub struct Session {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Stream>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Secure(Box<ClientStream>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Secure(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Secure(stream) => stream.write(bytes),
+        }
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Secure(stream) => stream.flush(),
+        }
+    }
 }
 
 /// The reply's code and its whole text, or why there was none.
@@ -19,9 +51,26 @@ impl Session {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_nodelay(true)?;
-        let mut session = Self { reader: BufReader::new(stream) };
+        let mut session = Self { reader: BufReader::new(Stream::Plain(stream)) };
         let (code, _) = session.reply()?;
         Ok((session, code))
+    }
+
+    /// Connects, greets, says STARTTLS and greets again; anything but consent is an error.
+    pub fn open_secure(port: u16, config: &Arc<rustls::ClientConfig>) -> Result<Self, std::io::Error> {
+        let consent = |answer: (u16, String)| match answer.0 {
+            220 | 250 => Ok(()),
+            _ => Err(std::io::Error::other(answer.1)),
+        };
+        let (mut session, code) = Self::open(port)?;
+        consent((code, "the greeting".to_owned()))?;
+        consent(session.command("EHLO load.example")?)?;
+        consent(session.command("STARTTLS")?)?;
+        let Stream::Plain(socket) = session.reader.into_inner() else { unreachable!("it was opened plain") };
+        let stream = tls::connect(config, socket, "mta.test.example");
+        let mut session = Self { reader: BufReader::new(Stream::Secure(Box::new(stream))) };
+        consent(session.command("EHLO load.example")?)?;
+        Ok(session)
     }
 
     /// Reads one reply.
@@ -42,7 +91,8 @@ impl Session {
 
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.reader.get_mut().write_all(bytes)
+        let stream = self.reader.get_mut();
+        stream.write_all(bytes).and_then(|()| stream.flush())
     }
 
     /// Sends a command line and reads the reply.
@@ -53,9 +103,15 @@ impl Session {
 
     /// EHLO, MAIL, RCPT, DATA and the content; gives the last reply. Content needs CRLF line ends, no dot-stuffing is done.
     pub fn message(&mut self, from: &str, to: &[&str], content: &[u8]) -> Answer {
-        self.command(&format!("MAIL FROM:<{from}>"))?;
+        let to: Vec<String> = to.iter().map(|recipient| format!("<{recipient}>")).collect();
+        self.transaction(&format!("<{from}>"), &to, content)
+    }
+
+    /// As [`Session::message`], with paths as they go onto the wire: in angle brackets, parameters behind.
+    pub fn transaction(&mut self, from: &str, to: &[String], content: &[u8]) -> Answer {
+        self.command(&format!("MAIL FROM:{from}"))?;
         for recipient in to {
-            self.command(&format!("RCPT TO:<{recipient}>"))?;
+            self.command(&format!("RCPT TO:{recipient}"))?;
         }
         let (code, text) = self.command("DATA")?;
         if code != 354 {
