@@ -1,41 +1,21 @@
 //! What is known about sites that outlives them, and the scheduler: windows, ceilings, who is dead, limits learned.
 //!
-//! A text of one line a site: channel, name, then numbers. The names come from the DNS and from control files: no blank and no
-//! control byte gets in, and what reads back strangely is left out. Losing the text costs nothing but learning again.
+//! Kept as a text, whose form is in `known`. The names come from the DNS and from control files: no blank and no control byte
+//! gets in. Losing the text costs nothing but learning again.
 
-use super::site::{LearnedLimits, Site, SiteName};
+use super::known::{HEAD, Known, LearnedLimits, MOST, NAME, read_text};
+use super::site::{Site, SiteName};
 use super::window::Window;
 use super::{Model, NONE, Now};
 use std::collections::HashMap;
-use std::fmt::Write;
 
-/// Sites remembered.
-const MOST: usize = 10_000;
 /// Forgotten after so many seconds without a job.
 const OLD: u64 = 7 * 86_400;
-/// Longest name kept.
-const NAME: usize = 1100;
-const HEAD: &str = "zpost sites 1\n";
-/// Largest number believed of a window or a limit.
-const LARGE: u32 = 100_000;
 
 #[derive(Debug, Default)]
 pub struct Memory {
     known: HashMap<(String, String), Known>,
     changed: bool,
-}
-
-/// One site; moments in Unix seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
-    size: u32,
-    /// 0: none.
-    ceiling: u32,
-    lift: u64,
-    probes: u32,
-    until: u64,
-    learned: LearnedLimits,
-    used: u64,
 }
 
 /// The name with its kind, as it stands in the text.
@@ -62,31 +42,6 @@ impl Known {
             learned: site.learned,
             used: now.wall_seconds(),
         }
-    }
-
-    fn line(&self, channel: &str, name: &str, text: &mut String) {
-        let Self { size, ceiling, lift, probes, until, learned: l, used } = self;
-        let limits = format_args!("{} {} {}", l.mail_max, l.rcpt_max, l.rcpt_domain_max);
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{channel} {name} {size} {ceiling} {lift} {probes} {until} {limits} {used}");
-    }
-
-    fn read(line: &str) -> Option<((String, String), Self)> {
-        let mut words = line.split(' ');
-        let (channel, name) = (words.next()?, words.next()?);
-        let sane = !channel.is_empty() && channel.len() <= 64 && name.len() > 1 && name.len() <= NAME + 1;
-        let graphic = channel.bytes().chain(name.bytes()).all(|b| b.is_ascii_graphic()) && name.starts_with(['@', '%', '=']);
-        let mut number = |most: u64| words.next()?.parse::<u64>().ok().filter(|n| *n <= most);
-        let mut small = || number(u64::from(LARGE)).and_then(|n| u32::try_from(n).ok());
-        let (size, ceiling) = (small()?, small()?);
-        let lift = number(u64::MAX)?;
-        let probes = u32::try_from(number(u64::from(LARGE))?).ok()?;
-        let until = number(u64::MAX)?;
-        let mut small = || number(u64::from(LARGE)).and_then(|n| u32::try_from(n).ok());
-        let learned = LearnedLimits { mail_max: small()?, rcpt_max: small()?, rcpt_domain_max: small()? };
-        let used = number(u64::MAX)?;
-        let whole = words.next().is_none() && size > 0 && sane && graphic;
-        whole.then(|| ((channel.to_owned(), name.to_owned()), Self { size, ceiling, lift, probes, until, learned, used }))
     }
 }
 
@@ -164,39 +119,8 @@ impl Model {
 
     /// Reads the text of an earlier life; how many sites it remembers. For the time before the first message.
     pub fn recall(&mut self, text: &str, now: Now) -> usize {
-        let Some(lines) = text.strip_prefix(HEAD) else { return 0 };
-        let fresh =
-            |known: &Known| (now.wall_seconds().saturating_sub(OLD)..=now.wall_seconds().saturating_add(86_400)).contains(&known.used);
-        let known = lines.lines().filter_map(Known::read).filter(|(_, known)| fresh(known)).take(MOST);
-        self.memory.known = known.collect();
+        let fresh = now.wall_seconds().saturating_sub(OLD)..=now.wall_seconds().saturating_add(86_400);
+        self.memory.known = read_text(text, fresh);
         self.memory.known.len()
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_line_reads_back() {
-        let learned = LearnedLimits { mail_max: 1, rcpt_max: 20, rcpt_domain_max: 1 };
-        let known = Known { size: 5, ceiling: 5, lift: 1_800_000_600, probes: 2, until: 1_800_000_300, learned, used: 1_800_000_000 };
-        let mut text = String::new();
-        known.line("smtp", "%mx1.example,mx2.example", &mut text);
-        assert_eq!(text, "smtp %mx1.example,mx2.example 5 5 1800000600 2 1800000300 1 20 1 1800000000\n");
-        assert_eq!(Known::read(text.trim_end()), Some((("smtp".into(), "%mx1.example,mx2.example".into()), known)));
-    }
-
-    proptest! {
-        #[test]
-        fn any_line(line in "\\PC{0,200}|smtp @[a-z.]{1,9}( [0-9]{1,20}){8,10}") {
-            if let Some(((channel, name), known)) = Known::read(&line) {
-                let mut text = String::new();
-                known.line(&channel, &name, &mut text);
-                prop_assert_eq!(Known::read(text.trim_end()).unwrap().1, known);
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@ mod change;
 mod destination;
 mod dispatch;
 mod entry;
+mod known;
 mod line;
 mod listing;
 mod load;

@@ -3,6 +3,7 @@
 
 use super::destination::{Destination, Park};
 use super::dispatch::JobState;
+use super::known::LearnedLimits;
 use super::note::Note;
 use super::pace::Paces;
 use super::policy::Rules;
@@ -34,14 +35,6 @@ impl SiteName {
 
 /// Where a site is found: channel, name, and the number of its limits ([`Rules::limits`]).
 pub type SiteKey = (u32, SiteName, u32);
-
-/// What LIMITS (RFC 9422) has said; 0: nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LearnedLimits {
-    pub mail_max: u32,
-    pub rcpt_max: u32,
-    pub rcpt_domain_max: u32,
-}
 
 #[derive(Debug)]
 pub struct Site {
