@@ -17,14 +17,14 @@ fn config(blank_newlines: bool) -> Arc<Config> {
         max_header_bytes: 1000,
         max_line: 500,
         blank_newlines,
-        relay: RelayPolicy { local: vec!["local.example".into()], relay: vec![".relay.example".into()] },
+        relay: RelayPolicy { local: vec!["local.example".into()], relay: vec![".relay.example".into()], own_addresses: ["192.0.2.1".parse().expect("an address")].into() },
     })
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, dialogue)) = bytes.split_first() else { return };
     let protocol = [Protocol::Smtp, Protocol::Submission, Protocol::Lmtp, Protocol::Smtp][usize::from(choice >> 6)];
-    let mut session = Session::new(config(choice & 1 == 1), protocol, choice & 2 == 2, smtp::server::Security::Offered);
+    let mut session = Session::new(config(choice & 1 == 1), protocol, choice & 2 == 2, smtp::server::Security::Offered).with_etrn(choice & 1 == 1);
     let (mut sink, mut begun, mut ended) = (Vec::new(), 0, 0);
     'pieces: for piece in dialogue.chunks(usize::from(choice >> 2 & 15) + 1) {
         let mut rest = piece;
@@ -54,6 +54,7 @@ fuzz_target!(|bytes: &[u8]| {
                     session.finish(Ok("ID"));
                 }
                 Step::StartTls => session.secured(),
+                Step::Etrn(node) => assert!(node.bytes().all(|b| b.is_ascii_graphic())),
                 Step::Refused => ended += 1,
                 Step::Wait => unreachable!("every question was answered"),
             }
