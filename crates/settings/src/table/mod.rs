@@ -148,7 +148,7 @@ pub const SECTIONS: &[Section] = &[
     section("pipe", true, "A program that mail is piped into: channel pipe, with its name as the host."),
     section("agent", true, "A transport agent of somebody else's for a channel of your own; see zpost-agent(7)."),
     section("script", true, "A program that tells when held mail may go on; see ta-hold(8)."),
-    section("bounce", false, "Failure reports."),
+    section("bounce", false, "Reports to senders: of failure, delay and success."),
     section("log", false, "What is logged, how and where to."),
     section("users", false, "Who each process runs as when the suite is started as root; ignored otherwise."),
 ];

@@ -16,7 +16,7 @@ pub const TABLE: &[Parameter] = &[
         "channel",
         Kind::Text,
         "pipe",
-        "A channel of your own that this pipe serves whatever the route's host is; the host is then %h. Default: channel pipe, by name.",
+        "A channel of your own that this pipe serves whatever the route's host is; the host is then %h. On channel pipe the host names the [[pipe]].",
     ),
     optional(
         "pipe",

@@ -202,7 +202,7 @@ pub const TABLE: &[Parameter] = &[
         "",
         "Local delivery, unless [local] user is set. For system accounts (users = \"passwd\") it always starts as root and becomes each recipient's user.",
     ),
-    optional("users", "ta-errormail", USER, "", "The writer of failure reports."),
+    optional("users", "ta-errormail", USER, "", "The writer of reports to senders."),
     optional("users", "ta-hold", USER, "", "The keeper of held mail."),
     optional(
         "users",
