@@ -182,9 +182,14 @@ fn commands_in_pages_and_papers_exist_with_their_options() {
 }
 
 #[test]
-fn the_first_look_of_the_overview_works() {
-    let page = fs::read_to_string(root().join("man/zpost-intro.7")).unwrap();
-    let example = displays(&page).into_iter().find(|d| d.contains("zpost start")).unwrap();
+fn the_first_look_of_the_overview_and_both_ways_in_work() {
+    let display = |page: &str, word: &str| {
+        let page = fs::read_to_string(root().join("man").join(page)).unwrap();
+        displays(&page).into_iter().find(|d| d.contains(word)).unwrap()
+    };
+    let example = display("zpost-intro.7", "zpost start");
+    let sendmail = display("sendmail.1", "sendmail -t -i").replace("example.org", "local.example");
+    let dropping = display("zpost-format.5", "mv public/letter");
     let suite = Suite::builder().prepare();
     let folder = suite.path("first-look").display().to_string();
     let script = example.replace("/tmp/zpost", &folder).replace("2525", &free_port().to_string());
@@ -195,6 +200,14 @@ fn the_first_look_of_the_overview_works() {
     let output = shell(script);
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     wait_until("the message of the overview", LONG, || !files(Path::new(&format!("{folder}/mail/bob/new"))).is_empty());
+    let dropping = dropping.replace("/var/spool/zpost", &format!("{folder}/spool"));
+    for rest in [&sendmail, &dropping] {
+        let output = shell(&format!("export ZPOST_CONFIG={folder}/zpost.toml\n{rest}"));
+        assert!(output.status.success(), "{rest}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    for (user, count) in [("user", 2), ("rcpt", 1)] {
+        wait_until("the other messages", LONG, || files(Path::new(&format!("{folder}/mail/{user}/new"))).len() == count);
+    }
     let output = shell(&format!("export ZPOST_CONFIG={folder}/zpost.toml\n{stop}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

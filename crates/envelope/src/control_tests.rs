@@ -196,3 +196,13 @@ proptest! {
         let _ = parse_control(text.as_bytes());
     }
 }
+
+#[test]
+fn the_example_of_the_page_is_a_control_file() {
+    let page = include_str!("../../../man/zpost-format.5");
+    let start = page.find("@ 1 ").unwrap();
+    let example = page[start..].split(".Ed").next().unwrap();
+    let parsed = parse_control(example.as_bytes()).unwrap();
+    assert_eq!(parsed.control.recipients.len(), 1);
+    assert_eq!(parsed.diagnostics.len(), 1, "the offset in the line d is that of the line r");
+}

@@ -31,6 +31,14 @@ fn what_users_write() {
 }
 
 #[test]
+fn the_example_of_the_page() {
+    let page = include_str!("../../../man/zpost-forward.5").replace("\\e", "\\");
+    let example = page.split(".Bd -literal -offset indent\n").nth(1).unwrap().split(".Ed").next().unwrap();
+    let entries = parse(example.as_bytes(), "joe").unwrap();
+    assert_eq!(entries, [Entry::Own, address("ann@example.org"), program(&["/usr/bin/procmail", "-f", "-"])]);
+}
+
+#[test]
 fn what_is_refused_says_why() {
     for (text, why) in [
         ("ok@x.example\n|/bin/p $HOME", "line 2: `$` means something only to a shell"),

@@ -18,7 +18,7 @@ pub enum Kind {
 pub struct Service {
     /// Name of the service and of its program.
     pub name: &'static str,
-    /// design: a process may wait only for one of a lower level. Processes are started in this order.
+    /// A process may wait only for one of a lower level. Processes are started in this order.
     pub level: u8,
     /// The phase of a shutdown in which it is drained.
     pub phase: u8,
