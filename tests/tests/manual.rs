@@ -105,6 +105,23 @@ fn pages_refer_to_pages_that_exist_and_the_overview_names_all() {
     }
 }
 
+#[test]
+fn parameters_in_pages_exist() {
+    let output = Command::new(programs().join("zpost")).args(["config", "reference"]).output().unwrap();
+    let reference = String::from_utf8_lossy(&output.stdout).into_owned();
+    let known: BTreeSet<&str> = reference.lines().filter_map(|line| line.strip_prefix(".It Ic ")).collect();
+    let mut seen = 0;
+    for (name, page) in pages() {
+        for line in page.lines().filter_map(|line| line.strip_prefix(".Ic ")) {
+            for word in line.split([' ', ',']).filter(|w| w.len() > 2 && w.bytes().all(|b| b.is_ascii_lowercase() || b"_-".contains(&b))) {
+                assert!(known.contains(word), "{name}: {word} is no parameter of zpost.toml(5)");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
