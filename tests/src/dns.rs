@@ -1,6 +1,6 @@
 //! A name server that answers what a test says, on a UDP port of loopback.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     A(Ipv4Addr),
+    Aaaa(Ipv6Addr),
     /// Preference and host.
     Mx(u16, String),
     Txt(String),
@@ -79,6 +80,7 @@ fn answer(question: &[u8], records: &impl Fn(&str) -> Option<Vec<Record>>) -> Op
     for record in found.iter().flatten() {
         let (number, bytes) = match record {
             Record::A(address) => (1, address.octets().to_vec()),
+            Record::Aaaa(address) => (28, address.octets().to_vec()),
             Record::Mx(preference, host) => (15, [preference.to_be_bytes().to_vec(), name(host)].concat()),
             Record::Txt(text) => (16, [vec![u8::try_from(text.len()).ok()?], text.clone().into_bytes()].concat()),
         };

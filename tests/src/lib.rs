@@ -4,14 +4,18 @@
 //! Run as root, the suite runs as `nobody`, so that tests see what an ordinary user would.
 
 pub mod dns;
+pub mod dovecot;
 pub mod load;
 pub mod memory;
+pub mod postfix;
 pub mod sink;
 mod suite;
 pub mod tls;
 pub mod tls_sink;
 pub mod zone;
 
+pub use dovecot::Dovecot;
+pub use postfix::Postfix;
 pub use sink::Sink;
 pub use suite::{ORDINARY, Suite, SuiteBuilder, free_port, programs};
 

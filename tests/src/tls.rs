@@ -5,8 +5,11 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection, SignatureScheme, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 pub type ClientStream = StreamOwned<ClientConnection, TcpStream>;
@@ -74,4 +77,24 @@ pub fn connect(config: &Arc<ClientConfig>, socket: TcpStream, name: &str) -> Cli
 /// Wraps a socket on which 220 was said.
 pub fn accept(config: &Arc<ServerConfig>, socket: TcpStream) -> ServerStream {
     StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), socket)
+}
+
+/// A certificate of its own for `localhost` and 127.0.0.1: `name.pem` and `name.key` in a folder that everybody may then read.
+pub fn self_signed(folder: &Path, name: &str) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(folder.join(format!("{name}.key")))
+        .arg("-out")
+        .arg(folder.join(format!("{name}.pem")))
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    // The suite runs as another user.
+    for (path, mode) in [(folder.to_owned(), 0o755), (folder.join(format!("{name}.key")), 0o644)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
 }

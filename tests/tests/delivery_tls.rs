@@ -1,88 +1,15 @@
 //! TLS to other servers: Postfix and Python's ssl as the next hop, by policy, with a certificate of our own, resumed, and too old.
 
 use end_to_end::load::Session;
-use end_to_end::{LONG, Suite, free_port, installed, wait_until};
+use end_to_end::tls::self_signed;
+use end_to_end::{LONG, Postfix, Suite, free_port, wait_until};
 use std::fs;
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A certificate of its own for `localhost` and 127.0.0.1.
-fn certificate(folder: &Path, name: &str) {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(folder.join(format!("{name}.key")))
-        .arg("-out")
-        .arg(folder.join(format!("{name}.pem")))
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(made.success());
-    // The suite runs as another user.
-    for (path, mode) in [(folder.to_owned(), 0o755), (folder.join(format!("{name}.key")), 0o644)] {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-}
-
 fn listening(port: u16) {
     wait_until("the next hop listens", LONG, || TcpStream::connect(("127.0.0.1", port)).is_ok());
-}
-
-/// Postfix with a queue and a configuration of its own, that throws everything away.
-struct Postfix {
-    folder: tempfile::TempDir,
-    port: u16,
-}
-
-impl Postfix {
-    fn start() -> Self {
-        let folder = tempfile::TempDir::with_prefix("zpost-postfix-").unwrap();
-        let (root, port) = (folder.path(), free_port());
-        certificate(root, "server");
-        for below in ["queue", "data", "etc"] {
-            fs::create_dir(root.join(below)).unwrap();
-        }
-        assert!(Command::new("chown").arg("postfix").arg(root.join("data")).status().unwrap().success());
-        let at = root.display();
-        let main = format!(
-            "compatibility_level = 3.6\nqueue_directory = {at}/queue\ndata_directory = {at}/data\nmaillog_file = {at}/log\n\
-             maillog_file_prefixes = /tmp\ncommand_directory = /usr/sbin\ndaemon_directory = /usr/lib/postfix/sbin\n\
-             mail_owner = postfix\nsetgid_group = postdrop\nmyhostname = localhost\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n\
-             mydestination =\nmynetworks = 127.0.0.0/8\ndefault_transport = discard:\nalias_maps =\n\
-             smtpd_relay_restrictions = permit_mynetworks, reject\nsmtpd_tls_cert_file = {at}/server.pem\n\
-             smtpd_tls_key_file = {at}/server.key\nsmtpd_tls_security_level = may\nsmtpd_tls_ask_ccert = yes\nsmtpd_tls_loglevel = 1\n"
-        );
-        fs::write(root.join("etc/main.cf"), main).unwrap();
-        let services = "cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\nrewrite unix - - n - - trivial-rewrite\n\
-             bounce unix - - n - 0 bounce\ndefer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\ndiscard unix - - n - - discard\n\
-             anvil unix - - n - 1 anvil\nproxymap unix - - n - - proxymap\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
-             postlog unix-dgram n - n - 1 postlogd\n";
-        fs::write(root.join("etc/master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{services}")).unwrap();
-        let postfix = Self { folder, port };
-        postfix.run("start");
-        listening(port);
-        postfix
-    }
-
-    fn run(&self, word: &str) {
-        let mut postfix = Command::new("postfix");
-        postfix.arg("-c").arg(self.folder.path().join("etc")).arg(word);
-        postfix.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        self.run("stop");
-    }
 }
 
 /// Ended with the test.
@@ -161,13 +88,12 @@ fn wait_for(suite: &Suite, event: &str, count: usize) -> Vec<String> {
 
 #[test]
 fn postfix_by_policy_with_our_certificate_and_resumed() {
-    if !nix::unistd::Uid::effective().is_root() || !installed("postfix") {
-        eprintln!("skipped: needs root and postfix");
+    if !end_to_end::postfix::usable() {
         return;
     }
-    let postfix = Postfix::start();
+    let postfix = Postfix::discarding();
     let root = postfix.folder.path();
-    certificate(root, "client");
+    self_signed(root, "client");
     let file = |name: &str| root.join(name).display().to_string();
     let more = format!(
         "[tls]\nroots = \"{}\"\ncertificate = \"{}\"\nkey = \"{}\"\n[client]\nmessages_per_session = 1\n[[destination]]\ntls = \"verify\"\n",
@@ -175,7 +101,7 @@ fn postfix_by_policy_with_our_certificate_and_resumed() {
         file("client.pem"),
         file("client.key")
     );
-    let suite = suite("localhost", postfix.port, &more);
+    let suite = suite("localhost", postfix.ports[0], &more);
     send(&suite, 1);
     let first = wait_for(&suite, "delivered", 1);
     assert!(first[0].contains("tls=\"TLSv1.3 ") && first[0].contains("verify verified\""), "{first:?}");
@@ -189,8 +115,8 @@ fn postfix_by_policy_with_our_certificate_and_resumed() {
 #[test]
 fn a_server_that_is_too_old_and_one_that_asks_who_we_are() {
     let folder = tempfile::tempdir().unwrap();
-    certificate(folder.path(), "server");
-    certificate(folder.path(), "client");
+    self_signed(folder.path(), "server");
+    self_signed(folder.path(), "client");
     let (old, asking) = (free_port(), free_port());
     let _old = python(folder.path(), old, "old");
     listening(old);
