@@ -11,6 +11,7 @@ use envelope::MessageId;
 use ipc::control::{QueuedMessage, QueuedRecipient, Selection};
 use serde_json::json;
 use spool::Place;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub fn run(site: &Site, id: &str, json: bool) -> Result<u8, Trouble> {
     let id = parse_id(id)?;
@@ -18,11 +19,38 @@ pub fn run(site: &Site, id: &str, json: bool) -> Result<u8, Trouble> {
     let messages = super::queue::messages(site, &selection)?;
     let Some(message) = messages.first() else { return elsewhere(site, id, json) };
     if json {
-        print_json(&json!({ "id": message.id, "place": "queue", "reason": null, "message": Message::from(message) }))?;
+        let because: Vec<_> = reasons(message, &obstacles(site, message)?, now_seconds())
+            .map(|(r, text)| json!({ "address": r.address, "channel": r.channel, "host": r.host, "text": text }))
+            .collect();
+        print_json(&json!({ "id": message.id, "place": "queue", "reason": null, "because": because, "message": Message::from(message) }))?;
     } else {
-        print(text(message, now_seconds()))?;
+        print(text(message, &obstacles(site, message)?, now_seconds()))?;
     }
     Ok(0)
+}
+
+/// What keeps destinations waiting, by channel and host.
+type Obstacles = BTreeMap<(String, String), String>;
+
+/// Destinations asked about for one message: a list may have thousands, and a person reads a few.
+const MOST_ASKED: usize = 100;
+
+/// Asks the scheduler about the destinations whose turn it could be; nothing while the suite is stopped.
+fn obstacles(site: &Site, message: &QueuedMessage) -> Result<Obstacles, Trouble> {
+    let now = now_seconds();
+    let due = message.recipients.iter().filter(|r| ["queued", "deferred"].contains(&r.state.as_str()) && r.next_attempt <= now);
+    let places: BTreeSet<(&str, &str)> = due.map(|r| (r.channel.as_str(), r.host.as_str())).collect();
+    let frozen = site.settings.paths.postoffice.join(".frozen").exists();
+    let mut found = Obstacles::new();
+    for (channel, host) in places.into_iter().take(MOST_ASKED) {
+        let hindrance = match super::destination::states(site, host, Some(channel))? {
+            None => Some("zpost is not running; `zpost start`".to_owned()),
+            Some(_) if frozen => Some("the suite is frozen: nothing is delivered until `zpost thaw`".to_owned()),
+            Some(states) => states.first().and_then(|state| super::destination::hindrance(state, now)),
+        };
+        found.extend(hindrance.map(|text| ((channel.to_owned(), host.to_owned()), text)));
+    }
+    Ok(found)
 }
 
 /// The scheduler does not have it: the folders tell.
@@ -56,24 +84,38 @@ fn elsewhere(site: &Site, id: MessageId, json: bool) -> Result<u8, Trouble> {
     Ok(0)
 }
 
-fn text(message: &QueuedMessage, now: u64) -> String {
+/// The recipients that wait, and why.
+fn reasons<'a>(
+    message: &'a QueuedMessage,
+    obstacles: &'a Obstacles,
+    now: u64,
+) -> impl Iterator<Item = (&'a QueuedRecipient, String)> + use<'a> {
     let waiting = message.recipients.iter().filter(|r| !r.report.is_empty() || !["delivered", "failed"].contains(&r.state.as_str()));
-    let lines: String = waiting
-        .map(|r| format!("<{}> by {}/{}: {}\n", shown(&r.address), shown(&r.channel), shown(&r.host), because(r, now) + &reported(r)))
+    waiting.map(move |r| {
+        let obstacle = obstacles.get(&(r.channel.clone(), r.host.clone())).map(String::as_str);
+        (r, because(r, obstacle, now) + &reported(r))
+    })
+}
+
+fn text(message: &QueuedMessage, obstacles: &Obstacles, now: u64) -> String {
+    let lines: String = reasons(message, obstacles, now)
+        .map(|(r, why)| format!("<{}> by {}/{}: {why}\n", shown(&r.address), shown(&r.channel), shown(&r.host)))
         .collect();
     if lines.is_empty() { "nothing is left to do; it is about to be removed\n".to_owned() } else { lines }
 }
 
-fn because(r: &QueuedRecipient, now: u64) -> String {
-    let next = || format!("next attempt {} ({})", until(r.next_attempt, now), rfc3339_seconds(r.next_attempt));
-    match (r.state.as_str(), r.attempts, r.next_attempt) {
-        ("delivered" | "failed", ..) => r.state.clone(),
-        ("held", ..) => "held by the administrator; `zpost release` lets it go".to_owned(),
-        ("active", ..) => "being delivered now".to_owned(),
-        (_, 0, 0) => "not tried yet; it waits for its turn".to_owned(),
-        (_, 0, _) => format!("not tried yet; {}", next()),
-        (_, n, 0) => format!("put off {n} times, at last with: {}", shown(&r.last)),
-        (_, n, _) => format!("put off {n} times, at last with: {}; {}", shown(&r.last), next()),
+fn because(r: &QueuedRecipient, obstacle: Option<&str>, now: u64) -> String {
+    let tried = match r.attempts {
+        0 => "not tried yet".to_owned(),
+        1 => format!("put off once, with: {}", shown(&r.last)),
+        n => format!("put off {n} times, at last with: {}", shown(&r.last)),
+    };
+    match r.state.as_str() {
+        "delivered" | "failed" => r.state.clone(),
+        "held" => "held by the administrator; `zpost release` lets it go".to_owned(),
+        "active" => "being delivered now".to_owned(),
+        _ if r.next_attempt > now => format!("{tried}; next attempt {} ({})", until(r.next_attempt, now), rfc3339_seconds(r.next_attempt)),
+        _ => format!("{tried}; {}", obstacle.unwrap_or("it waits for its turn")),
     }
 }
 
@@ -102,16 +144,21 @@ mod tests {
     #[test]
     fn says_what_stands_in_the_way() {
         let message = crate::selection::tests::message();
-        let out = text(&message, 1_000);
+        let out = text(&message, &Obstacles::new(), 1_000);
         assert!(
-            out.starts_with("<x@Y.example> by smtp/-: put off 1 times, at last with: 451 4.3.0 later\\u0007; next attempt in 16m (1970-"),
+            out.starts_with("<x@Y.example> by smtp/-: put off once, with: 451 4.3.0 later\\u0007; next attempt in 16m (1970-"),
             "{out}"
         );
         let mut message = message;
         for (recipient, (state, report)) in message.recipients.iter_mut().zip([("deferred", "told"), ("delivered", "relayed")]) {
             (recipient.state, recipient.report) = (state.to_owned(), report.to_owned());
         }
-        let out = text(&message, 1_000);
+        let out = text(&message, &Obstacles::new(), 1_000);
         assert!(out.contains("; the sender has been told of the delay\n") && out.contains("delivered; the report of relaying"), "{out}");
+        let message = crate::selection::tests::message();
+        let place = |r: &QueuedRecipient| ((r.channel.clone(), r.host.clone()), "the suite is frozen".to_owned());
+        let obstacles: Obstacles = message.recipients.iter().map(place).collect();
+        let out = text(&message, &obstacles, 1_000_000);
+        assert!(out.contains("put off once, with: 451 4.3.0 later\\u0007; the suite is frozen\n"), "{out}");
     }
 }
