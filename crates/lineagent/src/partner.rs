@@ -34,6 +34,8 @@ pub struct Partner {
     /// Jobs it has asked for and not got.
     pub hungry: u32,
     said: usize,
+    /// It said what is none of the protocol's words; the end of this conversation.
+    pub garbled: bool,
     /// More may wait in its output.
     pub busy: bool,
 }
@@ -71,6 +73,7 @@ impl Partner {
             dialogue: Dialogue::default(),
             hungry: 0,
             said: 0,
+            garbled: false,
             busy: false,
         })
     }
@@ -115,7 +118,11 @@ impl Partner {
         for _ in 0..READS {
             match self.stdout.read(&mut buffer) {
                 Ok(0) => return Err(format!("it has closed its output{}", self.status())),
-                Ok(length) => self.dialogue.hear(buffer.get(..length).unwrap_or_default(), events).map_err(|fault| fault.0.to_owned())?,
+                Ok(length) => {
+                    let heard = self.dialogue.hear(buffer.get(..length).unwrap_or_default(), events);
+                    self.garbled |= heard.is_err();
+                    heard.map_err(|fault| fault.0.to_owned())?;
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e.to_string()),

@@ -165,6 +165,9 @@ impl Service {
         let mut events = Vec::new();
         let Some(partner) = &mut self.partner else { return Ok(()) };
         let heard = partner.hear(&mut events);
+        if partner.garbled {
+            self.counters.add("rubbish", 1);
+        }
         for event in events {
             self.take(event)?;
         }

@@ -47,7 +47,7 @@ impl Master {
                 Turn::Stuck => {}
             }
         }
-        self.counters.set("sessions_now", u64::from(self.connections.total()));
+        self.count_sessions();
         self.resize_pool(Instant::now());
         more
     }
@@ -143,6 +143,11 @@ impl Master {
         );
     }
 
+    /// Said whenever a session begins or ends: a gauge that only new clients move shows the last burst for ever.
+    pub fn count_sessions(&self) {
+        self.counters.set("sessions_now", u64::from(self.connections.total()));
+    }
+
     pub fn sessions_ended(&mut self, key: usize, numbers: &[u64]) {
         let Some(child) = self.children.get_mut(&key) else { return };
         for number in numbers {
@@ -153,6 +158,7 @@ impl Master {
         if child.retire_by.is_some() && child.sessions.is_empty() {
             self.drain(key);
         }
+        self.count_sessions();
     }
 
     /// More workers when places run short, fewer when there have long been too many.

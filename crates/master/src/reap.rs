@@ -33,6 +33,7 @@ impl Master {
         for address in child.sessions.values() {
             self.connections.remove(*address);
         }
+        self.count_sessions();
         let reason = if child.failing.is_empty() { how } else { format!("{how}: {}", child.failing) };
         // A router that has routed its number of addresses goes by itself, agents when they have been idle.
         let by_itself = child.service.kind == Kind::Agent || (child.service.kind == Kind::Routers && child.ready_at.is_some());
