@@ -40,16 +40,21 @@ pub enum Step {
 
 impl Plan {
     /// For the exchangers of a domain. TLSA records count only where the MX records and the host's addresses are proven
-    /// (RFC 7672 section 2.2); `tries` hosts are asked for.
+    /// (RFC 7672 section 2.2). `tries` hosts are asked for; a proven one beyond them is not known to have none, so it is
+    /// not connected to: whoever keeps the answers about the first hosts back would else choose a host without DANE.
     pub fn of_domain(domain: &str, found: &MailHosts, candidates: &VecDeque<Candidate>, demand: Demand, tries: u32) -> Self {
         let mut hosts = Vec::new();
         for candidate in candidates {
             let Candidate::Network { name, address } = candidate else { continue };
-            if hosts.iter().any(|host: &Host| host.name == *name) || hosts.len() >= tries as usize {
+            if hosts.iter().any(|host: &Host| host.name == *name) {
                 continue;
             }
             let proven = found.secure && found.hosts.iter().any(|host| host.secure && host.name == *name);
-            let dane = if proven && demand.wants_dane() { None } else { Some(Dane::Absent) };
+            let dane = match proven && demand.wants_dane() {
+                true if hosts.len() >= tries as usize => Some(Dane::Unknown("it is one host too many to be asked for".to_owned())),
+                true => None,
+                false => Some(Dane::Absent),
+            };
             hosts.push(Host { name: name.clone(), port: address.port(), dane });
         }
         Self { domain: Some(domain.to_owned()), hosts, sts: if demand.wants_sts() { None } else { Some(None) } }
@@ -111,4 +116,30 @@ pub fn assurance(plan: Option<&Plan>, demand: Demand, host: &str, names: &[Strin
 
 fn record(tlsa: Tlsa) -> Record {
     Record { usage: tlsa.usage, selector: tlsa.selector, matching: tlsa.matching, data: tlsa.data }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use envelope::TlsTerms;
+    use ipc::dns::MailHost;
+    use settings::TlsPolicy;
+
+    #[test]
+    fn a_host_that_is_not_asked_for_is_not_taken_for_one_without_dane() {
+        let host =
+            |name: &str, secure| MailHost { preference: 1, name: name.into(), addresses: vec!["192.0.2.1".parse().unwrap()], secure };
+        let found = MailHosts { hosts: vec![host("a", true), host("b", true), host("c", false)], secure: true };
+        let candidate = |host: &MailHost| Candidate::Network { name: host.name.clone(), address: "192.0.2.1:25".parse().unwrap() };
+        let candidates = found.hosts.iter().map(candidate).collect();
+        let demand = Demand { policy: TlsPolicy::Dane, terms: TlsTerms::Usual };
+        let mut plan = Plan::of_domain("example.org", &found, &candidates, demand, 1);
+        assert_eq!(plan.step(), Step::Tlsa(Question::Tlsa { host: "a".into(), port: 25 }));
+        plan.tlsa("a", Err(Trouble::Temporary("no answer".into())));
+        assert_eq!(plan.step(), Step::Connect);
+        let rule =
+            |name: &str| assurance(Some(&plan), demand, name, &[]).map(|assurance| assurance.rule).map_err(|verdict| verdict.outcome);
+        assert_eq!([rule("a"), rule("b"), rule("c")], [Err(status::Outcome::Deferred), Err(status::Outcome::Deferred), Ok("may")]);
+    }
 }

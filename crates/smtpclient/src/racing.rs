@@ -45,6 +45,8 @@ impl Worker {
         self.next_token += 1;
         let registered = self.dial(&candidate, work.way).and_then(|mut dialled| {
             dialled.socket.register(&self.registry, mio::Token(token))?;
+            // The first attempt's source may have had a name of its own.
+            dialled.hello.get_or_insert_with(|| self.client.hello.clone());
             Ok(dialled)
         });
         match registered {

@@ -10,6 +10,7 @@ use crate::security::Assurance;
 use crate::session::Session;
 use crate::work::Work;
 use crate::worker::Worker;
+use envelope::TlsTerms;
 use ipc::dns::{Answer, Question, Trouble};
 use smtp::client::Verdict;
 use status::{Enhanced, Phase};
@@ -37,13 +38,19 @@ impl Worker {
                 let found = candidates::host(&name, &[address.ip()], address.port(), &self.ourselves);
                 return self.found(work, found);
             }
-            Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain, validate: work.tls.demand.wants_dane() }, port),
+            Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain, validate: self.validates(&work) }, port),
             Ok(Destination::Host { name, port }) => (Question::Addresses { host: name }, port),
         };
         if let Err((work, verdict)) = self.lookups.ask(work, question, port, &self.registry, self.resolver_token) {
             self.dead(work, Phase::Lookup, verdict);
         }
         self.sweep_by(self.lookups.next_deadline());
+    }
+
+    /// Whether the answer must be proven: also where a clause may ask for DANE once the exchangers are known.
+    fn validates(&self, work: &Work) -> bool {
+        let demand = work.tls.demand;
+        demand.wants_dane() || (self.policies.look_at_exchangers() && demand.terms != TlsTerms::Optional)
     }
 
     /// The resolver's event.

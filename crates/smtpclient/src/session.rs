@@ -180,10 +180,11 @@ impl Session {
         if self.security.shaking {
             return self.shake();
         }
-        if readable && let turn @ (Turn::Event(_) | Turn::Over) = self.read(buffer, now) {
-            return turn;
+        // A proxy that refuses makes the connection "unconnected" as late as here.
+        match if readable { self.read(buffer, now) } else { Turn::Wait } {
+            Turn::Wait => self.write(now),
+            turn => turn,
         }
-        self.write(now)
     }
 
     /// Begins the handshake.

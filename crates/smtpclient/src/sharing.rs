@@ -19,7 +19,7 @@ impl Worker {
                 s.candidate == *candidate && s.security.assurance == *assurance && s.security.reached.satisfies(work.tls.asked)
             })
         };
-        let mut pools = self.idle.iter().filter(|(key, _)| **key == (work.flavour, key.1.clone(), work.way));
+        let mut pools = self.idle.iter().filter(|(key, _)| (key.0, key.2) == (work.flavour, work.way));
         let Some((key, token)) = pools.find_map(|(key, pool)| Some((key.clone(), *pool.iter().rev().find(there)?))) else {
             return Some(work);
         };

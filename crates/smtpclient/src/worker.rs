@@ -147,8 +147,13 @@ impl Worker {
     /// Over an idle session where there is one, else by a new connection.
     fn dispatch(&mut self, work: Box<Work>) {
         let key = (work.flavour, work.host.clone(), work.way);
-        let sessions = &self.sessions;
-        let fits = |token: &usize| sessions.get(token).is_some_and(|s| s.security.reached.satisfies(work.tls.asked));
+        let (sessions, asked) = (&self.sessions, work.tls.asked);
+        // Where the exchangers decide about the policy, it may be stricter than what is asked by the name.
+        let exact = self.policies.look_at_exchangers();
+        let fits = |token: &usize| {
+            let reached = sessions.get(token).map(|session| session.security.reached);
+            reached.is_some_and(|reached| if exact { reached.demand == asked } else { reached.satisfies(asked) })
+        };
         let token = self.idle.get_mut(&key).and_then(|pool| pool.iter().rposition(fits).map(|at| pool.remove(at)));
         self.drop_empty(&key);
         match token.and_then(|token| self.sessions.remove(&token)) {

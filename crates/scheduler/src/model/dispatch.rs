@@ -72,7 +72,7 @@ impl Model {
         let mut discarded = 0;
         while started.len() < room && discarded < DISCARD {
             let Some(site_key) = self.lanes.get_mut(lane_index).and_then(|lane| lane.round.pop_front()) else { return };
-            let Some(last) = self.site_may_begin(site_key, now) else { continue };
+            let Some(last) = self.site_may_begin(site_key, lane_index, now) else { continue };
             let agent = if discard { Some(0) } else { self.pick_agent(lane_index, last) };
             let Some(agent) = agent else {
                 self.put_first(lane_index, site_key);
@@ -101,9 +101,10 @@ impl Model {
         }
     }
 
-    /// The agent of the site's last job, if the site may have one more now.
-    fn site_may_begin(&mut self, key: u32, now: Now) -> Option<u64> {
-        let site = self.sites.get_mut(key)?;
+    /// The agent of the site's last job, if the site may have one more now. A site that has gone leaves its key in the round,
+    /// and another may have the key by now, of another lane even: that one is not served with this lane's agents.
+    fn site_may_begin(&mut self, key: u32, lane: usize, now: Now) -> Option<u64> {
+        let site = self.sites.get_mut(key).filter(|site| site.lane as usize == lane && site.listed)?;
         site.listed = false;
         if !site.eligible(now.tick()) {
             return None;
@@ -214,6 +215,10 @@ impl Model {
     fn begin(&mut self, key: u32, agent: u64, now: Now) -> Option<StartedJob> {
         let share_key = self.next_share(key)?;
         let members = self.collect(share_key);
+        // A job of nobody would never end.
+        if members.is_empty() {
+            return None;
+        }
         for position in &members {
             self.set_state(share_key, *position, State::Active);
         }
@@ -293,6 +298,11 @@ impl Model {
             if found.len() >= want {
                 break;
             }
+        }
+        if course == Course::Warning {
+            // Who makes the trip a second time stands in the list twice.
+            found.sort_unstable();
+            found.dedup();
         }
         found
     }

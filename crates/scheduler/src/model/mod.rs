@@ -18,7 +18,6 @@ mod note;
 mod pace;
 mod placing;
 mod policy;
-
 mod portrait;
 mod reporting;
 mod result;

@@ -208,7 +208,10 @@ impl Model {
         }
         let standing = destination.line.drain();
         for share in standing {
-            self.stand_in_line(share, now);
+            // What has left lazily may be another share by now.
+            if self.shares.get(share).is_some_and(|share| share.destination == key && share.queued) {
+                self.stand_in_line(share, now);
+            }
         }
     }
 

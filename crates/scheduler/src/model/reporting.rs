@@ -146,7 +146,7 @@ impl Model {
     /// message that is not late costs two comparisons.
     pub(super) fn warn(&mut self, message: u32, now: Now) {
         let Some(entry) = self.messages.get(message) else { return };
-        let age = Duration::from_millis(u64::try_from(i64::try_from(now.ms).unwrap_or(i64::MAX) - entry.origin).unwrap_or(0));
+        let age = Duration::from_millis(u64::try_from(i64::try_from(now.ms).unwrap_or(i64::MAX).saturating_sub(entry.origin)).unwrap_or(0));
         // BY with mode N (RFC 2852): past its moment the sender is told, and delivery goes on.
         let by = entry.rare.as_deref().and_then(|rare| rare.terms.deliver_by);
         let overdue = by.is_some_and(|by| !by.or_return && by.until <= now.wall_seconds());

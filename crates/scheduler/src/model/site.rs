@@ -127,6 +127,8 @@ impl Model {
             }
             return;
         }
+        // With other limits it is another site; what the old one has learned holds there too.
+        self.remember(old, now);
         let site = found.unwrap_or_else(|| {
             let name = site_key.1.clone();
             let site = self.remembered(Site::new(lane, name, rules), now);
@@ -255,13 +257,9 @@ impl Model {
         self.list_site(site, now);
     }
 
-    /// Starts the mail for a host on every channel, as ETRN (RFC 1985) asks; the number of recipients that go.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for ETRN, which asks by host"))]
-    pub fn trigger(&mut self, host: &str, now: Now) -> u64 {
+    /// Starts the mail for a host on every channel, as ETRN (RFC 1985) asks.
+    pub fn trigger(&mut self, host: &str, now: Now) {
         let keys: Vec<u32> = self.lanes.iter().filter_map(|lane| lane.hosts.get(host).copied()).collect();
-        let ready = |key: &u32| self.destinations.get(*key).map_or(0, |destination| destination.counts()[0]);
-        let count = keys.iter().map(ready).sum();
         keys.into_iter().for_each(|key| self.urge(key, now));
-        count
     }
 }

@@ -110,7 +110,7 @@ fn queue_only_waits_to_be_asked() {
     }
     bench.mail("b.dial.example", 1);
     assert!(run(&mut bench, 10, MINUTE).is_empty());
-    assert_eq!(bench.model.trigger("a.dial.example", bench.now), 3);
+    bench.model.trigger("a.dial.example", bench.now);
     assert_eq!(run(&mut bench, 1, MINUTE).len(), 3);
     bench.mail("a.dial.example", 1);
     assert!(run(&mut bench, 10, MINUTE).is_empty(), "asked once, sent once");

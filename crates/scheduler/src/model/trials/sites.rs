@@ -327,3 +327,32 @@ fn a_strange_memory_is_nothing() {
         assert_eq!(bench.model.recall(text, bench.now), 0, "{text}");
     }
 }
+
+#[test]
+fn a_site_that_has_gone_lends_its_place_in_the_round_to_nobody() {
+    let mut bench = Bench::new();
+    bench.model.look_up(true);
+    let (smtp, local) = (AGENT, AGENT + 1);
+    bench.hire(local, "local");
+    // No agent takes anything, so what can begin stays in the round.
+    bench.model.agents.get_mut(&smtp).unwrap().credits = 0;
+    bench.mail("a.example", 1);
+    assert!(bench.jobs().is_empty());
+    let asked = bench
+        .actions()
+        .into_iter()
+        .find_map(|action| if let Action::Locate { destination, .. } = action { Some(destination) } else { None });
+    // The resolver is slow: the destination becomes a site of its own, and moves when the answer comes after all.
+    bench.pass(std::time::Duration::from_secs(3));
+    assert!(bench.jobs().is_empty());
+    bench.model.located(asked.unwrap(), one_host(""), bench.now);
+    let mut control = bench.control("-", 1);
+    control.recipients[0].quad.channel = "local".into();
+    bench.load(control);
+    bench.model.credit(smtp, 5);
+    let jobs = bench.jobs();
+    assert_eq!(jobs.len(), 2);
+    for (started, job) in jobs {
+        assert_eq!(started.agent, if job.channel == "local" { local } else { smtp }, "{}", job.channel);
+    }
+}
