@@ -123,7 +123,7 @@ impl Model {
                 }
                 self.record("deferred", place, result, now);
                 let attempts = self.recipient(place.message, place.position).map_or(1, |recipient| u32::from(recipient.attempts));
-                let next = self.next_attempt(place.share, attempts, roll, now);
+                let next = self.next_attempt(place.share, attempts, result.retry_after, roll, now);
                 self.deferred(place, result, next, now, marks);
             }
             (Outcome::Failed, false) => {

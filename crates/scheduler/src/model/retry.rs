@@ -66,11 +66,13 @@ pub fn ticks(wait: Duration) -> u32 {
 }
 
 impl Model {
-    /// The tick of the next attempt after `attempts` for a share's destination; not past the expiry, so that the last
-    /// attempt and the report come in time.
-    pub(super) fn next_attempt(&self, share: u32, attempts: u32, roll: f64, now: Now) -> u32 {
+    /// The tick of the next attempt after `attempts` for a share's destination, or after as many seconds as the agent wishes;
+    /// not past the expiry, so that the last attempt and the report come in time.
+    pub(super) fn next_attempt(&self, share: u32, attempts: u32, wish: Option<u32>, roll: f64, now: Now) -> u32 {
         let Some(rules) = self.rules_of_share(share) else { return now.tick() };
-        let next = now.tick().saturating_add(ticks(backoff(&rules.policy, attempts, roll)));
+        let wished = wish.map(|seconds| Duration::from_secs(u64::from(seconds.max(1))));
+        let wait = wished.unwrap_or_else(|| backoff(&rules.policy, attempts, roll));
+        let next = now.tick().saturating_add(ticks(wait));
         let left = self.left(share, now);
         if left.is_zero() { next } else { next.min(now.tick().saturating_add(ticks(left)).saturating_add(1)) }
     }

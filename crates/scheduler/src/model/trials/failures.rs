@@ -255,3 +255,24 @@ fn an_agent_speaks_only_about_its_own_jobs() {
     assert_eq!(bench.removed(), [id]);
     assert!(!bench.model.credit(AGENT, u32::MAX));
 }
+
+#[test]
+fn an_agent_may_say_when_it_wants_to_be_asked_again() {
+    let mut bench = Bench::new();
+    bench.mail("a.example", 2);
+    let job = bench.job();
+    let result = |index, retry_after| RecipientResult {
+        retry_after,
+        ..RecipientResult::new(index, Outcome::Deferred, Enhanced::transient(2, 0), "-", "later")
+    };
+    let results = vec![result(job.1.recipients[0].index, Some(7200)), result(job.1.recipients[1].index, Some(u32::MAX))];
+    bench.model.report(job.0.agent, &Report::new(job.0.number, Phase::Transaction, results), bench.now);
+    bench.pass(Duration::from_secs(7190));
+    assert!(bench.jobs().is_empty());
+    bench.pass(Duration::from_secs(20));
+    assert_eq!(bench.job().1.recipients.len(), 1);
+    // Nobody can wish mail past its expiry.
+    bench.hire(AGENT + 1, "error");
+    bench.pass(limits().expiry);
+    assert_eq!(bench.job().1.channel, "error");
+}
