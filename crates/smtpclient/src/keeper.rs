@@ -15,6 +15,17 @@ const BATCH: usize = 16;
 /// Results kept while the socket is full; reports are statistics, memory is not.
 const MOST_KEPT: usize = 1000;
 
+/// A question that has seen the keeper die this often is given up: it may be what kills it.
+const MOST_ASKED: u8 = 2;
+
+#[derive(Debug)]
+struct Waiting {
+    work: Box<Work>,
+    domain: String,
+    deadline: Instant,
+    asked: u8,
+}
+
 /// A job whose question is answered, or will not be.
 pub type Answered = (Box<Work>, Option<StsPolicy>);
 
@@ -24,7 +35,7 @@ pub struct Keeper {
     channel: Option<Channel<Ask, Told>>,
     token: Token,
     last: u64,
-    waiting: HashMap<u64, (Box<Work>, Instant)>,
+    waiting: HashMap<u64, Waiting>,
     results: Vec<TlsResult>,
 }
 
@@ -34,17 +45,22 @@ impl Keeper {
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.waiting.values().map(|(_, deadline)| *deadline).min()
+        self.waiting.values().map(|waiting| waiting.deadline).min()
     }
 
     /// Asks for a domain's policy; the job comes back at once where nobody can be asked.
     pub fn ask(&mut self, work: Box<Work>, domain: String, registry: &Registry, now: Instant) -> Result<(), Box<Work>> {
+        self.put(Waiting { work, domain, deadline: now + PATIENCE, asked: 0 }, registry).map_err(|waiting| waiting.work)
+    }
+
+    fn put(&mut self, mut waiting: Waiting, registry: &Registry) -> Result<(), Waiting> {
         let number = self.last + 1;
-        let Some(channel) = self.open(registry) else { return Err(work) };
+        let Some(channel) = self.open(registry) else { return Err(waiting) };
         // A send that fails means that the keeper has died: the event that says so is on its way, see `receive`.
-        drop(channel.send(&Ask::Policy { number, domain }));
+        drop(channel.send(&Ask::Policy { number, domain: waiting.domain.clone() }));
         self.last = number;
-        self.waiting.insert(number, (work, now + PATIENCE));
+        waiting.asked += 1;
+        self.waiting.insert(number, waiting);
         Ok(())
     }
 
@@ -57,28 +73,34 @@ impl Keeper {
         self.channel.as_mut()
     }
 
-    /// The answers that have come. A keeper that has died is not waited for: its domains count as without policy for now.
-    pub fn receive(&mut self) -> Vec<Answered> {
+    /// The answers that have come. When the keeper has died its successor is asked, once: it knows the policies that hold, and
+    /// mail must not go without them because of a reload or a crash.
+    pub fn receive(&mut self, registry: &Registry) -> Vec<Answered> {
         let mut answered = Vec::new();
         let Some(channel) = &mut self.channel else { return answered };
         let broken = channel.flush().is_err();
         loop {
             match channel.recv() {
-                Ok(Some((Told { number, policy }, _))) => answered.extend(self.waiting.remove(&number).map(|(work, _)| (work, policy))),
+                Ok(Some((Told { number, policy }, _))) => {
+                    answered.extend(self.waiting.remove(&number).map(|waiting| (waiting.work, policy)))
+                }
                 Ok(None) if !broken => return answered,
                 Ok(None) | Err(_) => break,
             }
         }
         self.channel = None;
         daemon::event!(Debug, "tlspolicy_lost", jobs = self.waiting.len());
-        answered.extend(std::mem::take(&mut self.waiting).into_values().map(|(work, _)| (work, None)));
+        for waiting in std::mem::take(&mut self.waiting).into_values() {
+            let again = if waiting.asked < MOST_ASKED { self.put(waiting, registry) } else { Err(waiting) };
+            answered.extend(again.err().map(|waiting| (waiting.work, None)));
+        }
         answered
     }
 
     /// The jobs that have waited too long.
     pub fn overdue(&mut self, now: Instant) -> Vec<Answered> {
-        let late = self.waiting.extract_if(|_, (_, deadline)| *deadline <= now);
-        let late: Vec<Answered> = late.map(|(_, (work, _))| (work, None)).collect();
+        let late = self.waiting.extract_if(|_, waiting| waiting.deadline <= now);
+        let late: Vec<Answered> = late.map(|(_, waiting)| (waiting.work, None)).collect();
         if !late.is_empty() {
             daemon::event!(Debug, "tlspolicy_silent", jobs = late.len());
         }

@@ -150,7 +150,7 @@ impl Worker {
 
     /// The keeper's event.
     pub fn keeper_ready(&mut self) {
-        let answered = self.keeper.receive();
+        let answered = self.keeper.receive(&self.registry);
         self.told(answered);
     }
 
