@@ -17,7 +17,7 @@ const LAST_RETRY: u64 = 86_400;
 /// A policy in use is fetched at least so often (RFC 8461 section 3.3), whatever its id says.
 const RENEW: u64 = 86_400;
 /// Domains known at a time, and those that may be waiting for a thread.
-const MOST_DOMAINS: usize = 20_000;
+const MOST_DOMAINS: usize = crate::shelf::MOST;
 const MOST_PENDING: usize = 2_000;
 /// Askers that wait for one domain.
 const MOST_WAITING: usize = 10_000;

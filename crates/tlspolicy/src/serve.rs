@@ -55,6 +55,7 @@ struct Server {
     results: Receiver<Done>,
     written: Instant,
     looked_through: Instant,
+    glanced: Instant,
     draining: bool,
 }
 
@@ -99,6 +100,7 @@ impl Server {
         let pool = Pool::start(tools(&started.settings, names)?, &sender, move || drop(waker.wake()))?;
         started.master.send(&ToMaster::Ready)?;
         daemon::event!(Info, "started", policies = keeper.policies());
+        started.counters.set("policies_now", keeper.policies() as u64);
         let (callers, at) = (HashMap::new(), Instant::now());
         Ok(Self {
             started,
@@ -114,6 +116,7 @@ impl Server {
             results,
             written: at,
             looked_through: at,
+            glanced: at,
             draining: false,
         })
     }
@@ -155,8 +158,12 @@ impl Server {
     /// What time brings.
     fn work(&mut self) {
         let now = now();
-        let late = self.keeper.tick(now);
-        self.act(late);
+        // Each costs a walk over all domains, so neither is for every event.
+        if self.keeper.waited_for() && self.glanced + GLANCE <= now.at {
+            self.glanced = now.at;
+            let late = self.keeper.tick(now);
+            self.act(late);
+        }
         if self.journal.unwritten() > 0 && (self.written + WRITE <= now.at || self.journal.unwritten() >= MOST_UNWRITTEN) {
             heed(self.journal.write());
             self.written = now.at;
@@ -165,11 +172,11 @@ impl Server {
             self.looked_through = now.at;
             let actions = self.keeper.renew(now);
             self.act(actions);
+            self.started.counters.set("policies_now", self.keeper.policies() as u64);
         }
         if self.reporter.next() <= now.unix {
             self.report(now.unix, false);
         }
-        self.started.counters.set("policies_now", self.keeper.policies() as u64);
     }
 
     /// Sends what is due; the number of domains.

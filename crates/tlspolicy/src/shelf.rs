@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Files read at a start at most.
-pub const MOST: usize = 10_000;
+/// Policies kept at most. As many are read at a start: none that holds may be forgotten by one.
+pub const MOST: usize = 20_000;
 const HEAD: &str = "zpost sts policy 1";
 /// The head beside the policy's own text.
 const MAX_FILE: u64 = policy::MAX_TEXT as u64 + 200;
