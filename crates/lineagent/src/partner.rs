@@ -4,6 +4,7 @@ use ipc::agents::Job;
 use jobline::{Dialogue, Event};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -49,33 +50,48 @@ impl Partner {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let third = Some(message.try_clone()?.into());
         let mut child = sys::spawn_foreign(command, sys::Launch { identity: None, umask: 0o077, third, open_files: 1024 })?;
+        match Self::watched(&mut child, registry, token) {
+            Ok((end, stdin, stdout, stderr)) => Ok(Self {
+                child,
+                end,
+                stdin,
+                stdout,
+                stderr,
+                unsent: Vec::new(),
+                message,
+                dialogue: Dialogue::default(),
+                hungry: 0,
+                said: 0,
+                garbled: false,
+                busy: false,
+            }),
+            Err(e) => {
+                // Nobody would ever hear it, or see its end.
+                let _ = (child.kill(), child.wait());
+                Err(e)
+            }
+        }
+    }
+
+    /// The program's end and its pipes, all of them watched.
+    fn watched(
+        child: &mut Child,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<(OwnedFd, ChildStdin, ChildStdout, Option<ChildStderr>)> {
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), stderr) = pipes else { return Err(io::Error::from(io::ErrorKind::BrokenPipe)) };
-        let end = sys::watch(&child)?;
+        let end = sys::watch(child)?;
         for fd in [stdin.as_raw_fd(), stdout.as_raw_fd(), end.as_raw_fd()].into_iter().chain(stderr.as_ref().map(AsRawFd::as_raw_fd)) {
             let interest = if fd == stdin.as_raw_fd() { Interest::WRITABLE } else { Interest::READABLE };
             registry.register(&mut SourceFd(&fd), token, interest)?;
         }
-        use nix::fcntl::{FcntlArg, OFlag, fcntl};
         fcntl(&stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         if let Some(stderr) = &stderr {
             fcntl(stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        Ok(Self {
-            child,
-            end,
-            stdin,
-            stdout,
-            stderr,
-            unsent: Vec::new(),
-            message,
-            dialogue: Dialogue::default(),
-            hungry: 0,
-            said: 0,
-            garbled: false,
-            busy: false,
-        })
+        Ok((end, stdin, stdout, stderr))
     }
 
     /// Puts the message into the program's descriptor 3, at its beginning, and tells it the job.

@@ -137,8 +137,11 @@ pub fn render(path: &Path, faults: &[Fault]) -> String {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
+    text_of(File::open(path)?)
+}
+
+fn text_of(file: File) -> io::Result<String> {
     let mut text = String::new();
-    let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     }
@@ -152,7 +155,9 @@ fn read_text(path: &Path) -> io::Result<String> {
 /// The first line of a file that only its owner can read; never said in an error.
 fn read_secret(path: &Path) -> Result<String, String> {
     use std::os::unix::fs::MetadataExt;
-    let metadata = std::fs::metadata(path).map_err(|e| format!("cannot be read: {e}"))?;
+    // Asked of the open file: what is read is what was looked at.
+    let file = File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let metadata = file.metadata().map_err(|e| format!("cannot be read: {e}"))?;
     if metadata.mode() & 0o077 != 0 {
         return Err(format!("others than its owner may read it (mode {:o}); chmod 600", metadata.mode() & 0o777));
     }
@@ -160,7 +165,7 @@ fn read_secret(path: &Path) -> Result<String, String> {
     if metadata.uid() != 0 && metadata.uid() != own && own != 0 {
         return Err("it belongs to another user".to_owned());
     }
-    let text = read_text(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let text = text_of(file).map_err(|e| format!("cannot be read: {e}"))?;
     match text.lines().next() {
         Some(password) if !password.is_empty() && !password.chars().any(char::is_control) => Ok(password.to_owned()),
         _ => Err("its first line is no password".to_owned()),
