@@ -46,8 +46,24 @@ pub struct Shape {
 /// Binds a unix socket, removing one that nobody serves any more. Streams and packet sockets listen.
 pub fn unix(path: &Path, shape: Shape, backlog: u32) -> Result<OwnedFd, String> {
     let name = path.display();
-    let address = UnixAddr::new(path).map_err(|_| format!("socket path {name} is too long (at most 107 bytes)"))?;
-    remove_stale(path, &address, shape.kind)?;
+    let served = |address: &UnixAddr| {
+        let probe = socket(AddressFamily::Unix, shape.kind, FLAGS, None);
+        probe.is_ok_and(|probe| matches!(connect(probe.as_raw_fd(), address), Ok(()) | Err(Errno::EAGAIN)))
+    };
+    if is_socket(path)? && served(&address_of(path)?) {
+        return Err(format!("socket in use: another program listens on {name}; stop it or choose another path"));
+    }
+    unix_under_lock(path, shape, backlog)
+}
+
+/// As [`unix`], for a socket that only the holder of the master's lock makes: one that is there is stale, even while a process
+/// that has lost its master has it for a moment yet.
+pub fn unix_under_lock(path: &Path, shape: Shape, backlog: u32) -> Result<OwnedFd, String> {
+    let name = path.display();
+    let address = address_of(path)?;
+    if is_socket(path)? {
+        fs::remove_file(path).map_err(|e| format!("cannot remove the stale socket {name}: {e}"))?;
+    }
     let make = || -> std::io::Result<OwnedFd> {
         let end = socket(AddressFamily::Unix, shape.kind, FLAGS, None)?;
         bind(end.as_raw_fd(), &address)?;
@@ -64,20 +80,17 @@ pub fn unix(path: &Path, shape: Shape, backlog: u32) -> Result<OwnedFd, String> 
     make().map_err(|e| format!("cannot make socket {name}: {e}"))
 }
 
-fn remove_stale(path: &Path, address: &UnixAddr, kind: SockType) -> Result<(), String> {
-    let name = path.display();
-    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
-    if !found.file_type().is_socket() {
-        return Err(format!("{name} exists and is no socket; remove it or choose another path"));
+fn address_of(path: &Path) -> Result<UnixAddr, String> {
+    UnixAddr::new(path).map_err(|_| format!("socket path {} is too long (at most 107 bytes)", path.display()))
+}
+
+/// False: nothing is there. Anything but a socket is an error.
+fn is_socket(path: &Path) -> Result<bool, String> {
+    match fs::symlink_metadata(path) {
+        Err(_) => Ok(false),
+        Ok(found) if found.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(format!("{} exists and is no socket; remove it or choose another path", path.display())),
     }
-    // A notification socket has no listener to ask; the master's lock says that it is stale.
-    if kind != SockType::Datagram
-        && let Ok(probe) = socket(AddressFamily::Unix, kind, FLAGS, None)
-        && matches!(connect(probe.as_raw_fd(), address), Ok(()) | Err(Errno::EAGAIN))
-    {
-        return Err(format!("socket in use: another program listens on {name}; stop it or choose another path"));
-    }
-    fs::remove_file(path).map_err(|e| format!("cannot remove the stale socket {name}: {e}"))
 }
 
 fn backlog_of(wanted: u32) -> Backlog {

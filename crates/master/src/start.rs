@@ -20,6 +20,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long a master that was killed may take to be gone.
+const DYING: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// From the command line to the end of the suite.
 pub fn begin() -> Result<ExitCode, Failure> {
@@ -137,7 +142,7 @@ fn make_keepsakes(lock: File, configuration: &Configuration, site: &Site, roles:
     let run = &configuration.settings.paths.run;
     let has = |name: &str| roles.is_none_or(|roles| roles.iter().any(|r| r.name == name));
     let make = |name: &str, shape: Shape| {
-        sockets::unix(&run.join(name), shape, 64).map_err(|text| {
+        sockets::unix_under_lock(&run.join(name), shape, 64).map_err(|text| {
             let fault = configuration.fault(&run.to_string_lossy(), text);
             Failure::config(render(&configuration.path, &[fault]))
         })
@@ -163,22 +168,41 @@ fn make_keepsakes(lock: File, configuration: &Configuration, site: &Site, roles:
     Ok(Keepsakes { lock, control, agents, notify: sockets, contacts: BTreeMap::new(), counters })
 }
 
-/// One master a run folder. The lock is the kernel's: it goes when the process does, however that ends.
+/// One master a run folder. The lock is the kernel's: it goes when the process does, however that ends. A process that was
+/// killed this moment has it, and its sockets, for a while yet: the end is waited for.
 fn take_lock(path: &Path) -> Result<File, Failure> {
     let name = path.display();
     let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o644).open(path);
     let mut file = opened.map_err(|e| Failure::config(format!("zpost-master: cannot open {name}: {e}")))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = (&mut file).take(20).read_to_string(&mut pid);
-            return Err(Failure::busy(format!("zpost-master: already running (process {}, lock {name})", pid.trim())));
+    let deadline = Instant::now() + DYING;
+    let mut pid = String::new();
+    loop {
+        let locked = file.try_lock();
+        pid.clear();
+        let _ = file.rewind().and_then(|()| (&mut file).take(20).read_to_string(&mut pid));
+        match locked {
+            Ok(()) if is_ending(pid.trim()) && Instant::now() < deadline => {}
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::busy(format!("zpost-master: already running (process {}, lock {name})", pid.trim())));
+            }
+            Err(TryLockError::Error(e)) => return Err(Failure::system(format!("zpost-master: cannot lock {name}: {e}"))),
         }
-        Err(TryLockError::Error(e)) => return Err(Failure::system(format!("zpost-master: cannot lock {name}: {e}"))),
+        std::thread::sleep(GLANCE);
     }
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
+}
+
+/// Is it a master, not us, that has lost its lock and still has other files open? The kernel closes them all before it makes
+/// a zombie of a process.
+fn is_ending(pid: &str) -> bool {
+    if pid.parse() == Ok(std::process::id()) || !pid.bytes().all(|b| b.is_ascii_digit()) {
+        return false;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.split_once(" (zpost-master) ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// One contact point for each subdaemon that lacks one.

@@ -18,13 +18,12 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the master is looked at while nothing is heard of it.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long a master that was killed may take to be gone.
+const DYING: Duration = Duration::from_secs(2);
 
 /// Starts the master and waits until it says that every process is ready.
 pub fn start(site: &Site) -> Result<u8, Trouble> {
-    if let Some(link) = link::connect_to(&site.settings.paths.run)? {
-        let pid = super::status::of(link).map_or_else(|_| String::new(), |s| format!(" with pid {}", s.pid));
-        return Err(Trouble::new(EX_UNAVAILABLE, format!("already running{pid}; use `zpost restart` or `zpost reload`")));
-    }
+    refuse_a_second(site)?;
     let (socket, name) = notify_socket()?;
     let errors = memfd_create(c"zpost-start", MFdFlags::MFD_CLOEXEC).map(File::from);
     let errors = errors.map_err(|e| Trouble::new(EX_OSERR, format!("cannot make a memory file: {}", e.desc())))?;
@@ -43,6 +42,20 @@ pub fn start(site: &Site) -> Result<u8, Trouble> {
             Ok(code)
         }
     }
+}
+
+/// An error when a master answers. One that was killed this moment may still have its socket, but answers nobody.
+fn refuse_a_second(site: &Site) -> Result<(), Trouble> {
+    let deadline = Instant::now() + DYING;
+    while let Some(link) = link::connect_to(&site.settings.paths.run)? {
+        let answer = super::status::of(link);
+        if answer.is_ok() || Instant::now() > deadline {
+            let pid = answer.map_or_else(|_| String::new(), |s| format!(" with pid {}", s.pid));
+            return Err(Trouble::new(EX_UNAVAILABLE, format!("already running{pid}; use `zpost restart` or `zpost reload`")));
+        }
+        std::thread::sleep(GLANCE);
+    }
+    Ok(())
 }
 
 /// A readiness socket under an abstract name that nobody can guess beforehand, and its name for NOTIFY_SOCKET.
