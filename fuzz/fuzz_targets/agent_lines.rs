@@ -29,6 +29,7 @@ fn job(number: u64, recipients: u32) -> Job {
         envid: None,
         ret: None,
         terms: Default::default(),
+        sharing: Default::default(),
         recipients: (0..recipients).map(recipient).collect(),
     }
 }

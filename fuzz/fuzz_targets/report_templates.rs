@@ -40,9 +40,9 @@ fuzz_target!(|bytes: &[u8]| {
             recipients: &[recipient],
             templates: &templates,
         };
-        let original: &[u8] = b"Subject: original\n\nbody\n";
+        let original = b"Subject: original\n\nbody\n".to_vec();
         let mut report = Vec::new();
-        let prepared = prepare(&notification, original).expect("memory does not fail");
+        let prepared = prepare(&notification, &original).expect("memory does not fail");
         prepared.write(&mut |piece| Ok(report.extend_from_slice(piece))).expect("memory does not fail");
         let end = report.windows(2).position(|two| two == b"\n\n").expect("a header ends");
         let header = report.get(..end).unwrap_or_default();
