@@ -2,20 +2,21 @@
 //!
 //! **Does.** Many sessions on one event loop; the dialogue itself is the machine in `smtp::server`. Asks routermux
 //! whether local recipients exist, tells or asks ratetracker, and has contentfilter judge messages where one is
-//! configured. Threads write each message into `public/`, sync it, and rename it into `router/`; only then does the
+//! configured, and tells the scheduler of ETRN. TLS with clients is rustls on the same loop. Threads write each message into `public/`, sync it, and rename it into `router/`; only then does the
 //! client get its 250 (one sync a message; threads that wait together share a journal commit).
 //!
 //! **Trusts** the master's frames, the configuration, and the verdicts of its helpers; nothing a client sends.
 //! Peers of a Unix socket are users of this machine by their credentials: they may relay like a client in
 //! `relay.networks`, their sender is taken as given, and the envelope says which uid it was (`rcvdfrom`, `identinfo`).
 //!
-//! **May touch** the sockets passed to it, `public/`, `router/` (and `freezer/` for the filter).
+//! **May touch** the sockets passed to it, `public/`, `router/` of every volume (and `freezer/` for the filter). It holds the private
+//! keys, which the master read.
 //!
 //! **When it dies** its sessions drop; every acknowledged message is in the spool, and what it had not acknowledged the
 //! clients send again. A helper that dies is asked again once; without an answer within `server.helper_timeout`
 //! (the filter: `filter.timeout` and 10 seconds) the client gets 451, or what `rates.failure`, `filter.failure` say.
 //!
-//! **Standards.** RFC 5321, 5322 (trace fields), 1870, 2033, 2034, 2920, 3461, 3848, 6152, 6409, 6531.
+//! **Standards.** RFC 5321, 5322 (trace fields), 1870, 1985, 2033, 2034, 2920, 3207, 3461, 3848, 6152, 6409, 6531, 8314.
 
 mod accept;
 mod answers;
