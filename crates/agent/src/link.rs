@@ -1,6 +1,9 @@
 //! The agent's end of the job conversation.
-use ipc::agents::{Job, Report, ToAgent, ToScheduler};
+use daemon::EX_ORPHANED;
+use ipc::agents::{Job, Learned, Report, ToAgent, ToScheduler};
+use ipc::master::{ToChild, ToMaster};
 use ipc::{Channel, RecvError};
+use mio::{Interest, Registry, Token};
 use std::fs::File;
 use std::io;
 
@@ -9,6 +12,8 @@ use std::io;
 pub struct Link {
     pub channel: Channel<ToScheduler, ToAgent>,
     reports: Vec<Report>,
+    /// It is registered for writing too.
+    full: bool,
 }
 /// What the scheduler sent.
 #[derive(Debug)]
@@ -18,7 +23,7 @@ pub enum Incoming {
 }
 impl Link {
     pub fn new(channel: Channel<ToScheduler, ToAgent>) -> Self {
-        Self { channel, reports: Vec::new() }
+        Self { channel, reports: Vec::new(), full: false }
     }
     /// The next frame; a count of descriptors that differs from the jobs' is `Malformed`.
     pub fn recv(&mut self) -> Result<Option<Incoming>, RecvError> {
@@ -45,13 +50,53 @@ impl Link {
         }
         self.channel.flush()
     }
+
+    /// Asks to be woken for writing only while frames wait: a socket between processes says "writable" whenever the other
+    /// side has read, and that is not worth a wake-up. `token`: by which the channel is registered.
+    pub fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let full = self.channel.pending() > 0;
+        if full != self.full {
+            let interest = if full { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            registry.reregister(&mut self.channel, token, interest)?;
+            self.full = full;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the master and the scheduler say, for agents that serve several jobs at once. `Some`: the agent ends with
+    /// this exit code, 0 without scheduler, 75 without master.
+    pub fn hear(
+        &mut self,
+        master: &mut Channel<ToMaster, ToChild>,
+        draining: &mut bool,
+        jobs: &mut Vec<(Job, File)>,
+    ) -> io::Result<Option<i32>> {
+        loop {
+            match master.recv() {
+                Ok(Some((ToChild::Drain, _))) => *draining = true,
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return Ok(Some(EX_ORPHANED)),
+            }
+        }
+        loop {
+            match self.recv() {
+                Ok(Some(Incoming::Jobs(more))) => jobs.extend(more),
+                Ok(Some(Incoming::Drain)) => *draining = true,
+                Ok(None) => return Ok(None),
+                Err(RecvError::Closed) => return Ok(Some(0)),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
 }
 
 /// Bytes of results put into one frame, by a generous estimate: well under `ipc::channel::MAX_FRAME`, since a frame over
 /// that could never be sent and would cost the whole conversation.
 const FRAME_ESTIMATE: usize = 96 * 1024;
 
-/// Reports packed into frames. One with very many recipients is told in several parts, as `ipc::agents` allows.
+/// Reports packed into frames. One with very many recipients is told in several parts, as `ipc::agents` allows; what the
+/// session taught goes with the first, for it must count once.
 fn frames(reports: Vec<Report>) -> Vec<Vec<Report>> {
     let (mut frames, mut frame, mut filled) = (Vec::new(), Vec::new(), 0usize);
     for Report { job, phase, results, learned } in reports {
@@ -61,7 +106,7 @@ fn frames(reports: Vec<Report>) -> Vec<Vec<Report>> {
             let size = result.remote.len().saturating_add(result.text.len()).saturating_add(result.tls.len()).saturating_add(32);
             if filled.saturating_add(size) > FRAME_ESTIMATE {
                 if !part.results.is_empty() {
-                    frame.push(std::mem::replace(&mut part, Report { job, phase, results: Vec::new(), learned }));
+                    frame.push(std::mem::replace(&mut part, Report { job, phase, results: Vec::new(), learned: Learned::default() }));
                 }
                 frames.push(std::mem::take(&mut frame));
                 filled = 64;

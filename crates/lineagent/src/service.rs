@@ -1,11 +1,11 @@
 //! The event loop of the bridge.
 
 use crate::partner::Partner;
-use agent::{Incoming, Link};
-use daemon::{Counters, EX_ORPHANED, Signal, Signals, Started};
+use agent::Link;
+use daemon::{Counters, Signal, Signals, Started};
+use ipc::Channel;
 use ipc::agents::{Job, RecipientResult, Report};
 use ipc::master::{ToChild, ToMaster};
-use ipc::{Channel, RecvError};
 use jobline::Event;
 use mio::{Events, Interest, Poll, Token};
 use settings::ForeignAgent;
@@ -40,7 +40,6 @@ struct Service {
     /// Jobs the scheduler may still send.
     credit: u32,
     base: Instant,
-    link_full: bool,
     draining: bool,
 }
 
@@ -69,7 +68,6 @@ pub fn serve(mut started: Started) -> io::Result<ExitCode> {
         jobs: VecDeque::new(),
         credit: 0,
         base: now,
-        link_full: false,
         draining: false,
     };
     let code = service.turns();
@@ -119,29 +117,14 @@ impl Service {
         }
     }
 
-    /// Takes in what the master and the scheduler say.
+    /// Takes in what is new.
     fn hear(&mut self) -> io::Result<Option<i32>> {
-        loop {
-            match self.master.recv() {
-                Ok(Some((ToChild::Drain, _))) => self.draining = true,
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => return Ok(Some(EX_ORPHANED)),
-            }
-        }
-        loop {
-            match self.link.recv() {
-                Ok(Some(Incoming::Jobs(jobs))) => {
-                    self.counters.add("jobs", jobs.len() as u64);
-                    self.credit = self.credit.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
-                    self.jobs.extend(jobs);
-                }
-                Ok(Some(Incoming::Drain)) => self.draining = true,
-                Ok(None) => return Ok(None),
-                Err(RecvError::Closed) => return Ok(Some(0)),
-                Err(e) => return Err(e.into()),
-            }
-        }
+        let mut jobs = Vec::new();
+        let end = self.link.hear(&mut self.master, &mut self.draining, &mut jobs)?;
+        self.counters.add("jobs", jobs.len() as u64);
+        self.credit = self.credit.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+        self.jobs.extend(jobs);
+        Ok(end)
     }
 
     /// One round with the program: what it says, what it is given, what it has failed to say.
@@ -252,12 +235,6 @@ impl Service {
     fn report(&mut self) -> io::Result<()> {
         let _ = self.master.flush();
         let _ = self.link.flush();
-        let full = self.link.channel.pending() > 0;
-        if full != self.link_full {
-            let interest = if full { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            self.poll.registry().reregister(&mut self.link.channel, LINK, interest)?;
-            self.link_full = full;
-        }
-        Ok(())
+        self.link.watch(self.poll.registry(), LINK)
     }
 }

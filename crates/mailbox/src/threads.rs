@@ -2,11 +2,11 @@
 //! journal lets many syncs share one wait.
 
 use crate::service::Mailboxes;
-use agent::{Incoming, Link};
-use daemon::{EX_ORPHANED, Signal, Signals, Started};
+use agent::Link;
+use daemon::{Signal, Signals, Started};
+use ipc::Channel;
 use ipc::agents::{Job, Report};
 use ipc::master::{ToChild, ToMaster};
-use ipc::{Channel, RecvError};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::fs::File;
 use std::io;
@@ -42,8 +42,6 @@ pub struct Service {
     signals: Signals,
     mailboxes: Arc<Mailboxes>,
     pub crew: Crew,
-    /// The link is registered for writing too.
-    link_full: bool,
     /// Jobs in hand.
     active: usize,
     draining: bool,
@@ -57,7 +55,7 @@ impl Service {
         poll.registry().register(&mut link.channel, LINK, Interest::READABLE)?;
         let mailboxes = Arc::new(mailboxes);
         let crew = Crew::hire(Arc::clone(&mailboxes), Arc::new(Waker::new(poll.registry(), DONE)?));
-        Ok(Self { poll, link, master, signals, mailboxes, crew, link_full: false, active: 0, draining: false })
+        Ok(Self { poll, link, master, signals, mailboxes, crew, active: 0, draining: false })
     }
 
     /// The loop; gives the exit code.
@@ -79,48 +77,22 @@ impl Service {
                 return Ok(code);
             }
             self.report();
-            self.watch_link()?;
+            self.link.watch(self.poll.registry(), LINK)?;
             if self.draining && self.active == 0 && self.link.channel.pending() == 0 {
                 return Ok(0);
             }
         }
     }
 
-    /// Takes in what the master and the scheduler say.
+    /// Takes in what is new.
     fn hear(&mut self) -> io::Result<Option<i32>> {
-        loop {
-            match self.master.recv() {
-                Ok(Some((ToChild::Drain, _))) => self.draining = true,
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => return Ok(Some(EX_ORPHANED)),
-            }
+        let mut jobs = Vec::new();
+        let end = self.link.hear(&mut self.master, &mut self.draining, &mut jobs)?;
+        for (job, file) in jobs {
+            self.active += 1;
+            self.crew.give(job, file)?;
         }
-        loop {
-            match self.link.recv() {
-                Ok(Some(Incoming::Jobs(jobs))) => {
-                    for (job, file) in jobs {
-                        self.active += 1;
-                        self.crew.give(job, file)?;
-                    }
-                }
-                Ok(Some(Incoming::Drain)) => self.draining = true,
-                Ok(None) => return Ok(None),
-                Err(RecvError::Closed) => return Ok(Some(0)),
-                Err(e) => return Err(e.into()),
-            }
-        }
-    }
-
-    /// Asks to be woken for writing only while frames wait: the other side's every read would wake us else.
-    fn watch_link(&mut self) -> io::Result<()> {
-        let full = self.link.channel.pending() > 0;
-        if full != self.link_full {
-            let interest = if full { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            self.poll.registry().reregister(&mut self.link.channel, LINK, interest)?;
-            self.link_full = full;
-        }
-        Ok(())
+        Ok(end)
     }
 
     /// Sends what is done, and new credit for it. A send fails only when the other side has gone: receiving sees that.

@@ -3,10 +3,10 @@
 use crate::accounts::{Runner, runner};
 use crate::content::Flags;
 use crate::task::{Task, Verdict, deferred, verdict};
-use agent::{Incoming, Link};
-use daemon::{Counters, EX_ORPHANED, Signal, Signals, Started};
+use agent::Link;
+use daemon::{Counters, Signal, Signals, Started};
+use ipc::Channel;
 use ipc::master::{ToChild, ToMaster};
-use ipc::{Channel, RecvError};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use program::{Ending, Running};
@@ -47,7 +47,6 @@ struct Service {
     /// Programs at work, each with its lane and task.
     running: BTreeMap<usize, (usize, Task, Running)>,
     next: usize,
-    link_full: bool,
     draining: bool,
     done: u32,
 }
@@ -76,7 +75,6 @@ pub fn serve(mut started: Started) -> io::Result<ExitCode> {
         lanes,
         running: BTreeMap::new(),
         next: FIRST,
-        link_full: false,
         draining: false,
         done: 0,
     };
@@ -122,25 +120,12 @@ impl Service {
         Some(if left.is_zero() { left } else { left.saturating_add(Duration::from_millis(1)) })
     }
 
-    /// Takes in what the master and the scheduler say.
+    /// Takes in what is new.
     fn hear(&mut self) -> io::Result<Option<i32>> {
-        loop {
-            match self.master.recv() {
-                Ok(Some((ToChild::Drain, _))) => self.draining = true,
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => return Ok(Some(EX_ORPHANED)),
-            }
-        }
-        loop {
-            match self.link.recv() {
-                Ok(Some(Incoming::Jobs(jobs))) => jobs.into_iter().for_each(|(job, file)| self.take(job, file)),
-                Ok(Some(Incoming::Drain)) => self.draining = true,
-                Ok(None) => return Ok(None),
-                Err(RecvError::Closed) => return Ok(Some(0)),
-                Err(e) => return Err(e.into()),
-            }
-        }
+        let mut jobs = Vec::new();
+        let end = self.link.hear(&mut self.master, &mut self.draining, &mut jobs)?;
+        jobs.into_iter().for_each(|(job, file)| self.take(job, file));
+        Ok(end)
     }
 
     fn take(&mut self, job: ipc::agents::Job, file: std::fs::File) {
@@ -266,12 +251,6 @@ impl Service {
         if done > 0 && !self.draining {
             let _ = self.link.credit(done);
         }
-        let full = self.link.channel.pending() > 0;
-        if full != self.link_full {
-            let interest = if full { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            self.poll.registry().reregister(&mut self.link.channel, LINK, interest)?;
-            self.link_full = full;
-        }
-        Ok(())
+        self.link.watch(self.poll.registry(), LINK)
     }
 }

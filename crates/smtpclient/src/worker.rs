@@ -13,7 +13,7 @@ use crate::work::Work;
 use agent::Link;
 use daemon::Counters;
 use ipc::agents::Report;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use smtp::client::{Event, Flavour, Verdict};
 use status::{Enhanced, Outcome, Phase};
 use std::collections::{HashMap, HashSet};
@@ -48,8 +48,6 @@ pub struct Worker {
     pub reader: Reader,
     pub resolver_token: Token,
     pub link_token: Token,
-    /// The link is registered for writing too.
-    link_full: bool,
     pub(crate) sessions: HashMap<usize, Session>,
     /// Attempts beside the first of a session, and whose they are.
     pub(crate) rivals: HashMap<usize, usize>,
@@ -103,7 +101,6 @@ impl Worker {
             reader,
             resolver_token: tokens.0,
             link_token: tokens.1,
-            link_full: false,
             sessions: HashMap::new(),
             rivals: HashMap::new(),
             idle: HashMap::new(),
@@ -427,14 +424,7 @@ impl Worker {
         }
         self.keeper.flush(&self.registry);
         self.link.flush()?;
-        // A socket between processes says "writable" whenever the other side has read: not worth a wake-up unless we wait.
-        let full = self.link.channel.pending() > 0;
-        if full != self.link_full {
-            let interest = if full { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            self.registry.reregister(&mut self.link.channel, self.link_token, interest)?;
-            self.link_full = full;
-        }
-        Ok(())
+        self.link.watch(&self.registry, self.link_token)
     }
 
     pub(crate) fn sweep_by(&mut self, deadline: Option<Instant>) {
