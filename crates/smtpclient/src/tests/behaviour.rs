@@ -272,3 +272,27 @@ fn another_domain_of_the_same_exchanger_takes_the_session_that_is_there() {
     assert_eq!(agent.drain(), ExitCode::SUCCESS);
     assert!(server.join().unwrap()[0].ends_with("QUIT\r\n"));
 }
+
+#[test]
+fn a_proxy_that_refuses_is_known_at_once() {
+    use std::io::{Read, Write};
+    for answer in [&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0][..], &[]] {
+        let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let more = format!(
+            "[[source]]\npool = \"p\"\naddress = \"192.0.2.1\"\nproxy = \"socks5://{}\"\n[[channel]]\nsource = \"p\"\n",
+            proxy.local_addr().unwrap()
+        );
+        std::thread::spawn(move || {
+            let mut stream = proxy.accept().unwrap().0;
+            stream.read_exact(&mut [0; 3]).unwrap();
+            stream.write_all(&[5, 0]).unwrap();
+            stream.read_exact(&mut [0; 10]).unwrap();
+            stream.write_all(answer).unwrap();
+        });
+        let mut agent = Agent::secured(client(), Ourselves::default(), None, None, &more);
+        agent.send(1, "smtp", "198.51.100.7", &["a@x"], b"x\n");
+        // Every timeout of the client is longer than the test's patience.
+        let (result, text) = agent.result(1);
+        assert!(result == "Deferred 4.4.1" && text.contains("the proxy"), "{result} {text}");
+    }
+}

@@ -139,6 +139,11 @@ fn names(secure: bool, tlsa: Result<Vec<Tlsa>, Trouble>) -> Caller {
 }
 
 fn keeper(policy: Option<StsPolicy>) -> (Caller, Receiver<TlsResult>) {
+    keeper_after(0, policy)
+}
+
+/// One that dies of its first questions, and whose successors answer.
+fn keeper_after(mut deaths: usize, policy: Option<StsPolicy>) -> (Caller, Receiver<TlsResult>) {
     let (call, serve) = pair().unwrap();
     let (told, results) = channel();
     std::thread::spawn(move || {
@@ -147,13 +152,18 @@ fn keeper(policy: Option<StsPolicy>) -> (Caller, Receiver<TlsResult>) {
         loop {
             let Ok(caller) = point.accept() else { return };
             callers.extend(caller);
-            for caller in &mut callers {
+            callers.retain_mut(|caller| {
                 match caller.recv_by(Instant::now() + Duration::from_millis(2)) {
+                    Ok((Ask::Policy { .. }, _)) if deaths > 0 => {
+                        deaths -= 1;
+                        return false;
+                    }
                     Ok((Ask::Policy { number, .. }, _)) => drop(caller.send(&Told { number, policy: policy.clone() })),
                     Ok((Ask::Results(batch), _)) => batch.into_iter().for_each(|result| drop(told.send(result))),
                     Err(_) => {}
                 }
-            }
+                true
+            });
             std::thread::yield_now();
         }
     });
@@ -299,6 +309,19 @@ fn mta_sts_and_what_is_reported() {
         let result = results.recv_timeout(PATIENCE).unwrap();
         assert_eq!((result.domain.as_str(), result.host.as_str(), result.failure.as_deref()), ("test.example", HOST, failure));
         assert_eq!(result.policy.contains(&"version: STSv1".to_owned()), policy.is_some());
+        agent.drain();
+    }
+}
+
+#[test]
+fn a_policy_that_holds_is_not_lost_with_its_keeper() {
+    let alone = self_signed();
+    for (deaths, outcome) in [(1, "Deferred 4.7.5"), (2, "Delivered 2.0.0")] {
+        let (port, _heard) = server(Some(Arc::clone(&alone.config)), "8BITMIME");
+        let (caller, _results) = keeper_after(deaths, sts(StsMode::Enforce, HOST));
+        let names = names(false, Err(Trouble::NoRecords));
+        let mut agent = Agent::secured(short(), Default::default(), Some(names), Some(caller), "");
+        assert_eq!(sent(&mut agent, 1, port).0, outcome, "{deaths}");
         agent.drain();
     }
 }
