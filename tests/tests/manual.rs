@@ -133,6 +133,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Log lines are an interface: who greps for one looks it up first.
 #[test]
 fn every_event_is_in_the_page_of_the_log() {
     let page = fs::read_to_string(root().join("man/zpost-log.7")).unwrap();
