@@ -45,6 +45,28 @@ fn a_crate_depends_only_on_lower_floors() {
     }
 }
 
+#[test]
+fn every_direct_dependency_has_its_reason_in_the_architecture() {
+    let paper = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let reasons = paper.split("## Dependencies").nth(1).unwrap().split("\n## ").next().unwrap();
+    let metadata = metadata();
+    let mut used = std::collections::BTreeSet::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        for dependency in package["dependencies"].as_array().unwrap().iter().filter(|d| !d["source"].is_null()) {
+            used.insert(dependency["name"].as_str().unwrap());
+        }
+    }
+    for name in &used {
+        assert!(reasons.contains(&format!("`{name}`")), "{name} has no reason in ARCHITECTURE.md");
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let listed = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    for line in listed.lines().filter(|l| l.contains(" = ") && !l.contains("path = ") && !l.starts_with('#')) {
+        let name = line.split(" = ").next().unwrap();
+        assert!(used.contains(name), "{name} is listed in Cargo.toml and used by nobody");
+    }
+}
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
