@@ -446,3 +446,17 @@ fn the_first_attempt_fails_while_the_others_wait() {
     assert!(line.contains("mx.far.example [127.0.0.1]"), "{line}");
     assert_eq!((suite.counter("ta-smtp", "connections"), suite.spooled()), (3, 0));
 }
+
+#[test]
+fn recipients_share_transactions() {
+    let sink = Sink::start();
+    let suite = Suite::builder().relaying_to(sink.port).with("[queue]\nrecipients_per_job = 30\n").start();
+    let all: Vec<String> = (0..1000).map(|n| format!("r{n}@d{}.example", n % 7)).collect();
+    send(&suite, "", &all.iter().map(|to| (to.as_str(), "")).collect::<Vec<_>>(), b"Subject: list\r\n\r\nx\r\n");
+    wait_until("all arrive", LONG, || sink.headers("X-Rcpt-Args").len() >= all.len());
+    suite.wait_drained(LONG);
+    let sizes: Vec<usize> = sink.messages().iter().map(|m| String::from_utf8_lossy(m).matches("X-Rcpt-Args: ").count()).collect();
+    assert_eq!((sizes.len(), sizes.iter().max(), sizes.iter().sum()), (34, Some(&30), all.len()), "{sizes:?}");
+    let once: std::collections::BTreeSet<String> = sink.headers("X-Rcpt-Args").into_iter().collect();
+    assert_eq!(once.len(), all.len());
+}
