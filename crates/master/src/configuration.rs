@@ -36,11 +36,12 @@ impl Configuration {
         let settings = settings::parse(&text, &name.to_string()).map_err(|faults| Failure::config(render(path, &faults)))?;
         let memory = sealed(text.as_bytes()).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))?;
         let mut read = Self { path: path.to_owned(), settings, text, memory, certificates: None, identity: None, secrets: None };
-        read.certificates = read.read_certificates()?;
-        read.identity = read.read_identity()?;
-        read.try_roots()?;
-        read.secrets = read.read_secrets()?;
-        Ok(read)
+        let results = (read.read_certificates(), read.read_identity(), read.try_files(), read.read_secrets());
+        let mut said = Vec::new();
+        (read.certificates, read.identity) = (keep(results.0, &mut said)?, keep(results.1, &mut said)?);
+        keep(results.2.map(|()| None), &mut said)?;
+        read.secrets = keep(results.3, &mut said)?;
+        if said.is_empty() { Ok(read) } else { Err(Failure::config(said.join("\n"))) }
     }
 
     /// All pairs in one text. Tried here: a worker that cannot use them must not be the first to say so.
@@ -86,7 +87,21 @@ impl Configuration {
         sealed(&bundle).map(Some).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))
     }
 
-    /// The agents read the roots themselves, as anybody may; that the file is good is better known now.
+    /// What others read themselves; that it is there is better known now.
+    fn try_files(&self) -> Result<(), Failure> {
+        let trouble = |path: &Path, key: &str, e: &dyn std::fmt::Display| {
+            let fault = self.fault(&path.to_string_lossy(), format!("{key}: {}: {e}", path.display()));
+            Failure::config(render(&self.path, &[fault]))
+        };
+        if let Some(file) = &self.settings.dns.trust_anchor {
+            read_text(file).map_err(|e| trouble(file, "dns.trust_anchor", &e))?;
+        }
+        if let Some(program) = self.settings.filter.program.first().map(Path::new).filter(|program| program.is_absolute()) {
+            std::fs::metadata(program).map_err(|e| trouble(program, "filter.program", &e))?;
+        }
+        self.try_roots()
+    }
+
     fn try_roots(&self) -> Result<(), Failure> {
         let Some(file) = &self.settings.tls.roots else { return Ok(()) };
         let made =
@@ -99,15 +114,19 @@ impl Configuration {
     fn read_secrets(&self) -> Result<Option<OwnedFd>, Failure> {
         let of_proxies = self.settings.sources.iter().filter_map(|source| source.proxy_password_file.as_deref());
         let mut text = Vec::new();
+        let mut faults = Vec::new();
         for path in self.settings.credentials.iter().map(|c| c.password_file.as_path()).chain(of_proxies) {
-            let password = read_secret(path).map_err(|reason| {
-                let fault = self.fault(&path.to_string_lossy(), format!("password file {}: {reason}", path.display()));
-                Failure::config(render(&self.path, &[fault]))
-            })?;
+            let password = read_secret(path).unwrap_or_else(|reason| {
+                faults.push(self.fault(&path.to_string_lossy(), format!("password file {}: {reason}", path.display())));
+                String::new()
+            });
             for word in [path.display().to_string(), password] {
                 text.extend_from_slice(word.as_bytes());
                 text.push(0);
             }
+        }
+        if !faults.is_empty() {
+            return Err(Failure::config(render(&self.path, &faults)));
         }
         if text.is_empty() {
             return Ok(None);
@@ -126,6 +145,17 @@ impl Configuration {
             .find_map(|(number, line)| line.find(&quoted).map(|column| (number + 1, column + 1)));
         let (line, column) = place.unwrap_or((0, 0));
         Fault { line, column, text }
+    }
+}
+
+/// Collects what is the configuration's fault, so that all of it is said at once.
+fn keep(result: Result<Option<OwnedFd>, Failure>, said: &mut Vec<String>) -> Result<Option<OwnedFd>, Failure> {
+    match result {
+        Err(failure) if failure.code == daemon::EX_CONFIG => {
+            said.push(failure.text);
+            Ok(None)
+        }
+        other => other,
     }
 }
 

@@ -27,6 +27,7 @@ mod backoff;
 mod children;
 mod clients;
 mod configuration;
+mod doubts;
 mod foreign;
 mod frames;
 mod handover;

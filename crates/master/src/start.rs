@@ -37,7 +37,9 @@ pub fn begin() -> Result<ExitCode, Failure> {
     let roles = arguments.roles()?;
     let services = site::wanted(&configuration.settings, roles.as_deref());
     let mut site = Site::survey(&configuration, &services, &executable(handover.as_ref())?)?;
+    let doubts = crate::doubts::doubts(&configuration);
     if arguments.check {
+        doubts.iter().for_each(|doubt| eprintln!("{}", doubt.display(&path.display().to_string())));
         return Ok(ExitCode::SUCCESS);
     }
     raise_limits();
@@ -53,6 +55,9 @@ pub fn begin() -> Result<ExitCode, Failure> {
     add_contacts(&mut keepsakes.contacts, &services).map_err(|e| Failure::system(format!("zpost-master: contact points: {e}")))?;
     begin_log(&configuration, log.as_ref());
     site.say_volume_faults();
+    for doubt in doubts {
+        daemon::event!(Warning, "doubtful", line = doubt.line, reason = doubt.text);
+    }
     let beginning = Beginning { configuration, site, roles, signals, keepsakes, listeners: bound, log, background: arguments.background };
     let code = run(beginning, handover).map_err(|e| Failure::system(format!("zpost-master: {e}")))?;
     Ok(ExitCode::from(code))

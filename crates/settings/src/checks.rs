@@ -222,6 +222,11 @@ fn egress(sheet: &Sheet, faults: &mut Vec<Fault>) {
         if text(group, "pool") == Some("") {
             faults.push(at(group, "pool", "source.pool must be given".to_owned()));
         }
+        let given = |key: &str| text(group, key).is_some_and(|value| !value.is_empty());
+        let user = text(group, "proxy").is_some_and(|proxy| proxy.contains('@'));
+        if user && !given("proxy_password_file") {
+            faults.push(at(group, "proxy", "source.proxy: its user needs a proxy_password_file".to_owned()));
+        }
         for key in ["hello", "interface"] {
             if text(group, key).is_some_and(|word| word.contains(' ') || (key == "interface" && word.len() > 15)) {
                 faults.push(at(group, key, format!("source.{key}: this cannot be a name")));

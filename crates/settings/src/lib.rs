@@ -5,6 +5,7 @@
 
 mod build;
 mod checks;
+mod doubts;
 mod effective;
 mod egress;
 mod glob;
@@ -24,6 +25,7 @@ mod units;
 mod value;
 
 pub use checks::CHANNELS;
+pub use doubts::doubts;
 pub use effective::{Effective, effective};
 pub use egress::{Convert, Credentials, Proxy, Source};
 pub use policy::{Explained, Place, Policies, Policy, TlsPolicy};

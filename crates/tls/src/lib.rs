@@ -5,3 +5,6 @@
 
 pub mod client;
 pub mod server;
+mod validity;
+
+pub use validity::validity;

@@ -1,12 +1,14 @@
 //! `zpost config check` and `show`.
 
 use super::Config;
-use crate::output::{print, print_json};
+use crate::output::{complain, print, print_json, shown as escaped};
 use crate::site::{config_path, faulty, read_config};
 use crate::trouble::{EX_CONFIG, Trouble};
 use serde_json::json;
 use settings::{Effective, Fault};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 pub fn run(given: Option<&Path>, what: &Config, json: bool) -> Result<u8, Trouble> {
     if matches!(what, Config::Reference) {
@@ -16,18 +18,12 @@ pub fn run(given: Option<&Path>, what: &Config, json: bool) -> Result<u8, Troubl
     let path = config_path(given);
     let text = read_config(&path)?;
     let checked = settings::effective(&text).and_then(|values| match templates(&text, &values) {
-        faults if faults.is_empty() || !matches!(what, Config::Check) => Ok(values),
+        faults if faults.is_empty() || !matches!(what, Config::Check { .. }) => Ok(values),
         faults => Err(faults),
     });
     match (what, checked) {
-        (Config::Check, Err(faults)) if json => {
-            let all: Vec<_> = faults.iter().map(|f| json!({ "line": f.line, "column": f.column, "text": f.text })).collect();
-            print_json(&json!({ "path": path, "faults": all }))?;
-            Ok(EX_CONFIG)
-        }
+        (Config::Check { text_only }, checked) => check(&path, &text, checked.err().unwrap_or_default(), *text_only, json),
         (_, Err(faults)) => Err(faulty(&path, &faults)),
-        (Config::Check, Ok(_)) if json => print_json(&json!({ "path": path, "faults": [] })).map(|()| 0),
-        (Config::Check, Ok(_)) => print(format!("{}: no errors\n", path.display())).map(|()| 0),
         (Config::Show { defaults }, Ok(values)) => {
             let values: Vec<Effective> = values.into_iter().filter(|v| *defaults || v.line.is_some()).collect();
             if json {
@@ -38,6 +34,89 @@ pub fn run(given: Option<&Path>, what: &Config, json: bool) -> Result<u8, Troubl
             Ok(0)
         }
         (Config::Reference, Ok(_)) => Ok(0),
+    }
+}
+
+/// What has been found; faults are refused by a start, warnings are not.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Findings {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    /// Why the machine was not looked at.
+    note: Option<String>,
+}
+
+/// The file, and where it has no fault what it names, by the master, which does so at every start.
+fn check(path: &Path, text: &str, faults: Vec<Fault>, text_only: bool, json: bool) -> Result<u8, Trouble> {
+    let mut found = Findings { faults, ..Findings::default() };
+    if found.faults.is_empty() {
+        found.warnings = settings::doubts(text);
+        if !text_only {
+            look_around(path, text, &mut found)?;
+        }
+    }
+    let code = if found.faults.is_empty() { 0 } else { EX_CONFIG };
+    if json {
+        let list =
+            |faults: &[Fault]| faults.iter().map(|f| json!({ "line": f.line, "column": f.column, "text": f.text })).collect::<Vec<_>>();
+        let (faults, warnings) = (list(&found.faults), list(&found.warnings));
+        print_json(&json!({ "path": path, "faults": faults, "warnings": warnings, "note": found.note }))?;
+        return Ok(code);
+    }
+    let name = path.display().to_string();
+    for warning in found.warnings {
+        let warning = Fault { text: format!("warning: {}", warning.text), ..warning };
+        complain(&format!("zpost: {}\n", escaped(&warning.display(&name))));
+    }
+    if let Some(note) = &found.note {
+        complain(&format!("zpost: {note}\n"));
+    }
+    match found.faults.is_empty() {
+        true => print(format!("{name}: no errors\n")).map(|()| 0),
+        false => Err(faulty(path, &found.faults)),
+    }
+}
+
+/// Users, programs, certificates, password files and the like. Only who starts the suite may read them all; what another
+/// cannot read is no fault.
+fn look_around(path: &Path, text: &str, found: &mut Findings) -> Result<(), Trouble> {
+    let Ok(settings) = settings::parse(text, "") else { return Ok(()) };
+    let own = nix::unistd::geteuid();
+    let owner = std::fs::metadata(&settings.paths.postoffice).map(|folder| folder.uid()).ok();
+    if !own.is_root() && owner.is_some_and(|uid| uid != own.as_raw()) {
+        let text = "users, programs, certificates and password files were not looked at: run this as root, or as who starts the suite";
+        found.note = Some(text.to_owned());
+        return Ok(());
+    }
+    let program = match super::start::master_program() {
+        Ok(program) => program,
+        Err(trouble) => {
+            found.note = Some(format!("users, programs, certificates and password files were not looked at: {}", trouble.text));
+            return Ok(());
+        }
+    };
+    let config = std::fs::canonicalize(path).map_err(|e| Trouble::io(path.display(), &e))?;
+    let output = Command::new(&program).arg("--config").arg(&config).arg("--check").stdin(Stdio::null()).output();
+    let output = output.map_err(|e| Trouble::io(format!("cannot start {}", program.display()), &e))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let list: Vec<Fault> = said.lines().filter(|line| !line.is_empty()).map(|line| placed(line, &config)).collect();
+    if output.status.success() {
+        found.warnings.extend(list);
+    } else if list.is_empty() {
+        found.faults.push(Fault { line: 0, column: 0, text: format!("{} ended with {}", program.display(), output.status) });
+    } else {
+        found.faults.extend(list);
+    }
+    Ok(())
+}
+
+/// A line as [`Fault::display`] makes it, taken apart; one of another form is about the whole file.
+fn placed(line: &str, path: &Path) -> Fault {
+    let text = line.strip_prefix(&format!("{}:", path.display())).unwrap_or(line).trim_start();
+    let mut words = text.splitn(3, ':');
+    match (words.next().and_then(|w| w.parse().ok()), words.next().and_then(|w| w.parse().ok()), words.next()) {
+        (Some(line), Some(column), Some(text)) => Fault { line, column, text: text.trim_start().to_owned() },
+        _ => Fault { line: 0, column: 0, text: text.to_owned() },
     }
 }
 
@@ -92,6 +171,17 @@ mod tests {
         std::fs::write(folder.path().join("failed"), "Subject: x\nBcc: y\n\n%{recipients}\n").unwrap();
         let faults = templates(&text, &values);
         assert!(faults.len() == 1 && faults[0].line == 3 && faults[0].text.contains("failed: line 2: \"Bcc\" cannot be set here"));
+    }
+
+    #[test]
+    fn what_the_master_says_is_taken_apart() {
+        let fault = |line: &str| {
+            let fault = placed(line, Path::new("/etc/z.toml"));
+            (fault.line, fault.column, fault.text)
+        };
+        assert_eq!(fault("/etc/z.toml:60:17: password file: x: 1"), (60, 17, "password file: x: 1".to_owned()));
+        assert_eq!(fault("/etc/z.toml: cannot use it"), (0, 0, "cannot use it".to_owned()));
+        assert_eq!(fault("zpost-master: odd"), (0, 0, "zpost-master: odd".to_owned()));
     }
 
     #[test]

@@ -140,7 +140,11 @@ enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Config {
     /// Report every error at once
-    Check,
+    Check {
+        /// Look at nothing but the file itself
+        #[arg(long)]
+        text_only: bool,
+    },
     /// Print the values set in the file, with their lines
     Show {
         /// The defaults too

@@ -113,7 +113,13 @@ pub const SCOPE: &[Parameter] = &[
     optional("channel", "name", Kind::Text, "*", "The channels meant, as a pattern with *, ? and {a,b}; or channel/host."),
     optional("channel", "agents", count(1, 1000), "", "Most agent processes of the channel. Default: agents_per_channel of [queue]."),
     optional("destination", "channel", Kind::Text, "*", "Only on these channels, as a pattern with *, ? and {a,b}."),
-    optional("destination", "host", Kind::Texts, "", "Hosts or domains of the next hop, as patterns with *, ? and {a,b}. Default: all."),
+    optional(
+        "destination",
+        "host",
+        Kind::Texts,
+        "",
+        "Hosts or domains of the next hop as zpost queue shows it (a route's host as it is written there, brackets and port too), as patterns with *, ? and {a,b}. Default: all.",
+    ),
     optional(
         "destination",
         "domain",
