@@ -266,7 +266,7 @@ fn check_route(route: &Group, own: &[String], faults: &mut Vec<Fault>) {
         }
         known if CHANNELS.contains(&known) || own.iter().any(|c| c == known) => {}
         unknown => {
-            let hint = nearest(unknown, CHANNELS.into_iter()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+            let hint = nearest(unknown, CHANNELS.into_iter()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_else(|| ".".to_owned());
             let text = format!(
                 "route.channel: unknown channel `{unknown}`{hint} Known: {}, and those of [[pipe]], [[agent]] and queue.channels",
                 CHANNELS.join(", ")
