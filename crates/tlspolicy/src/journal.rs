@@ -89,7 +89,7 @@ impl Journal {
 
     /// Forgets a day.
     pub fn remove(&mut self, day: Day) {
-        self.tally.days.remove(&day);
+        self.tally.remove(day);
         self.unwritten.retain(|(of, _), _| *of != day);
         let _ = fs::remove_file(self.path(day));
     }

@@ -156,3 +156,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn strangers_policies_do_not_fill_the_memory() {
+    let mut tally = Tally::default();
+    let long = |n: usize| TlsResult {
+        policy: vec!["x".repeat(300); 110],
+        policy_hosts: vec!["h".repeat(300); 110],
+        ..result(&format!("d{n}.example"), None, "")
+    };
+    let counted = (0..5000).filter(|n| tally.add(TODAY, &long(*n), 1)).count();
+    assert!((500..2000).contains(&counted), "{counted}");
+    // What is known goes on being counted, and a day that is over makes room.
+    assert!(tally.add(TODAY, &long(0), 1) && !tally.add(TODAY, &long(5000), 1));
+    tally.take(TODAY, "d0.example");
+    assert!(tally.add(TODAY, &long(5000), 1));
+    tally.remove(TODAY);
+    assert_eq!((0..5000).filter(|n| tally.add(TODAY, &long(*n), 1)).count(), counted);
+}

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 const MOST_DOMAINS: usize = 50_000;
 const MOST_POLICIES: usize = 8;
 const MOST_FAILURES: usize = 100;
+/// Bytes of all texts, about: policies are strangers' words, and the numbers above would let them have gigabytes.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Lines of a policy, and bytes of a line or of a text.
 const MOST_LINES: usize = 110;
 const MOST_TEXT: usize = 300;
@@ -32,6 +34,7 @@ pub type Day = u64;
 #[derive(Debug, Default)]
 pub struct Tally {
     pub days: BTreeMap<Day, BTreeMap<String, Domain>>,
+    bytes: usize,
 }
 
 /// One domain's day.
@@ -71,6 +74,19 @@ impl Domain {
     }
 }
 
+impl Counted {
+    fn weight(&self) -> usize {
+        let texts = self.lines.iter().chain(&self.hosts).map(|text| text.len().saturating_add(24)).sum::<usize>();
+        self.failures.keys().map(Detail::weight).fold(texts, usize::saturating_add)
+    }
+}
+
+impl Detail {
+    fn weight(&self) -> usize {
+        self.failure.len().saturating_add(self.host.len()).saturating_add(self.detail.len()).saturating_add(120)
+    }
+}
+
 impl Tally {
     /// Counts; false when a bound is reached and it was dropped. `result` is clean (see [`clean`]).
     pub fn add(&mut self, day: Day, result: &TlsResult, count: u64) -> bool {
@@ -82,10 +98,12 @@ impl Tally {
         let same = |p: &Counted| p.kind == result.kind && p.lines == result.policy && p.hosts == result.policy_hosts;
         let at = match policies.iter().position(same) {
             Some(at) => at,
-            None if policies.len() >= MOST_POLICIES => return false,
+            None if policies.len() >= MOST_POLICIES || self.bytes >= MOST_BYTES => return false,
             None => {
                 let (lines, hosts) = (result.policy.clone(), result.policy_hosts.clone());
-                policies.push(Counted { kind: result.kind, lines, hosts, successes: 0, failures: HashMap::new() });
+                let policy = Counted { kind: result.kind, lines, hosts, successes: 0, failures: HashMap::new() };
+                self.bytes = self.bytes.saturating_add(policy.weight());
+                policies.push(policy);
                 policies.len() - 1
             }
         };
@@ -101,9 +119,13 @@ impl Tally {
                     detail: detail.to_owned(),
                 };
                 let mut key = detail(&result.detail);
-                if policy.failures.len() >= MOST_FAILURES && !policy.failures.contains_key(&key) {
+                let full = policy.failures.len() >= MOST_FAILURES || self.bytes >= MOST_BYTES;
+                if full && !policy.failures.contains_key(&key) {
                     // Counted still, without the circumstances.
                     key = Detail { host: String::new(), address: None, source: None, ..detail("") };
+                }
+                if !policy.failures.contains_key(&key) {
+                    self.bytes = self.bytes.saturating_add(key.weight());
                 }
                 let counted = policy.failures.entry(key).or_default();
                 *counted = counted.saturating_add(count);
@@ -121,7 +143,20 @@ impl Tally {
     }
 
     pub fn take(&mut self, day: Day, domain: &str) -> Option<Domain> {
-        self.days.get_mut(&day)?.remove(domain)
+        let taken = self.days.get_mut(&day)?.remove(domain)?;
+        self.forget(&taken);
+        Some(taken)
+    }
+
+    /// Gives a whole day up.
+    pub fn remove(&mut self, day: Day) {
+        let domains = self.days.remove(&day).unwrap_or_default();
+        domains.values().for_each(|domain| self.forget(domain));
+    }
+
+    fn forget(&mut self, domain: &Domain) {
+        let weight = domain.policies.iter().map(Counted::weight).fold(0, usize::saturating_add);
+        self.bytes = self.bytes.saturating_sub(weight);
     }
 
     /// Puts back what could not be reported, beside what came since.
