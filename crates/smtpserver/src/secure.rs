@@ -51,7 +51,11 @@ impl Secure {
     /// Writes what is encrypted already. `WouldBlock`: the client must take some first.
     pub fn push(&mut self) -> io::Result<()> {
         while self.tls.wants_write() {
-            self.tls.write_tls(&mut self.socket)?;
+            match self.tls.write_tls(&mut self.socket) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
+                _ => {}
+            }
         }
         Ok(())
     }
