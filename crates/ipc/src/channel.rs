@@ -150,7 +150,13 @@ impl<Out: Frame + Serialize, In: Frame + DeserializeOwned> Channel<Out, In> {
     }
 
     fn next<T>(&self, read: impl FnOnce(&[u8], Vec<OwnedFd>) -> Result<T, RecvError>) -> Result<Option<T>, RecvError> {
-        BUFFER.with_borrow_mut(|buffer| match sys::receive(&self.socket, buffer) {
+        // ECONNRESET: the other side has closed without reading all of ours. The kernel says so once and before what it had
+        // sent, which is still there to be read.
+        let receive = |buffer: &mut [u8]| match sys::receive(&self.socket, buffer) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => sys::receive(&self.socket, buffer),
+            other => other,
+        };
+        BUFFER.with_borrow_mut(|buffer| match receive(buffer) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Err(RecvError::Closed),
             Err(e) => Err(RecvError::Io(e)),
@@ -315,6 +321,19 @@ mod tests {
         let (a, mut b) = ends();
         drop(a);
         assert!(matches!(b.recv(), Err(RecvError::Closed)));
+    }
+
+    #[test]
+    fn what_was_sent_before_the_end_is_read_even_when_ours_was_not() {
+        let (mut a, mut b) = ends();
+        b.send(&Word::Number(1)).unwrap();
+        b.send(&Word::Number(2)).unwrap();
+        a.send(&Word::Number(3)).unwrap();
+        drop(b);
+        for wanted in [1, 2] {
+            assert!(matches!(a.recv(), Ok(Some((Word::Number(number), _))) if number == wanted));
+        }
+        assert!(matches!(a.recv(), Err(RecvError::Closed)));
     }
 
     #[test]

@@ -190,6 +190,13 @@ impl Scheduler {
         self.model.agent_gone(key, now);
     }
 
+    /// Nothing can be sent any more. What it reported before its end still counts, or that mail would be delivered twice: an
+    /// agent that drains ends with its reports sent and perhaps with a job of ours unread.
+    fn agent_unreachable(&mut self, key: u64, why: io::Error, now: Now) {
+        self.agent_readable(key, now);
+        self.agent_gone(key, &RecvError::Io(why), now);
+    }
+
     /// Drops agents from outside that do not register.
     pub(super) fn expel_strangers(&mut self, now: Now) {
         let late: Vec<u64> =
@@ -233,7 +240,7 @@ impl Scheduler {
             None => Err(io::Error::from(io::ErrorKind::NotConnected)),
         };
         if let Err(e) = sent {
-            self.agent_gone(agent_key, &RecvError::Io(e), now);
+            self.agent_unreachable(agent_key, e, now);
         }
     }
 
@@ -245,7 +252,7 @@ impl Scheduler {
                 broken.push((*key, e));
             }
         }
-        broken.into_iter().for_each(|(key, e)| self.agent_gone(key, &RecvError::Io(e), now));
+        broken.into_iter().for_each(|(key, e)| self.agent_unreachable(key, e, now));
     }
 
     pub(super) fn drain_agent(&mut self, key: u64) {
