@@ -383,6 +383,15 @@ fn take_everything(mut stream: TcpStream) -> Option<()> {
 const SIX: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const FOUR: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];
 
+/// Whether this machine has ::1; says so where it has not.
+fn six_is_there() -> bool {
+    let there = TcpListener::bind((SIX, 0)).is_ok();
+    if !there {
+        eprintln!("SKIPPED: needs the address ::1");
+    }
+    there
+}
+
 /// `mx.far.example` has ::1, 127.0.0.1 and 127.0.0.2, tried in this order, all at `port`. A connection that is waited for to the
 /// end would last longer than the test.
 fn with_three_addresses(port: u16) -> (NameServer, Suite) {
@@ -411,6 +420,9 @@ fn pending(port: u16) -> usize {
 
 #[test]
 fn the_next_address_is_tried_beside_one_that_does_not_answer() {
+    if !six_is_there() {
+        return;
+    }
     let port = free_port();
     let silent = [Silent::at((SIX, port).into()), Silent::at((FOUR[0], port).into())];
     Silent::at((FOUR[1], port).into()).answer();
@@ -431,6 +443,9 @@ fn the_next_address_is_tried_beside_one_that_does_not_answer() {
 
 #[test]
 fn the_first_attempt_fails_while_the_others_wait() {
+    if !six_is_there() {
+        return;
+    }
     let port = free_port();
     let [first, second, third] = [SIX, FOUR[0].into(), FOUR[1].into()].map(|ip| Silent::at((ip, port).into()));
     let (_names, suite) = with_three_addresses(port);
