@@ -31,6 +31,17 @@ pub enum Request {
         selection: Selection,
         dry_run: bool,
     },
+    /// Why recipients of a message are not delivered yet: of all, or of one address.
+    Why {
+        id: String,
+        recipient: Option<String>,
+    },
+    /// No delivery of this part begins until it is thawed: channel and host (patterns), sender, recipient, domain of it count.
+    FreezePart(Selection),
+    /// The part that was frozen in these words; none: all parts.
+    ThawPart(Option<Selection>),
+    /// Lists the parts that are frozen.
+    FrozenParts,
     /// Of the tlspolicy: the reports about TLS, now.
     TlsReports,
     // The routermux's.
@@ -89,6 +100,8 @@ pub enum Reply {
         recipients: u32,
     },
     Routed(crate::routing::Answer),
+    Reason(Box<Reason>),
+    FrozenPart(Selection),
     /// The last frame of an answer of several.
     End,
 }
@@ -133,7 +146,7 @@ pub struct QueuedMessage {
     pub more: bool,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedRecipient {
     pub address: String,
     pub channel: String,
@@ -147,6 +160,24 @@ pub struct QueuedRecipient {
     /// About reports to the sender: `failed`, `delivered`, `relayed`, `expanded` or `delayed` for one that is to be
     /// sent, `told` when the sender has been told of the delay, empty for none.
     pub report: String,
+}
+
+/// The one reason why a recipient is not delivered yet, and what comes next. Moments in Unix milliseconds; 0: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    pub recipient: QueuedRecipient,
+    /// active, suite-frozen, stopping, frozen, held, held-until, deferred, gathering, hours, ring, asking, resolver, disk,
+    /// dead, probe, rate, window, agent, turn, done
+    pub reason: String,
+    pub since: u64,
+    pub until: u64,
+    /// Process of the agent.
+    pub agent: u32,
+    /// Jobs under way, and how many there may be.
+    pub active: u32,
+    pub most: u32,
+    /// What is frozen, why no agent comes, which site.
+    pub detail: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -173,7 +204,7 @@ pub struct DestinationState {
     pub active: u64,
     pub deferred: u64,
     pub held: u64,
-    /// What keeps it from being served: hours, ring, asking, resolver; empty: nothing of its own.
+    /// What keeps it from being served: hours, ring, asking, resolver, thaw; empty: nothing of its own.
     pub waits_for: String,
     pub waits_until: u64,
     /// The best mail exchangers, where they are known.

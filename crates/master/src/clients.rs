@@ -141,9 +141,14 @@ impl Master {
             Request::Upgrade => self.begin_upgrade(Some(key)),
             Request::Freeze => self.freeze(key, true),
             Request::Thaw => self.freeze(key, false),
-            Request::Queue(_) | Request::Destinations | Request::Destination { .. } | Request::Change { .. } => {
-                self.hand_over(key, request, "scheduler")
-            }
+            Request::Queue(_)
+            | Request::Destinations
+            | Request::Destination { .. }
+            | Request::Change { .. }
+            | Request::Why { .. }
+            | Request::FreezePart(_)
+            | Request::ThawPart(_)
+            | Request::FrozenParts => self.hand_over(key, request, "scheduler"),
             Request::TlsReports => self.hand_over(key, request, "tlspolicy"),
             Request::Route { .. } => self.hand_over(key, request, "routermux"),
         }

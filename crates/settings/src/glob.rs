@@ -8,6 +8,7 @@ const MOST_ALTERNATIVES: usize = 64;
 pub struct Glob(Vec<String>);
 
 impl Glob {
+    /// Reads a pattern; the error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut done = Vec::new();
         let mut open = vec![text.to_ascii_lowercase()];
@@ -30,6 +31,7 @@ impl Glob {
         Ok(Self(done))
     }
 
+    /// Without case.
     pub fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()))
     }

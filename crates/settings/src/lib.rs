@@ -28,6 +28,7 @@ pub use checks::CHANNELS;
 pub use doubts::doubts;
 pub use effective::{Effective, effective};
 pub use egress::{Convert, Credentials, Proxy, Source};
+pub use glob::Glob;
 pub use policy::{Explained, Place, Policies, Policy, TlsPolicy};
 pub use queries::{domain_matches, sender_matches};
 pub use reference::mdoc;

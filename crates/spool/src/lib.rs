@@ -27,6 +27,7 @@
 mod acceptance;
 mod fault;
 mod folder;
+mod freezes;
 mod input;
 mod inspect;
 mod layout;
@@ -41,6 +42,7 @@ mod volumes;
 
 pub use acceptance::{Draft, Submitter};
 pub use folder::is_safe_name;
+pub use freezes::Part;
 pub use input::{InputFault, InputFile};
 pub use inspect::Place;
 pub use layout::{Layout, Owners, Spool};

@@ -41,7 +41,7 @@ pub fn run(site: &Site, host: &str, channel: Option<&str>, explain: bool, json: 
 }
 
 /// From the scheduler; `None`: nothing runs.
-pub fn states(site: &Site, host: &str, channel: Option<&str>) -> Result<Option<Vec<DestinationState>>, Trouble> {
+fn states(site: &Site, host: &str, channel: Option<&str>) -> Result<Option<Vec<DestinationState>>, Trouble> {
     let Some(link) = connect_to(&site.settings.paths.run)? else { return Ok(None) };
     let mut states = Vec::new();
     let request = Request::Destination { host: host.to_owned(), channel: channel.map(str::to_owned) };
@@ -93,26 +93,10 @@ fn waits_for(s: &DestinationState, now: u64) -> Option<String> {
         "hours" => format!("its hours, which begin {}", until(s.waits_until, now)),
         "ring" => "a place in its ring".to_owned(),
         "asking" => "somebody to ask for it (ETRN, zpost retry)".to_owned(),
+        "thaw" => "`zpost thaw`".to_owned(),
         "resolver" => "the DNS to say where it goes".to_owned(),
         _ => return None,
     })
-}
-
-/// What keeps the mail of a destination from being tried now, for `zpost why`; the first of several.
-pub fn hindrance(s: &DestinationState, now: u64) -> Option<String> {
-    let place = shown(&s.host);
-    if let Some(waits) = waits_for(s, now) {
-        return Some(format!("{place} waits for {waits}"));
-    }
-    if s.probes > 0 {
-        let next = until(s.next_probe, now);
-        let last = shown(&s.last);
-        return Some(format!("{place} counts as dead; the next probe {next}, the last one said: {last}; `zpost retry` tries at once"));
-    }
-    if s.rate_until > now {
-        return Some(format!("the rate of {place} is used up; the next {}", until(s.rate_until, now)));
-    }
-    (s.window > 0 && s.site_active >= s.window).then(|| format!("all {} jobs allowed for {place} at once are at work", s.window))
 }
 
 fn reasons(channel: &str, host: &str, explained: &[Explained], out: &mut String) {
@@ -200,31 +184,6 @@ mod tests {
         let document = document("a.example", Some(&[state()]), &[]);
         assert_eq!(document.pointer("/destinations/0/site/members"), Some(&json!(12)));
         assert_eq!(document.pointer("/destinations/0/site/next_probe"), Some(&Value::Null));
-    }
-
-    #[test]
-    fn what_keeps_mail_from_being_tried_is_named() {
-        let says = |change: &dyn Fn(&mut DestinationState)| {
-            let mut state = DestinationState { site_active: 1, ..state() };
-            change(&mut state);
-            hindrance(&state, 1000)
-        };
-        assert_eq!(says(&|_| ()), None);
-        assert_eq!(says(&|s| s.site_active = 5).as_deref(), Some("all 5 jobs allowed for a.example at once are at work"));
-        assert_eq!(says(&|s| s.rate_until = 1600).as_deref(), Some("the rate of a.example is used up; the next in 10m"));
-        assert_eq!(
-            says(&|s| s.waits_for = "asking".into()).as_deref(),
-            Some("a.example waits for somebody to ask for it (ETRN, zpost retry)")
-        );
-        assert_eq!(
-            says(&|s| (s.waits_for, s.waits_until) = ("hours".into(), 4600)).as_deref(),
-            Some("a.example waits for its hours, which begin in 1h0m")
-        );
-        let dead = says(&|s| (s.probes, s.next_probe, s.last) = (3, 1600, "refused".into()));
-        assert_eq!(
-            dead.as_deref(),
-            Some("a.example counts as dead; the next probe in 10m, the last one said: refused; `zpost retry` tries at once")
-        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod change;
 mod config;
 mod counters;
 mod destination;
+mod freeze;
 mod lifecycle;
 pub mod queue;
 pub mod route;
@@ -54,10 +55,22 @@ enum Command {
     Upgrade,
     /// Show how the suite is: exit 0 healthy, 1 degraded, 3 stopped
     Status,
-    /// Start no delivery until thawed; acceptance goes on
-    Freeze,
-    /// Deliver again
-    Thaw,
+    /// Start no delivery until thawed, at all or of what the conditions name; acceptance goes on
+    Freeze {
+        #[command(flatten)]
+        parts: freeze::Parts,
+        /// Show what is frozen
+        #[arg(long)]
+        list: bool,
+    },
+    /// Deliver again: what was frozen as a whole, or by the same conditions
+    Thaw {
+        #[command(flatten)]
+        parts: freeze::Parts,
+        /// All parts too
+        #[arg(long)]
+        all: bool,
+    },
     /// List queued messages
     Queue {
         ids: Vec<String>,
@@ -79,7 +92,11 @@ enum Command {
     /// Show every step of a message with its time, from the logs and the spool
     Trace { id: String },
     /// Say why a message is not delivered yet and when it will be tried
-    Why { id: String },
+    Why {
+        id: String,
+        /// Only this recipient
+        recipient: Option<String>,
+    },
     /// Try now
     Retry(Selected),
     /// Keep from being tried until released
@@ -196,13 +213,13 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Restart => lifecycle::restart(&site),
         Command::Reload => lifecycle::order(&site, &Request::Reload, "reloaded"),
         Command::Upgrade => lifecycle::order(&site, &Request::Upgrade, "upgraded"),
-        Command::Freeze => lifecycle::order(&site, &Request::Freeze, "frozen: nothing is delivered until `zpost thaw`"),
-        Command::Thaw => lifecycle::order(&site, &Request::Thaw, "thawed"),
+        Command::Freeze { parts, list } => freeze::freeze(&site, &parts, list, json),
+        Command::Thaw { parts, all } => freeze::thaw(&site, &parts, all),
         Command::Status => status::run(&site, json),
         Command::Queue { ids, filters, unrouted } => queue::run(&site, &filters.selection(&ids)?, unrouted, json),
         Command::Show { id, body } => show::run(&site, &id, body, json),
         Command::Trace { id } => trace::run(&site, &id, json),
-        Command::Why { id } => why::run(&site, &id, json),
+        Command::Why { id, recipient } => why::run(&site, &id, recipient.as_deref(), json),
         Command::Retry(selected) => change::run(&site, Action::Retry, &selected, json),
         Command::Hold(selected) => change::run(&site, Action::Hold, &selected, json),
         Command::Release(selected) => change::run(&site, Action::Release, &selected, json),

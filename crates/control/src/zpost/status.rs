@@ -7,6 +7,8 @@ use crate::site::Site;
 use crate::trouble::{EX_SOFTWARE, Trouble};
 use ipc::control::{Reply, Request, Status};
 use serde_json::json;
+use spool::Part;
+use std::io;
 
 /// LSB: the program is not running.
 const STOPPED: u8 = 3;
@@ -32,11 +34,13 @@ pub fn run(site: &Site, json: bool) -> Result<u8, Trouble> {
         return Ok(STOPPED);
     };
     let status = of(link)?;
+    // Who may not look there is not told.
+    let parts = super::freeze::kept(site);
     let healthy = status.troubles.is_empty();
     if json {
-        print_json(&document(&status))?;
+        print_json(&document(&status, &parts))?;
     } else {
-        print(text(&status))?;
+        print(text(&status) + &frozen(&parts))?;
     }
     Ok(u8::from(!healthy))
 }
@@ -45,10 +49,23 @@ fn word(status: &Status) -> &'static str {
     if status.troubles.is_empty() { "healthy" } else { "degraded" }
 }
 
-fn document(status: &Status) -> serde_json::Value {
+/// A line for each part that is frozen.
+fn frozen(parts: &io::Result<Vec<Part>>) -> String {
+    match parts {
+        Ok(parts) => parts.iter().map(|part| format!("frozen: {}\n", shown(&part.to_string()))).collect(),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            format!("frozen: everything, for {}; `zpost thaw --all` ends it\n", shown(&e.to_string()))
+        }
+        Err(_) => String::new(),
+    }
+}
+
+fn document(status: &Status, parts: &io::Result<Vec<Part>>) -> serde_json::Value {
     let mut value = serde_json::to_value(status).unwrap_or_default();
     if let Some(object) = value.as_object_mut() {
         object.insert("state".to_owned(), word(status).into());
+        let parts = parts.as_ref().ok().map(|parts| parts.iter().map(super::freeze::document).collect::<Vec<_>>());
+        object.insert("frozen_parts".to_owned(), json!(parts));
     }
     value
 }
@@ -132,6 +149,6 @@ mod tests {
 
     #[test]
     fn json_has_the_state_in_a_word() {
-        assert_eq!(document(&status(&[])).get("state").unwrap(), "healthy");
+        assert_eq!(document(&status(&[]), &Ok(Vec::new())).get("state").unwrap(), "healthy");
     }
 }

@@ -23,6 +23,19 @@ pub struct Lane {
     /// No agent is asked for before this tick.
     until: u32,
     failures: u32,
+    /// Why the last one did not come, or is gone.
+    trouble: String,
+}
+
+/// Why no agent of a channel takes a job; moments in ticks.
+pub struct AgentWait {
+    pub agents: u32,
+    pub active: u32,
+    /// One was asked for then.
+    pub since: Option<u32>,
+    /// None is asked for before.
+    pub until: Option<u32>,
+    pub detail: String,
 }
 
 /// One transport agent.
@@ -33,10 +46,14 @@ pub struct Agent {
     pub active: u32,
     pub idle_since: u32,
     pub draining: bool,
+    /// For operators.
+    pub pid: u32,
     /// It has ever taken work.
     credited: bool,
 }
 
+/// Characters kept of why an agent does not come.
+const TROUBLE: usize = 300;
 /// Agents looked at for a job.
 const SAMPLE: usize = 8;
 /// An agent that was asked for and of which nothing is heard after so many ticks is asked for again.
@@ -58,18 +75,61 @@ impl Model {
         self.lane_names.insert(channel.to_owned(), key);
         let (hosts, round) = (HashMap::new(), VecDeque::new());
         let name = channel.to_owned();
-        self.lanes.push(Lane { name, hosts, round, agents: Vec::new(), cursor: 0, asked: None, until: 0, failures: 0 });
+        self.lanes.push(Lane {
+            name,
+            hosts,
+            round,
+            agents: Vec::new(),
+            cursor: 0,
+            asked: None,
+            until: 0,
+            failures: 0,
+            trouble: String::new(),
+        });
         key
     }
 
     /// An agent is here. It has no credit yet.
     pub fn agent_joined(&mut self, agent: u64, channel: &str, ticket: Option<u64>, now: Now) {
         let lane = self.lane(channel);
-        self.agents.insert(agent, Agent { lane, credits: 0, active: 0, idle_since: now.tick(), draining: false, credited: false });
+        self.agents.insert(agent, Agent { lane, credits: 0, active: 0, idle_since: now.tick(), draining: false, pid: 0, credited: false });
         let Some(lane) = self.lanes.get_mut(lane as usize) else { return };
         lane.agents.push(agent);
         if ticket.is_none() || lane.asked.map(|(asked, _)| asked) == ticket {
             lane.asked = None;
+        }
+    }
+
+    /// Which agent has a job.
+    pub(super) fn agent_pid(&self, agent: u64) -> u32 {
+        self.agents.get(&agent).map_or(0, |agent| agent.pid)
+    }
+
+    /// What a channel's mail waits for, when no agent of it can take a job now.
+    pub(super) fn agent_wait(&self, lane_key: u32, now: Now) -> Option<AgentWait> {
+        let lane = self.lanes.get(lane_key as usize)?;
+        let here = || lane.agents.iter().filter_map(|key| self.agents.get(key)).filter(|agent| !agent.draining);
+        if lane.name == "discard" || here().any(|agent| agent.credits > 0) {
+            return None;
+        }
+        let count = u32::try_from(here().count()).unwrap_or(u32::MAX);
+        let active = here().map(|agent| agent.active).sum();
+        let asked = lane.asked.map(|(_, at)| at);
+        let until = Some(lane.until).filter(|until| *until > now.tick());
+        let detail = match (count, asked, until) {
+            (0, _, Some(_)) => lane.trouble.clone(),
+            (0, Some(_), _) => "one is on its way".to_owned(),
+            (0, ..) if self.limits.channels.contains(&lane.name) => "none has come to <run>/agents".to_owned(),
+            (0, ..) => "one is asked for in a moment".to_owned(),
+            _ => "all are busy".to_owned(),
+        };
+        Some(AgentWait { agents: count, active, since: asked, until, detail })
+    }
+
+    /// Which process an agent is.
+    pub fn name_agent(&mut self, agent: u64, pid: u32) {
+        if let Some(agent) = self.agents.get_mut(&agent) {
+            agent.pid = pid;
         }
     }
 
@@ -113,6 +173,7 @@ impl Model {
         let Some(lane) = self.lanes.get_mut(key as usize) else { return };
         let level = lane.failures;
         lane.failures = lane.failures.saturating_add(1);
+        lane.trouble = reason.chars().take(TROUBLE).collect();
         let wait = 10u32.saturating_mul(1 << level.min(6)).min(600);
         lane.until = now.tick().saturating_add(wait);
         let until = lane.until;

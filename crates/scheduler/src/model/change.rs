@@ -47,7 +47,7 @@ impl Model {
         }
         match change {
             // Also what is ready: its destination may be dead.
-            Change::Retry => matches!(recipient.state, State::Deferred | State::Ready),
+            Change::Retry => matches!(recipient.state, State::Deferred | State::Ready | State::Frozen),
             Change::Release => recipient.state == State::Held || recipient.wish == Wish::Hold || self.in_hold(share),
             Change::Reroute => matches!(recipient.course, Course::Own | Course::Warning) && recipient.wish != Wish::Reroute,
             Change::Hold => !recipient.course.is_over() && recipient.state != State::Held && recipient.wish != Wish::Hold,

@@ -16,6 +16,8 @@ pub enum Park {
     Ring,
     /// Until somebody asks for its mail.
     Asking,
+    /// Until it is thawed.
+    Frozen,
     /// Until its mail exchangers are known; not longer than to this tick.
     Locating(u32),
 }
@@ -80,7 +82,7 @@ impl Destination {
 
     pub fn count(&mut self, state: State, up: bool) {
         let column = match state {
-            State::Ready => 0,
+            State::Ready | State::Frozen => 0,
             State::Active => 1,
             State::Deferred => 2,
             State::Held => 3,

@@ -19,6 +19,8 @@ const MOST_BYTES: usize = 80 * 1024;
 const NEAR: u64 = 900;
 /// Jobs of channel `discard` done in one turn.
 const DISCARD: usize = 200;
+/// Turns of one channel's destinations in one turn that may end without a job: freezes put aside what stood in line.
+const IDLE_TURNS: usize = 1000;
 
 /// A job that has begun: the loop opens the message and sends [`Model::frame`] to the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct JobState {
     pub message: u32,
     pub share: u32,
     pub destination: u32,
+    /// The tick of its begin.
+    pub since: u32,
     /// Those without a result.
     pub members: Vec<u32>,
     /// The ring in which it has a place.
@@ -49,7 +53,7 @@ impl Model {
     /// A turn of [`Model::dispatch`] ended before the work did.
     pub fn discards_wait(&self) -> bool {
         let lane = self.lane_names.get("discard").and_then(|key| self.lanes.get(*key as usize));
-        !self.frozen && !self.draining && lane.is_some_and(|lane| !lane.round.is_empty())
+        !self.frozen && !self.draining && (self.unfinished || lane.is_some_and(|lane| !lane.round.is_empty()))
     }
 
     /// Begins at most `room` jobs.
@@ -58,6 +62,7 @@ impl Model {
         if self.frozen || self.draining {
             return started;
         }
+        self.unfinished = self.thaw_some(now);
         self.place_some(now);
         let lanes = self.lanes.len();
         for step in 0..lanes {
@@ -69,8 +74,12 @@ impl Model {
 
     fn serve_lane(&mut self, lane_index: usize, room: usize, started: &mut Vec<StartedJob>, now: Now) {
         let discard = self.lanes.get(lane_index).is_some_and(|lane| lane.name == "discard");
-        let mut discarded = 0;
+        let (mut discarded, mut idle) = (0, 0);
         while started.len() < room && discarded < DISCARD {
+            if idle >= IDLE_TURNS {
+                self.unfinished = true;
+                return;
+            }
             let Some(site_key) = self.lanes.get_mut(lane_index).and_then(|lane| lane.round.pop_front()) else { return };
             let Some(last) = self.site_may_begin(site_key, lane_index, now) else { continue };
             let agent = if discard { Some(0) } else { self.pick_agent(lane_index, last) };
@@ -87,6 +96,8 @@ impl Model {
                     } else {
                         started.push(job);
                     }
+                } else {
+                    idle += 1;
                 }
                 self.list(key, now);
             }
@@ -142,6 +153,10 @@ impl Model {
     /// Puts a destination aside whose own policy lets nothing go now.
     fn parked(&mut self, key: u32, now: Now) -> bool {
         let Some(destination) = self.destinations.get_mut(key) else { return true };
+        if !self.freezes.is_empty() && self.freezes.keep_place(&self.lanes, destination, key) {
+            destination.park = Park::Frozen;
+            return true;
+        }
         let policy = &destination.rules.policy;
         let closed = self.book.closed_for(policy, now);
         if closed > 0 {
@@ -214,7 +229,8 @@ impl Model {
 
     fn begin(&mut self, key: u32, agent: u64, now: Now) -> Option<StartedJob> {
         let share_key = self.next_share(key)?;
-        let members = self.collect(share_key);
+        let (members, frozen) = self.collect(share_key);
+        self.put_aside(share_key, &frozen);
         // A job of nobody would never end.
         if members.is_empty() {
             return None;
@@ -232,7 +248,17 @@ impl Model {
         ring.into_iter().for_each(|line| self.rings.enter(line));
         self.job_number += 1;
         self.counters.add("jobs", 1);
-        let job = JobState { agent, message, share: share_key, destination: key, members, ring, signal: Signal::Nothing, note: None };
+        let job = JobState {
+            agent,
+            message,
+            share: share_key,
+            destination: key,
+            since: now.tick(),
+            members,
+            ring,
+            signal: Signal::Nothing,
+            note: None,
+        };
         self.jobs.insert(self.job_number, job);
         let message = self.messages.get(message)?;
         let more = self.shares_of_ready(message);
@@ -270,16 +296,18 @@ impl Model {
         false
     }
 
-    /// The next ready members of a share, as many as a job takes.
-    fn collect(&mut self, share_key: u32) -> Vec<u32> {
-        let Some(share) = self.shares.get_mut(share_key) else { return Vec::new() };
-        let Some(destination) = self.destinations.get(share.destination) else { return Vec::new() };
+    /// The next ready members of a share, as many as a job takes, and those on the way that a freeze keeps.
+    fn collect(&mut self, share_key: u32) -> (Vec<u32>, Vec<u32>) {
+        let (mut found, mut frozen) = (Vec::new(), Vec::new());
+        let Some(share) = self.shares.get_mut(share_key) else { return (found, frozen) };
+        let Some(destination) = self.destinations.get(share.destination) else { return (found, frozen) };
         let learned = self.sites.get(destination.site).map(|site| site.learned).unwrap_or_default();
         let most = clamped(destination.rules.policy.recipients_per_job, learned.rcpt_max) as usize;
         let mut domains = Domains::new(learned.rcpt_domain_max);
-        let Some(message) = self.messages.get(share.message) else { return Vec::new() };
+        let Some(message) = self.messages.get(share.message) else { return (found, frozen) };
         let (count, course, want) = (share.members.len(), share.members.course(), most.min(share.ready as usize));
-        let mut found = Vec::with_capacity(want);
+        let keeper = self.freezes.keeper(&self.lanes, destination, course);
+        found.reserve_exact(want);
         let mut bytes = 0;
         for _ in 0..count {
             let position = share.members.at(share.cursor);
@@ -288,6 +316,13 @@ impl Model {
                 && recipient.state == State::Ready
                 && recipient.course == course
             {
+                if let Some(keeper) = &keeper
+                    && keeper.keeps(&message.sender, recipient.address())
+                {
+                    frozen.push(position);
+                    share.cursor = if share.cursor + 1 >= count { 0 } else { share.cursor + 1 };
+                    continue;
+                }
                 bytes += recipient.weight();
                 if (bytes > MOST_BYTES && !found.is_empty()) || !domains.admit(&recipient.user) {
                     break;
@@ -304,7 +339,7 @@ impl Model {
             found.sort_unstable();
             found.dedup();
         }
-        found
+        (found, frozen)
     }
 
     /// Channel `discard` needs no agent: delivered as soon as it would begin.

@@ -20,6 +20,8 @@ pub enum State {
     Deferred,
     /// Held by the administrator.
     Held,
+    /// Ready, and put aside by a freeze of its addresses.
+    Frozen,
     Delivered,
     Failed,
 }

@@ -51,7 +51,7 @@ impl Filter {
 }
 
 /// `.suffix`: every domain below it.
-fn in_domain(wanted: &str, domain: &str) -> bool {
+pub(super) fn in_domain(wanted: &str, domain: &str) -> bool {
     if !wanted.starts_with('.') {
         return wanted.eq_ignore_ascii_case(domain);
     }
@@ -60,7 +60,7 @@ fn in_domain(wanted: &str, domain: &str) -> bool {
 }
 
 /// About reports to the sender, as [`QueuedRecipient::report`] has it.
-const fn report(recipient: &Recipient) -> &'static str {
+pub(super) const fn report(recipient: &Recipient) -> &'static str {
     match recipient.course {
         Course::Failing => Happened::Failed.word(),
         Course::Telling(success) => success.happened().word(),
@@ -76,7 +76,7 @@ const fn report(recipient: &Recipient) -> &'static str {
 }
 
 /// Addresses may come in angle brackets; `<>` is the empty one.
-fn bare(address: &str) -> &str {
+pub(super) fn bare(address: &str) -> &str {
     address.strip_prefix('<').and_then(|a| a.strip_suffix('>')).unwrap_or(address)
 }
 
@@ -97,8 +97,8 @@ pub(super) struct View<'a> {
     pub state: &'static str,
     pub channel: &'a str,
     pub host: &'a str,
-    next: u32,
-    last: String,
+    pub next: u32,
+    pub last: String,
 }
 
 impl Model {
@@ -165,7 +165,7 @@ impl Model {
         })
     }
 
-    fn show_recipient(&self, message: &Message, view: &View<'_>, now: Now) -> Option<QueuedRecipient> {
+    pub(super) fn show_recipient(&self, message: &Message, view: &View<'_>, now: Now) -> Option<QueuedRecipient> {
         let recipient = message.recipients.get(view.position as usize)?;
         Some(QueuedRecipient {
             address: recipient.address().to_owned(),
@@ -221,7 +221,7 @@ impl Model {
         }
     }
 
-    fn view<'a>(&'a self, message: &Message, share_key: u32, share: &Share, position: u32) -> Option<View<'a>> {
+    pub(super) fn view<'a>(&'a self, message: &Message, share_key: u32, share: &Share, position: u32) -> Option<View<'a>> {
         let recipient = message.recipients.get(position as usize)?;
         // Who only tells of a delay is still for its own destination.
         let own = (recipient.course == Course::Warning).then(|| self.own_share(share.message, position)).flatten();
@@ -238,7 +238,7 @@ impl Model {
             State::Deferred => ("deferred", recipient.next),
             State::Failed => ("failed", NONE),
             State::Ready if site.is_some_and(|site| site.window.is_dead()) => ("deferred", site.map_or(NONE, |site| site.until)),
-            State::Ready => ("queued", NONE),
+            State::Ready | State::Frozen => ("queued", NONE),
         };
         let note = recipient.note.as_deref().or(site.and_then(|site| site.last.as_deref()));
         let last = note.map_or_else(String::new, |note| match &*note.remote {

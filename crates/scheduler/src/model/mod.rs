@@ -9,6 +9,7 @@ mod change;
 mod destination;
 mod dispatch;
 mod entry;
+mod freezes;
 mod known;
 mod line;
 mod listing;
@@ -29,11 +30,13 @@ mod slab;
 mod trials;
 mod undecided;
 mod volumes;
+mod why;
 mod window;
 
 pub use dispatch::StartedJob;
 pub use listing::{Cursor, Filter};
 pub use reporting::Reporting;
+pub use why::Spot;
 
 use agents::{Agent, Lane};
 use daemon::Counters;
@@ -143,6 +146,10 @@ pub struct Model {
     /// On which volume messages are.
     homes: volumes::Homes,
     frozen: bool,
+    /// Of parts.
+    freezes: freezes::Freezes,
+    /// The last turn of dispatching stopped before it was through.
+    unfinished: bool,
     draining: bool,
     actions: VecDeque<Action>,
 }
@@ -181,6 +188,8 @@ impl Model {
             open_recipients: 0,
             homes: volumes::Homes::default(),
             frozen: false,
+            freezes: freezes::Freezes::default(),
+            unfinished: false,
             draining: false,
             actions: VecDeque::new(),
         }

@@ -24,6 +24,7 @@ impl Model {
             Park::Until(tick) => ("hours", tick),
             Park::Ring => ("ring", NONE),
             Park::Asking => ("asking", NONE),
+            Park::Frozen => ("thaw", NONE),
             Park::Locating(tick) => ("resolver", tick),
         };
         let state = DestinationState {

@@ -174,7 +174,7 @@ impl Model {
             let Some(recipient) = self.recipient_mut(message, position) else { continue };
             let notify = recipient.extra.as_deref().and_then(|extra| extra.dsn.notify);
             let wanted = notify.map_or(unasked, |notify| notify.delay && !notify.never);
-            if recipient.told || !wanted || !matches!(state, State::Ready | State::Deferred) {
+            if recipient.told || !wanted || !matches!(state, State::Ready | State::Frozen | State::Deferred) {
                 continue;
             }
             if recipient.note.is_none() {

@@ -232,7 +232,7 @@ impl Model {
     fn expire_share(&mut self, message: u32, key: u32, now: Now, marks: &mut Marks) {
         let members = self.shares.get(key).map(|share| self.members(share)).unwrap_or_default();
         for (position, state) in members {
-            if matches!(state, State::Ready | State::Deferred) && self.messages.get(message).is_some() {
+            if matches!(state, State::Ready | State::Frozen | State::Deferred) && self.messages.get(message).is_some() {
                 self.expire(key, position, Cause::Time, now, marks);
             }
         }

@@ -26,6 +26,12 @@ impl Rings {
         true
     }
 
+    /// Jobs now, and how many there may be.
+    pub fn state(&self, ring: Option<(usize, u32)>) -> (u32, u32) {
+        let Some((line, most)) = ring else { return (0, 0) };
+        (self.0.get(&line).map_or(0, |ring| ring.active), most)
+    }
+
     pub fn enter(&mut self, line: usize) {
         self.0.entry(line).or_default().active += 1;
     }

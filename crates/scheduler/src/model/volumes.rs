@@ -42,6 +42,12 @@ impl Homes {
         true
     }
 
+    /// The message waits for its disk.
+    pub fn keeps(&self, id: MessageId, share: u32) -> bool {
+        let room = if self.rooms.is_empty() { None } else { self.rooms.get(usize::from(self.of(id))) };
+        room.is_some_and(|room| room.parked.iter().any(|(parked, _)| *parked == share))
+    }
+
     /// A job of this message begins.
     pub fn begin(&mut self, id: MessageId) {
         if self.rooms.is_empty() {

@@ -3,9 +3,10 @@
 
 use super::link::Link;
 use crate::io::Pool;
-use crate::model::{Cursor, Filter, Model, Now};
+use crate::model::{Cursor, Filter, Model, Now, Spot};
 use daemon::EX_USAGE;
-use ipc::control::{Action, Reply, Request};
+use envelope::MessageId;
+use ipc::control::{Action, Reply, Request, Selection};
 use mio::Registry;
 use std::io;
 
@@ -21,6 +22,12 @@ enum Work {
     Destination {
         host: String,
         channel: Option<String>,
+    },
+    Why {
+        id: MessageId,
+        filter: Filter,
+        /// `None`: not looked for yet. The next one last.
+        spots: Option<Vec<Spot>>,
     },
     /// Answers that are made already, the next one last.
     Ready(Vec<Reply>),
@@ -58,6 +65,13 @@ impl Client {
             Request::Queue(selection) => Work::Queue(Filter::new(selection)),
             Request::Destinations => Work::Destinations,
             Request::Destination { host, channel } => Work::Destination { host, channel },
+            Request::Why { id, recipient } => match MessageId::parse(&id) {
+                Ok(known) => {
+                    let selection = Selection { ids: vec![id], recipient, ..Selection::default() };
+                    Work::Why { id: known, filter: Filter::new(selection), spots: None }
+                }
+                Err(_) => Work::Ready(Vec::new()),
+            },
             Request::Change { action, selection, dry_run } => Work::Change { action, filter: Filter::new(selection), dry_run },
             _ => {
                 let reason = "the scheduler does not know this request".to_owned();
@@ -66,6 +80,12 @@ impl Client {
             }
         };
         client
+    }
+
+    /// One whose answer is known.
+    pub fn answered(link: Link<Reply, Request>, mut replies: Vec<Reply>) -> Self {
+        replies.reverse();
+        Self { link, work: Work::Ready(replies), cursor: Cursor::default() }
     }
 
     /// The client says no more; it can only go away.
@@ -119,6 +139,12 @@ impl Client {
             Work::Change { action, filter, dry_run } => model
                 .next_changed(*action, *dry_run, filter, &mut self.cursor, budget, now)
                 .map(|touched| touched.map(|(id, recipients)| Reply::Touched { id: id.to_string(), recipients })),
+            Work::Why { id, filter, spots } => {
+                let spots = spots.get_or_insert_with(|| model.spots(*id, filter, now).into_iter().rev().collect());
+                *budget = budget.saturating_sub(1);
+                let spot = spots.pop().ok_or(())?;
+                Ok(model.why(*id, spot, now).map(|reason| Reply::Reason(Box::new(reason))))
+            }
             Work::Ready(replies) => replies.pop().map(Some).ok_or(()),
             Work::Destination { .. } | Work::Nothing => Err(()),
         }

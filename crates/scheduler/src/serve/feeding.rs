@@ -99,6 +99,7 @@ impl Scheduler {
                 let key = token.0 as u64;
                 self.agents.insert(key, AgentLink::new(link, true, pid, now));
                 self.model.agent_joined(key, channel, Some(ticket), now);
+                self.model.name_agent(key, pid);
                 daemon::event!(Info, "agent_joined", channel = channel, agent = pid);
                 self.agent_readable(key, now);
             }
@@ -164,11 +165,11 @@ impl Scheduler {
                 if !agent.outsider.as_ref().is_none_or(|outsider| self.guests.may_serve(outsider.uid, &channel)) {
                     return false;
                 }
-                {
-                    agent.registered = true;
-                    daemon::event!(Info, "agent_registered", channel = channel, agent = agent.pid);
-                }
+                agent.registered = true;
+                let pid = agent.pid;
+                daemon::event!(Info, "agent_registered", channel = channel, agent = pid);
                 self.model.agent_joined(key, &channel, None, now);
+                self.model.name_agent(key, pid);
                 true
             }
             ToScheduler::Register { .. } => true,

@@ -4,6 +4,7 @@ mod arrivals;
 mod clients;
 mod etrn;
 mod feeding;
+mod freezing;
 mod intake;
 mod link;
 mod locating;
@@ -235,6 +236,7 @@ impl Scheduler {
         }
         let now = self.now();
         self.recall(now);
+        self.recall_freezes();
         for (frame, descriptors) in early {
             self.told(frame, descriptors, now);
         }
@@ -418,7 +420,11 @@ impl Scheduler {
             let _ = link.channel.send(&Reply::Refused { code: daemon::EX_TEMPFAIL, reason });
             return;
         }
-        self.clients.insert(token.0 as u64, Client::new(link, request));
+        let client = match self.freezing(&request) {
+            Some(replies) => Client::answered(link, replies),
+            None => Client::new(link, request),
+        };
+        self.clients.insert(token.0 as u64, client);
     }
 
     /// One turn for every client.

@@ -4,6 +4,7 @@
 mod changes;
 mod failures;
 mod fairness;
+mod frozen;
 mod memory;
 mod policies;
 mod restarts;
