@@ -19,6 +19,7 @@ mod content;
 mod destination;
 mod dialling;
 mod egress;
+mod ending;
 mod fitting;
 mod keeper;
 mod lookups;
