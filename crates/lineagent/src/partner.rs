@@ -163,7 +163,8 @@ impl Partner {
                     self.said = self.said.saturating_add(length);
                     if self.said <= MOST_SAID {
                         for line in buffer.get(..length).unwrap_or_default().split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-                            let text = line.get(..line.len().min(400)).unwrap_or_default().escape_ascii();
+                            // The log escapes; doing it here too would show every quote with three backslashes.
+                            let text = String::from_utf8_lossy(line.get(..line.len().min(400)).unwrap_or_default());
                             daemon::event!(Warning, "agent_says", text = text);
                         }
                     }

@@ -167,14 +167,18 @@ impl Model {
 
     pub(super) fn show_recipient(&self, message: &Message, view: &View<'_>, now: Now) -> Option<QueuedRecipient> {
         let recipient = message.recipients.get(view.position as usize)?;
+        // Until then is its own reason; and the timer behind `next` reaches no further than a year.
+        let held = message.rare.as_deref().and_then(|rare| rare.terms.hold_until).filter(|moment| {
+            recipient.attempts == 0 && recipient.note.is_none() && view.state == "deferred" && *moment > now.wall_seconds()
+        });
         Some(QueuedRecipient {
             address: recipient.address().to_owned(),
             channel: view.channel.to_owned(),
             host: view.host.to_owned(),
             state: view.state.to_owned(),
             attempts: u32::from(recipient.attempts),
-            next_attempt: if view.next == NONE { 0 } else { now.wall_of(view.next) },
-            last: view.last.clone(),
+            next_attempt: held.unwrap_or_else(|| if view.next == NONE { 0 } else { now.wall_of(view.next) }),
+            last: if held.is_some() { "its sender wants it held until then".to_owned() } else { view.last.clone() },
             report: report(recipient).to_owned(),
         })
     }

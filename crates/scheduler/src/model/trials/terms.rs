@@ -1,7 +1,9 @@
 //! What a sender may ask for: urgency, moments.
 
 use super::*;
+use crate::model::{Cursor, Filter};
 use envelope::{DeliverBy, Terms};
+use ipc::control::Selection;
 
 impl Bench {
     fn mail_with(&mut self, host: &str, recipients: u32, sender: &str, terms: Terms) -> MessageId {
@@ -108,6 +110,9 @@ fn what_is_held_until_a_moment_goes_then_and_expires_from_then() {
     bench.mail_with("a.example", 2, "s@example.org", Terms { hold_until: Some(until), ..Terms::default() });
     bench.pass(Duration::from_secs(10 * 86_400 - 5));
     assert!(bench.jobs().is_empty());
+    let shown = bench.model.next_listed(&Filter::new(Selection::default()), &mut Cursor::default(), &mut 10, bench.now);
+    let shown = shown.unwrap().unwrap().recipients.remove(0);
+    assert_eq!((shown.next_attempt, shown.last.as_str()), (until, "its sender wants it held until then"));
     bench.pass(Duration::from_secs(6));
     let job = bench.job();
     assert_eq!(job.1.recipients.len(), 2);
