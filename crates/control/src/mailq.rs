@@ -12,7 +12,7 @@ use ipc::control::{QueuedDestination, Reply, Request};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const USAGE: &str = "usage: mailq [--config FILE] [--json] [-Q[Q[Q[Q]]]] [ID ...]";
+const USAGE: &str = "usage: mailq [--config FILE] [--json] [-Q[Q[Q[Q]]]] [-u SENDER] [-c CHANNEL] [-h HOST] [ID ...]";
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arguments {
@@ -21,14 +21,18 @@ struct Arguments {
     /// How many times Q was said.
     depth: usize,
     ids: Vec<String>,
+    /// One sender, channel, next hop.
+    sender: Option<String>,
+    channel: Option<String>,
+    host: Option<String>,
 }
 
 pub fn main(arguments: Vec<OsString>) -> Result<u8, Trouble> {
-    let Arguments { config, json, depth, ids } = parse(arguments)?;
+    let Arguments { config, json, depth, ids, sender, channel, host } = parse(arguments)?;
     let site = Site::load(config.as_deref())?;
     match depth {
-        0 => queue::run(&site, &Filters::default().selection(&ids)?, false, json),
-        depth => destinations(&site, depth, json),
+        0 => queue::run(&site, &Filters { sender, channel, host, ..Filters::default() }.selection(&ids)?, false, json),
+        depth => destinations(&site, depth, channel.as_deref(), host.as_deref(), json),
     }
 }
 
@@ -39,6 +43,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Arguments, Trouble> {
         match argument.to_str() {
             Some("--json") => parsed.json = true,
             Some("--config") => parsed.config = rest.next().map(PathBuf::from),
+            Some("-u") => parsed.sender = Some(value(&mut rest)?),
+            Some("-c") => parsed.channel = Some(value(&mut rest)?),
+            Some("-h") => parsed.host = Some(value(&mut rest)?),
             // Ours is always as verbose as that.
             Some("-v" | "-vv" | "-Ac" | "-Am") => {}
             Some(q) if q.len() > 1 && q.strip_prefix('-').is_some_and(|q| q.bytes().all(|b| b == b'Q')) => parsed.depth += q.len() - 1,
@@ -49,10 +56,16 @@ fn parse(arguments: Vec<OsString>) -> Result<Arguments, Trouble> {
     Ok(parsed)
 }
 
-fn destinations(site: &Site, depth: usize, json: bool) -> Result<u8, Trouble> {
+fn value(rest: &mut impl Iterator<Item = OsString>) -> Result<String, Trouble> {
+    rest.next().and_then(|value| value.into_string().ok()).ok_or_else(|| Trouble::new(EX_USAGE, USAGE))
+}
+
+fn destinations(site: &Site, depth: usize, channel: Option<&str>, host: Option<&str>, json: bool) -> Result<u8, Trouble> {
     let replies = link::ask(&site.settings.paths.run, &Request::Destinations)?;
     let mut all: Vec<QueuedDestination> =
         replies.into_iter().filter_map(|r| if let Reply::Destination(d) = r { Some(d) } else { None }).collect();
+    let is = |wanted: Option<&str>, has: &str| wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(has));
+    all.retain(|d| is(channel, &d.channel) && is(host, &d.host));
     all.sort_by(|a, b| (&a.channel, &a.host).cmp(&(&b.channel, &b.host)));
     if json {
         print_json(&all.iter().map(Destination::from).collect::<Vec<_>>())?;
@@ -157,6 +170,9 @@ mod tests {
     fn arguments() {
         let of = |words: &[&str]| parse(words.iter().map(OsString::from).collect());
         assert_eq!(of(&["-QQ", "-Q", "-v"]).unwrap().depth, 3);
+        let one = of(&["-u", "a@b", "-c", "smtp", "-h", "mx"]).unwrap();
+        assert_eq!([one.sender, one.channel, one.host].map(Option::unwrap), ["a@b", "smtp", "mx"]);
+        assert!(of(&["-u"]).is_err());
         assert_eq!(
             of(&["--config", "f", "id"]).unwrap(),
             Arguments { config: Some("f".into()), ids: vec!["id".to_owned()], ..Arguments::default() }
