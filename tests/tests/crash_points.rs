@@ -184,6 +184,7 @@ fn what_waits_for_an_order_waits_for_it_after_a_death_too() {
         std::thread::sleep(std::time::Duration::from_millis(100));
         sink.messages().len() == 1
     });
+    wait_until("the held one is known again", LONG, || count(&["--state", "held"]) == 1);
     assert!(suite.zpost(&["release", "--domain", "held.example"]).status.success());
     wait_until("the released one goes too", LONG, || {
         let _ = suite.zpost(&["etrn", "held.example"]);
