@@ -8,9 +8,9 @@ use crate::verdict::Verdict;
 use crate::{home, maildir};
 use ipc::deliveries::Manner;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, renameat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -93,8 +93,7 @@ pub fn reserve(root: &OwnedFd, size: u64, manner: &Manner) -> Result<Reservation
             if manner.quota == 0 {
                 return Ok(Reservation(None));
             }
-            recount(root, limits, manner).map_err(trouble)?;
-            fresh = true;
+            fresh = recount(root, limits, manner, false).map_err(trouble)?;
             continue;
         };
         let (limits, sum, lines, length) = read(&mut file, manner).map_err(trouble)?;
@@ -103,8 +102,7 @@ pub fn reserve(root: &OwnedFd, size: u64, manner: &Manner) -> Result<Reservation
         let age = file.metadata().map_err(trouble)?.mtime();
         let old = daemon::clock::unix_seconds().saturating_sub(u64::try_from(age).unwrap_or(0)) > BELIEVED;
         if !fresh && (length > MAX_FILE || (!limits.allow(then) && (old || lines > 1))) {
-            recount(root, limits, manner).map_err(trouble)?;
-            fresh = true;
+            fresh = recount(root, limits, manner, true).map_err(trouble)?;
             continue;
         }
         if !limits.allow(then) {
@@ -161,16 +159,23 @@ fn read(file: &mut File, manner: &Manner) -> io::Result<(Option<Limits>, Sum, us
     Ok((limits, sum, seen, length))
 }
 
-/// Counts all files and puts a new `maildirsize` in place of the old one.
-fn recount(root: &OwnedFd, limits: Limits, manner: &Manner) -> io::Result<()> {
+/// Counts all files and makes a new `maildirsize`: in place of the old one, whose lock is held, or (`replace` false) where
+/// there is none. One that came to be meanwhile stays, since others have counted in it: then false.
+fn recount(root: &OwnedFd, limits: Limits, manner: &Manner, replace: bool) -> io::Result<bool> {
     let sum = count(root)?;
     // Beside its place: `tmp` may not be there yet.
     let name = format!("{NAME}.{}", maildir::unique_name(&manner.hostname));
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     let mut file = File::from(openat(root, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
     let written = file.write_all(format!("{}\n{} {}\n", limits.line(), sum.bytes, sum.count).as_bytes());
-    let placed = written.and_then(|()| Ok(renameat(root, name.as_str(), root, NAME)?));
-    if placed.is_err() {
+    let placed = written.and_then(|()| match replace {
+        true => Ok(renameat(root, name.as_str(), root, NAME).map(|()| true)?),
+        false => match linkat(root, name.as_str(), root, NAME, AtFlags::empty()) {
+            Err(Errno::EEXIST) => Ok(false),
+            other => Ok(other.map(|()| true)?),
+        },
+    });
+    if !replace || placed.is_err() {
         let _ = unlinkat(root, name.as_str(), UnlinkatFlags::NoRemoveDir);
     }
     placed

@@ -21,8 +21,7 @@ use sys::Identity;
 /// The program ta-mailbox, and its own child for deliveries as a user.
 pub fn run() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some((as_user::FLAG, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        debug_assert!(rest.is_empty());
+    if arguments.first().is_some_and(|first| first == as_user::FLAG) {
         return as_user::run();
     }
     let started = match daemon::start("ta-mailbox") {
