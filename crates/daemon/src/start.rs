@@ -136,12 +136,15 @@ fn open(start: &Start, descriptors: Vec<OwnedFd>) -> Result<(Arc<settings::Setti
     Ok((Arc::new(settings), contacts))
 }
 
-/// Reads by position: the memory file's offset is shared with every other child.
 fn read_config(config: OwnedFd) -> io::Result<String> {
+    String::from_utf8(read_memory(config)?).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+/// The whole of a memory file from the master. By position: its offset is shared with every other child that has it.
+pub fn read_memory(memory: OwnedFd) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
-    let file = File::from(config);
-    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    let mut text = vec![0; length];
-    file.read_exact_at(&mut text, 0)?;
-    String::from_utf8(text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+    let file = File::from(memory);
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }

@@ -15,7 +15,7 @@ use smtp::client::{StartTls, Verdict};
 use status::{Enhanced, Phase};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tls::client::{Connector, Failure, RootCertStore, Standing, Summary};
@@ -74,18 +74,12 @@ pub fn connector(tls: &settings::Tls, identity: Option<OwnedFd>) -> Result<Conne
         }
     };
     let pair = match identity {
-        Some(memory) => tls::server::pairs(&contents(memory).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?.into_iter().next(),
+        Some(memory) => {
+            tls::server::pairs(&daemon::read_memory(memory).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?.into_iter().next()
+        }
         None => None,
     };
     Ok(Connector::new(roots, pair.map(|pair| pair.certified())))
-}
-
-fn contents(memory: OwnedFd) -> io::Result<Vec<u8>> {
-    let file = File::from(memory);
-    let mut text = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
-    // By position: the offset of a memory file is shared with every other process that has it.
-    std::os::unix::fs::FileExt::read_exact_at(&file, &mut text, 0)?;
-    Ok(text)
 }
 
 /// TLSA records of a host that was named itself: where they were asked for by name, not for every smart host.
