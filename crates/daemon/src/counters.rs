@@ -7,8 +7,12 @@ use sys::SharedCounters;
 
 /// Counters in a row.
 pub const COLUMNS: usize = 32;
-/// Rows in the table: processes that can be counted apart.
+/// Rows in the table: processes that can be counted apart. The last one is [`OVERLOAD`]'s.
 pub const ROWS: usize = 256;
+/// The row that says how loaded the host is: the level, and when it was said (Unix milliseconds).
+const OVERLOAD: usize = ROWS - 1;
+/// A level that nobody has renewed for so long is no level.
+const STALE_MS: u64 = 10_000;
 
 /// Names of each service's counters; the position is the column. Append only: a row outlives an upgrade.
 /// A name that ends in `_now` is a gauge.
@@ -83,6 +87,10 @@ pub const NAMES: &[(&str, &[&str])] = &[
     ),
     ("resolver", &["questions", "cache_hits", "asked", "failures", "timeouts", "over_limit", "cached_now"]),
     ("ratetracker", &["events", "questions", "refused", "entries_now", "evicted"]),
+    ("keyholder", &["signatures", "refused", "keys_now"]),
+    ("authserver", &["exchanges", "accepted", "refused", "failures"]),
+    ("delegate", &["questions", "answered", "failures", "connections_now"]),
+    ("callahead", &["questions", "cache_hits", "asked", "taken", "refused", "unknown", "cached_now"]),
     ("contentfilter", &["questions", "accepted", "rejected", "frozen", "failures", "restarts"]),
     (
         "tlspolicy",
@@ -160,6 +168,23 @@ impl Counters {
         }
     }
 
+    /// How loaded the host is, 0 to 3, as the ratetracker last said.
+    pub fn overload(&self) -> u8 {
+        let Some([level, said, ..]) = self.table.row(OVERLOAD) else { return 0 };
+        if crate::clock::unix_millis().abs_diff(said.load(Relaxed)) > STALE_MS {
+            return 0;
+        }
+        u8::try_from(level.load(Relaxed)).unwrap_or(0).min(3)
+    }
+
+    /// Says how loaded the host is; to be said again within 10 seconds.
+    pub fn say_overload(&self, level: u8) {
+        if let Some([cell, said, ..]) = self.table.row(OVERLOAD) {
+            cell.store(u64::from(level.min(3)), Relaxed);
+            said.store(crate::clock::unix_millis(), Relaxed);
+        }
+    }
+
     /// Another row of the same table, read by the master for `zpost counters`.
     pub fn read_row(&self, row: u32, service: &str) -> Vec<(&'static str, u64)> {
         let Some(cells) = self.table.row(row as usize) else { return Vec::new() };
@@ -177,6 +202,18 @@ mod tests {
         for (service, names) in NAMES {
             assert!(names.len() <= COLUMNS, "{service}");
         }
+    }
+
+    #[test]
+    fn overload_is_one_word_for_all() {
+        let table = Counters::create_table().unwrap();
+        let a = Counters::map(&table, 1, "ratetracker").unwrap();
+        let b = Counters::map(&table, 2, "smtpserver").unwrap();
+        assert_eq!(b.overload(), 0);
+        a.say_overload(2);
+        assert_eq!(b.overload(), 2);
+        a.say_overload(9);
+        assert_eq!(b.overload(), 3);
     }
 
     #[test]

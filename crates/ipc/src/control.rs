@@ -44,11 +44,73 @@ pub enum Request {
     FrozenParts,
     /// Of the tlspolicy: the reports about TLS, now.
     TlsReports,
+    /// Of the ratetracker: what it counts, the largest first.
+    Rates(RateQuery),
+    /// Forgets what the query selects.
+    ClearRates(RateQuery),
+    /// Of an SMTP server: what a client would see, layer by layer.
+    PolicyTest(Box<PolicyTest>),
     // The routermux's.
     Route {
         address: String,
         sender: String,
     },
+}
+
+/// Which counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateQuery {
+    /// An address, `network/prefix`, `user`, or sender `@domain`; none: all.
+    pub subject: Option<String>,
+    /// address, network, user, domain, grey or passed; none: all.
+    pub kind: Option<String>,
+    /// Rows at most.
+    pub most: u32,
+}
+
+/// One row of `zpost rates`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateRow {
+    /// address, network, user, domain, grey or passed.
+    pub kind: String,
+    pub subject: String,
+    pub connections: u64,
+    pub messages: u64,
+    pub recipients: u64,
+    pub failed_authentications: u64,
+    pub aborts: u64,
+    pub excesses: u64,
+    /// Unix seconds; 0: not known.
+    pub last: u64,
+    /// For greylisted triplets: waiting, passed or known.
+    pub state: String,
+}
+
+/// A made-up client for `zpost policy test`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyTest {
+    pub address: String,
+    pub hello: String,
+    /// Empty: the null sender; none: the test ends before MAIL.
+    pub sender: Option<String>,
+    pub recipients: Vec<String>,
+    pub user: Option<String>,
+    /// Number of a `[[listener]]`, from 0.
+    pub listener: u16,
+    pub tls: bool,
+}
+
+/// One step of a decision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStep {
+    /// connect, name, helo, mail, rcpt or data.
+    pub layer: String,
+    /// `file:line` of the rule, empty where the program itself decides.
+    pub place: String,
+    /// What matched, was asked or was found.
+    pub text: String,
+    /// The reply a client would see, on the last step of a layer.
+    pub reply: Option<String>,
 }
 
 /// What to do with queued messages.
@@ -101,6 +163,8 @@ pub enum Reply {
     },
     Routed(crate::routing::Answer),
     Reason(Box<Reason>),
+    Rate(RateRow),
+    PolicyStep(PolicyStep),
     FrozenPart(Selection),
     /// The last frame of an answer of several.
     End,

@@ -2,7 +2,7 @@
 
 use crate::channel::Frame;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ask {
@@ -24,6 +24,19 @@ pub enum Question {
     Text { name: String },
     /// The TLSA records of a server (RFC 7672 section 2.1), validated.
     Tlsa { host: String, port: u16 },
+    /// The names of an address that have this address too (a client's name that can be believed).
+    VerifiedNames { address: IpAddr },
+    /// What a DNS list (RFC 5782) says of an address or a domain.
+    List { zone: String, subject: ListSubject },
+    /// SPF (RFC 7208): may this client send for this domain? `sender`: `user@domain`, none for the null sender.
+    Spf { address: IpAddr, hello: String, sender: Option<String> },
+}
+
+/// What a DNS list is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ListSubject {
+    Address(IpAddr),
+    Domain(String),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +53,53 @@ pub enum Answer {
     Text(Vec<String>),
     /// Only records that DNSSEC proves; what it cannot prove is `NoRecords`, what it disproves `Temporary`.
     Tlsa(Vec<Tlsa>),
+    Listed(Listed),
+    Spf(Spf),
+}
+
+/// An entry of a DNS list; no codes: not listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Within 127.0.0.0/8; other answers are no answers.
+    pub codes: Vec<Ipv4Addr>,
+    /// The list's TXT, one line of printable text; may be empty.
+    pub text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spf {
+    pub result: SpfResult,
+    /// That of the sender, or of the client's greeting for the null sender.
+    pub domain: String,
+    /// What the domain says of failures (RFC 7208 section 6.2), printable; may be empty.
+    pub explanation: String,
+}
+
+/// RFC 7208 section 2.6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SpfResult {
+    None,
+    Neutral,
+    Pass,
+    Fail,
+    SoftFail,
+    TempError,
+    PermError,
+}
+
+impl SpfResult {
+    /// As in Received-SPF.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Neutral => "neutral",
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::SoftFail => "softfail",
+            Self::TempError => "temperror",
+            Self::PermError => "permerror",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

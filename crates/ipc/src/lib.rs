@@ -7,12 +7,16 @@
 
 pub mod agents;
 pub mod arrivals;
+pub mod auth;
+pub mod callahead;
 pub mod channel;
 pub mod contact;
 pub mod control;
+pub mod delegate;
 pub mod deliveries;
 pub mod dns;
 pub mod filter;
+pub mod keys;
 pub mod master;
 pub mod rates;
 pub mod routing;

@@ -106,7 +106,7 @@ pub struct Rows(BTreeMap<(String, u16), u32>);
 impl Rows {
     /// The row of a process; the last one is shared by all that come after the table is full.
     pub fn row(&mut self, service: &str, index: u16) -> u32 {
-        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX).min(daemon::counters::ROWS as u32 - 1);
+        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX).min(daemon::counters::ROWS as u32 - 2);
         *self.0.entry((service.to_owned(), index)).or_insert(next)
     }
 

@@ -149,6 +149,8 @@ impl Master {
             | Request::FreezePart(_)
             | Request::ThawPart(_)
             | Request::FrozenParts => self.hand_over(key, request, "scheduler"),
+            Request::Rates(_) | Request::ClearRates(_) => self.hand_over(key, request, "ratetracker"),
+            Request::PolicyTest(_) => self.hand_over(key, request, "smtpserver"),
             Request::TlsReports => self.hand_over(key, request, "tlspolicy"),
             Request::Route { .. } => self.hand_over(key, request, "routermux"),
         }

@@ -36,8 +36,8 @@ impl Tracker {
         self.table.evicted
     }
 
-    pub fn count(&mut self, event: Event, now: Duration) {
-        let Event { address, kind, count } = event;
+    pub fn count(&mut self, event: &Event, now: Duration) {
+        let Event { address, kind, count, .. } = *event;
         for key in [Key::address(address), Key::network(address)] {
             self.table.add(key, kind, count, now);
         }
@@ -45,7 +45,7 @@ impl Tracker {
 
     /// Counts an event and gives the text for the refusal if its client is over a limit. A refused event counts too:
     /// who does not slow down stays refused.
-    pub fn judge(&mut self, event: Event, now: Duration) -> Option<String> {
+    pub fn judge(&mut self, event: &Event, now: Duration) -> Option<String> {
         self.count(event, now);
         if self.rates.exempt.iter().any(|network| network.contains(event.address.to_canonical())) {
             return None;
@@ -78,6 +78,7 @@ impl Tracker {
             Kind::Recipient => (rates.recipients_per_address, rates.recipients_per_network),
             Kind::FailedAuthentication => (rates.failed_authentications_per_address, None),
             Kind::Abort => (rates.aborts_per_address, None),
+            Kind::Excess => (None, None),
         }
     }
 }
@@ -89,6 +90,7 @@ const fn plural(kind: Kind) -> &'static str {
         Kind::Recipient => "recipients",
         Kind::FailedAuthentication => "failed authentications",
         Kind::Abort => "aborted sessions",
+        Kind::Excess => "attempts over a limit",
     }
 }
 
@@ -117,7 +119,7 @@ mod tests {
     }
 
     fn event(address: &str, kind: Kind, count: u32) -> Event {
-        Event { address: address.parse().unwrap(), kind, count }
+        Event::of(address.parse().unwrap(), kind, count)
     }
 
     fn now(seconds: u64) -> Duration {
@@ -129,42 +131,42 @@ mod tests {
         let mut tracker = Tracker::new(&rates());
         let connect = event("192.0.2.1", Kind::Connection, 1);
         for _ in 0..3 {
-            assert_eq!(tracker.judge(connect, now(0)), None);
+            assert_eq!(tracker.judge(&connect, now(0)), None);
         }
-        assert!(tracker.judge(connect, now(1)).unwrap().contains("too many connections from your address (192.0.2.1)"));
-        assert_eq!(tracker.judge(connect, now(90)), None);
+        assert!(tracker.judge(&connect, now(1)).unwrap().contains("too many connections from your address (192.0.2.1)"));
+        assert_eq!(tracker.judge(&connect, now(90)), None);
     }
 
     #[test]
     fn a_network_is_refused_above_its_limit() {
         let mut tracker = Tracker::new(&rates());
         for n in 1..=5 {
-            assert_eq!(tracker.judge(event(&format!("192.0.2.{n}"), Kind::Connection, 1), now(0)), None);
+            assert_eq!(tracker.judge(&event(&format!("192.0.2.{n}"), Kind::Connection, 1), now(0)), None);
         }
-        assert!(tracker.judge(event("192.0.2.6", Kind::Connection, 1), now(0)).unwrap().contains("network"));
-        assert_eq!(tracker.judge(event("192.0.3.6", Kind::Connection, 1), now(0)), None);
+        assert!(tracker.judge(&event("192.0.2.6", Kind::Connection, 1), now(0)).unwrap().contains("network"));
+        assert_eq!(tracker.judge(&event("192.0.3.6", Kind::Connection, 1), now(0)), None);
     }
 
     #[test]
     fn failed_authentications_close_the_door() {
         let mut tracker = Tracker::new(&rates());
-        tracker.count(event("192.0.2.1", Kind::FailedAuthentication, 3), now(0));
-        assert!(tracker.judge(event("192.0.2.1", Kind::Connection, 1), now(0)).unwrap().contains("failed authentications"));
-        assert_eq!(tracker.judge(event("192.0.2.1", Kind::Message, 1), now(0)), None);
+        tracker.count(&event("192.0.2.1", Kind::FailedAuthentication, 3), now(0));
+        assert!(tracker.judge(&event("192.0.2.1", Kind::Connection, 1), now(0)).unwrap().contains("failed authentications"));
+        assert_eq!(tracker.judge(&event("192.0.2.1", Kind::Message, 1), now(0)), None);
     }
 
     #[test]
     fn without_a_limit_it_is_only_counted() {
         let mut tracker = Tracker::new(&rates());
-        assert_eq!(tracker.judge(event("192.0.2.1", Kind::Message, u32::MAX), now(0)), None);
-        assert!(tracker.judge(event("192.0.2.1", Kind::Recipient, 101), now(0)).is_some());
+        assert_eq!(tracker.judge(&event("192.0.2.1", Kind::Message, u32::MAX), now(0)), None);
+        assert!(tracker.judge(&event("192.0.2.1", Kind::Recipient, 101), now(0)).is_some());
     }
 
     #[test]
     fn exempt_networks_are_counted_and_never_limited() {
         let mut tracker = Tracker::new(&rates());
         for address in ["127.0.0.1", "::ffff:127.0.0.1"] {
-            assert_eq!(tracker.judge(event(address, Kind::Connection, 1000), now(0)), None);
+            assert_eq!(tracker.judge(&event(address, Kind::Connection, 1000), now(0)), None);
         }
         assert_eq!(tracker.entries(), 2);
     }
@@ -172,9 +174,9 @@ mod tests {
     #[test]
     fn a_reload_keeps_counts_when_the_window_stays() {
         let mut tracker = Tracker::new(&rates());
-        tracker.count(event("192.0.2.1", Kind::Message, 9), now(0));
+        tracker.count(&event("192.0.2.1", Kind::Message, 9), now(0));
         tracker.reload(&Rates { messages_per_address: Some(5), ..rates() });
-        assert!(tracker.judge(event("192.0.2.1", Kind::Message, 1), now(0)).is_some());
+        assert!(tracker.judge(&event("192.0.2.1", Kind::Message, 1), now(0)).is_some());
         tracker.reload(&Rates { slots: 4, ..rates() });
         assert_eq!(tracker.entries(), 0);
     }

@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 use std::collections::HashMap;
 use std::io;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const MASTER: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -157,15 +157,19 @@ impl Callers {
             match frame {
                 ToTracker::Count(events) => {
                     self.counters.add("events", events.len() as u64);
-                    events.into_iter().for_each(|event| self.tracker.count(event, now));
+                    events.iter().for_each(|event| self.tracker.count(event, now));
                 }
-                ToTracker::Ask { number, event } => {
+                ToTracker::Ask { number, event, .. } => {
                     self.counters.add("events", 1);
                     self.counters.add("questions", 1);
-                    let refuse = self.tracker.judge(event, now);
+                    let refuse = self.tracker.judge(&event, now).map(|text| ipc::rates::Refusal { text, hard: false });
                     self.counters.add("refused", u64::from(refuse.is_some()));
-                    channel.send(&Verdict { number, refuse }).map_err(closed)?;
+                    channel.send(&Verdict { number, refuse, known: false, wait: Duration::ZERO }).map_err(closed)?;
                 }
+                ToTracker::Grey { number, .. } => {
+                    channel.send(&Verdict { number, refuse: None, known: true, wait: Duration::ZERO }).map_err(closed)?;
+                }
+                ToTracker::Passed { .. } => {}
             }
         }
         Ok(())
@@ -185,7 +189,6 @@ mod tests {
     use super::*;
     use ipc::rates::{Event, Kind};
     use settings::{FailMode, Rates};
-    use std::time::Duration;
 
     fn callers() -> Callers {
         let rates = Rates {
@@ -207,7 +210,7 @@ mod tests {
     }
 
     fn ask(number: u64) -> ToTracker {
-        ToTracker::Ask { number, event: Event { address: "192.0.2.1".parse().unwrap(), kind: Kind::Connection, count: 1 } }
+        ToTracker::Ask { number, event: Event::of("192.0.2.1".parse().unwrap(), Kind::Connection, 1), limits: Vec::new() }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// Who is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -154,6 +154,7 @@ impl Entry {
             Kind::Recipient => 2,
             Kind::FailedAuthentication => 3,
             Kind::Abort => 4,
+            Kind::Excess => 5,
         } * slots;
         self.counts.get_mut(begin..begin + slots).unwrap_or_default()
     }

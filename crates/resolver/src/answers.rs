@@ -45,6 +45,7 @@ pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer,
                 _ => Err(Trouble::NoRecords),
             }
         }
+        Question::VerifiedNames { .. } | Question::List { .. } | Question::Spf { .. } => Err(Trouble::Invalid),
     }
 }
 

@@ -18,8 +18,9 @@ const MAX_QUAD_BYTES: usize = 60 * 1024;
 /// Answers a question.
 pub fn answer(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> Answer {
     let (address, sender, want) = match question {
-        Question::Verify { address, sender } => (address, sender, Want::First),
-        Question::Explain { address, sender } => (address, sender, Want::Explanation),
+        Question::Verify { address, sender } => (address, sender.as_str(), Want::First),
+        Question::Expand { address } => (address, "", Want::Explanation),
+        Question::Explain { address, sender } => (address, sender.as_str(), Want::Explanation),
     };
     let address = match Address::parse(address) {
         Ok(address) => address,

@@ -29,31 +29,31 @@ impl Group {
     pub(crate) fn u64(&self, key: &str) -> u64 {
         if let Some(Value::Integer(n) | Value::Size(n)) = self.value(key) { *n } else { 0 }
     }
-    fn u32(&self, key: &str) -> u32 {
+    pub(crate) fn u32(&self, key: &str) -> u32 {
         u32::try_from(self.u64(key)).unwrap_or(u32::MAX)
     }
-    fn u16(&self, key: &str) -> u16 {
+    pub(crate) fn u16(&self, key: &str) -> u16 {
         u16::try_from(self.u64(key)).unwrap_or(u16::MAX)
     }
     pub(crate) fn usize(&self, key: &str) -> usize {
         usize::try_from(self.u64(key)).unwrap_or(usize::MAX)
     }
-    fn limit(&self, key: &str) -> Option<u32> {
+    pub(crate) fn limit(&self, key: &str) -> Option<u32> {
         Some(self.u32(key)).filter(|n| *n > 0)
     }
-    fn number(&self, key: &str) -> f64 {
+    pub(crate) fn number(&self, key: &str) -> f64 {
         if let Some(Value::Number(n)) = self.value(key) { *n } else { 0.0 }
     }
-    fn is(&self, key: &str) -> bool {
+    pub(crate) fn is(&self, key: &str) -> bool {
         matches!(self.value(key), Some(Value::Bool(true)))
     }
     pub(crate) fn texts(&self, key: &str) -> Vec<String> {
         if let Some(Value::Texts(list)) = self.value(key) { list.clone() } else { Vec::new() }
     }
-    fn networks(&self, key: &str) -> Vec<Network> {
+    pub(crate) fn networks(&self, key: &str) -> Vec<Network> {
         if let Some(Value::Networks(list)) = self.value(key) { list.clone() } else { Vec::new() }
     }
-    fn fail_mode(&self, key: &str) -> FailMode {
+    pub(crate) fn fail_mode(&self, key: &str) -> FailMode {
         match self.text(key).as_str() {
             "accept" => FailMode::Accept,
             "reject" => FailMode::Reject,
@@ -79,6 +79,9 @@ pub fn build(sheet: &Sheet) -> Settings {
         server: server(one("server")),
         connections: connections(one("connections")),
         rates: rates(one("rates")),
+        auth: crate::serving::auth(one("auth")),
+        policy_services: sheet.groups("policy_service").iter().map(crate::serving::policy_service).collect(),
+        call_ahead: crate::serving::call_ahead(one("call_ahead")),
         filter: filter(one("filter")),
         processes: processes(one("processes")),
         queue: queue(one("queue"), sheet.groups("agent")),

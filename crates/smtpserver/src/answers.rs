@@ -4,6 +4,7 @@ use crate::connection::{Awaiting, Connection};
 use crate::sync::{Job, Key, Meta};
 use crate::worker::Worker;
 use ipc::filter::{Judge, Judgement};
+use ipc::rates::Refusal;
 use ipc::routing::Answer;
 use settings::FailMode;
 use spool::Draft;
@@ -48,13 +49,16 @@ impl Worker {
         let mut answers = Vec::new();
         self.tracker.receive(self.poll.registry(), self.now, &mut answers);
         for (key, verdict) in answers {
-            self.within_rate(key, verdict.refuse.as_deref());
+            self.within_rate(key, verdict.refuse);
         }
     }
 
     /// The tracker's word: `refuse` is the text for the client.
-    fn within_rate(&mut self, key: Key, refuse: Option<&str>) {
-        let refuse = refuse.map(|text| Reply::new(450, Enhanced::transient(7, 1), text));
+    fn within_rate(&mut self, key: Key, refuse: Option<Refusal>) {
+        let refuse = refuse.map(|refusal| match refusal.hard {
+            true => Reply::new(550, Enhanced::permanent(7, 1), refusal.text),
+            false => Reply::new(450, Enhanced::transient(7, 1), refusal.text),
+        });
         self.rated(key, refuse);
     }
 

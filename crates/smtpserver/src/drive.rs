@@ -134,8 +134,8 @@ impl Worker {
             return false;
         }
         c.awaiting = awaiting;
-        let event = Event { address, kind, count: 1 };
-        self.tracker.ask(|number| ToTracker::Ask { number, event }, key, self.poll.registry(), self.now);
+        let event = Event::of(address, kind, 1);
+        self.tracker.ask(|number| ToTracker::Ask { number, event, limits: Vec::new() }, key, self.poll.registry(), self.now);
         true
     }
 

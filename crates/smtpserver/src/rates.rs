@@ -29,7 +29,7 @@ impl Tally {
         if self.0.is_empty() {
             return Vec::new();
         }
-        let events: Vec<Event> = self.0.drain().map(|((address, kind), count)| Event { address, kind, count }).collect();
+        let events: Vec<Event> = self.0.drain().map(|((address, kind), count)| Event::of(address, kind, count)).collect();
         events.chunks(BATCH).map(|part| ToTracker::Count(part.to_vec())).collect()
     }
 }

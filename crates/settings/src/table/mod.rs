@@ -1,5 +1,6 @@
 //! The one table of parameters: section, key, type, default, documentation.
 
+mod asking;
 mod egress;
 mod places;
 pub mod policy;
@@ -118,6 +119,9 @@ pub const SECTIONS: &[Section] = &[
     section("server", false, "The SMTP server."),
     section("connections", false, "Connections at a time; one more is greeted with 421."),
     section("rates", false, "Limits in a sliding window of time. 0 counts without limiting."),
+    section("auth", false, "Logins of clients (RFC 4954)."),
+    section("policy_service", true, "A policy service of somebody else's that speaks Postfix's policy delegation protocol."),
+    section("call_ahead", false, "Next hops that are asked about recipients."),
     section("filter", false, "A program that judges the content of every message before it is accepted."),
     section("processes", false, "How many processes there are and how long they live."),
     section("queue", false, "Retry, expiry and concurrency."),
@@ -158,6 +162,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
     places::TABLE
         .iter()
         .chain(serving::TABLE)
+        .chain(asking::TABLE)
         .chain(running::TABLE)
         .chain(egress::TABLE)
         .chain(policy::SCOPE)

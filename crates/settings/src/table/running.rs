@@ -193,6 +193,10 @@ pub const TABLE: &[Parameter] = &[
     optional("users", "resolver", USER, "", "The resolver."),
     optional("users", "ratetracker", USER, "", "The rate tracker."),
     optional("users", "contentfilter", USER, "", "The content filter."),
+    optional("users", "keyholder", USER, "", "The keeper of private keys."),
+    optional("users", "authserver", USER, "", "The judge of logins. PAM and shadow files need root, or a group that may read them."),
+    optional("users", "delegate", USER, "", "The client of policy services."),
+    optional("users", "callahead", USER, "", "The asker of next hops."),
     optional("users", "tlspolicy", USER, "", "The keeper of TLS policies and reports."),
     optional("users", "ta-smtp", USER, "", "The SMTP and LMTP client."),
     optional(

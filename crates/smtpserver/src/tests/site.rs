@@ -285,7 +285,8 @@ pub(super) fn tracker(mut allowed: usize) -> Caller {
             if let ToTracker::Ask { number, .. } = frame {
                 let refuse = (allowed == 0).then(|| "too much from there".to_owned());
                 allowed = allowed.saturating_sub(1);
-                channel.send(&Verdict { number, refuse }).unwrap();
+                let refuse = refuse.map(|text| ipc::rates::Refusal { text, hard: false });
+                channel.send(&Verdict { number, refuse, known: false, wait: Duration::ZERO }).unwrap();
             }
         }
     });

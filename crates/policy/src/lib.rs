@@ -1,0 +1,1 @@
+//! Decisions about clients, senders and recipients, without I/O: facts in, questions and verdicts out.
