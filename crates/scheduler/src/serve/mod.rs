@@ -272,6 +272,9 @@ impl Scheduler {
         self.model.wake(now);
         self.answer(now);
         self.busy |= self.pool.has_room(CALLS) && self.etrns.turn(&mut self.model, now);
+        // Before any load: a message that has just ended is not known any more, so a late scan or notice would have it
+        // loaded ahead of its own removal and delivered again.
+        self.act(now);
         if self.drain_deadline.is_none() {
             let skip = |id: MessageId| self.model.knows(id) || self.stuck.has(id);
             let period = self.started.settings.queue.transport_scan;

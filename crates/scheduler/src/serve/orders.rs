@@ -29,7 +29,7 @@ impl Stuck {
         self.orders.contains_key(&id)
     }
 
-    fn refused(&mut self, volume: VolumeNumber, order: Order, error: &io::Error, now: Now) {
+    pub fn refused(&mut self, volume: VolumeNumber, order: Order, error: &io::Error, now: Now) {
         let (Order::Mark { id, .. } | Order::Remove { id }) = &order else { return };
         let id = *id;
         if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) {
@@ -130,6 +130,8 @@ impl Scheduler {
             self.started.counters.add("found_by_scan", 1);
         }
         match result {
+            // Ordered behind its removal, which the disk has refused meanwhile.
+            Ok(_) if self.stuck.has(id) => {}
             Ok(loaded) if loaded.parsed.control.id == id => {
                 let Loaded { parsed, message } = *loaded;
                 if !self.model.knows(id) {

@@ -1,6 +1,8 @@
 //! The whole process on a thread: the test plays the master and an agent, over a real postoffice in a scratch folder.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod repeats;
+
 use super::*;
 use address::{Address, Path};
 use envelope::{BodyType, Control, ControlRecipient, Envelope, EnvelopeRecipient, IdSource, Quad, RecipientDsn, RecipientState};
@@ -86,31 +88,36 @@ impl House {
         Arc::new(settings::parse(&text, "test").unwrap())
     }
 
-    fn run(&self) -> Running {
+    /// What the master gives a scheduler, and the master's end of their conversation.
+    fn start(&self) -> (OwnedFd, Started) {
         let (ours, theirs) = ipc::channel::pair().unwrap();
         let notify = self.folder.path().join("run/notify/scheduler");
         let agents = self.folder.path().join("run/agents");
         let _ = (std::fs::remove_file(&notify), std::fs::remove_file(&agents));
         let bound = UnixDatagram::bind(&notify).unwrap();
-        let listener = listener(&agents);
-        let (settings, counters) = (self.settings(), daemon::Counters::detached("scheduler").unwrap());
+        let contacts = daemon::Contacts::of(vec![("notify".into(), bound.into()), ("agents".into(), listener(&agents))]);
+        let started = Started {
+            service: "scheduler".into(),
+            index: 0,
+            generation: 0,
+            channel: String::new(),
+            settings: self.settings(),
+            master: Channel::new(theirs).unwrap(),
+            contacts,
+            counters: daemon::Counters::detached("scheduler").unwrap(),
+            signals: daemon::Signals::block().unwrap(),
+        };
+        (ours, started)
+    }
+
+    fn run(&self) -> Running {
+        let (ours, started) = self.start();
         let thread = std::thread::spawn(move || {
-            let contacts = daemon::Contacts::of(vec![("notify".into(), bound.into()), ("agents".into(), listener)]);
-            let started = Started {
-                service: "scheduler".into(),
-                index: 0,
-                generation: 0,
-                channel: String::new(),
-                settings,
-                master: Channel::new(theirs).unwrap(),
-                contacts,
-                counters,
-                signals: daemon::Signals::block().unwrap(),
-            };
             let _ = super::run(started);
         });
         let notices = UnixDatagram::unbound().unwrap();
-        notices.connect(&notify).unwrap();
+        notices.connect(self.folder.path().join("run/notify/scheduler")).unwrap();
+        let agents = self.folder.path().join("run/agents");
         let mut running = Running { master: Channel::new(ours).unwrap(), thread, notices, agents };
         assert!(matches!(running.said(), ToMaster::Ready));
         running
