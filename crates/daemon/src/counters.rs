@@ -40,6 +40,10 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "tls_sessions",
             "tls_failures",
             "etrn",
+            "rejected_connection",
+            "rejected_helo",
+            "authenticated",
+            "failed_authentications",
         ],
     ),
     (

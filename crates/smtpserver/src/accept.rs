@@ -35,8 +35,7 @@ impl Worker {
             None => {
                 let protocol = self.context.protocol(arrival.listener);
                 let security = self.security(client, arrival.listener);
-                let session = smtp::server::Session::new(machine, protocol, self.context.may_relay(client), security);
-                session.with_etrn(self.scheduler.exists() && self.context.may_etrn(client))
+                smtp::server::Session::new(machine, protocol, self.context.rights(client, self.scheduler.exists()), security)
             }
         };
         let slot = self.connections.vacant();

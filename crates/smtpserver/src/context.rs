@@ -2,7 +2,7 @@
 
 use ipc::master::Peer;
 use settings::{BareNewline, ListenerKind, Settings};
-use smtp::server::{Config, Protocol, RelayPolicy};
+use smtp::server::{Config, Protocol, RelayPolicy, Rights};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +11,31 @@ use std::sync::Arc;
 pub(crate) struct Context {
     pub settings: Arc<Settings>,
     pub machine: Arc<Config>,
+    /// By [`Class::index`]: sessions of a class share theirs.
+    rights: Vec<Arc<Rights>>,
+}
+
+/// What the rights of a client follow from, before it has logged in and before any policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Class {
+    pub relay: bool,
+    pub etrn: bool,
+}
+
+impl Class {
+    const ALL: usize = 4;
+
+    fn index(self) -> usize {
+        usize::from(self.relay) | usize::from(self.etrn) << 1
+    }
+
+    fn of(index: usize) -> Self {
+        Self { relay: index & 1 != 0, etrn: index & 2 != 0 }
+    }
+
+    fn rights(self) -> Rights {
+        Rights { relay: self.relay, etrn: self.etrn, ..Rights::default() }
+    }
 }
 
 /// Who the client is.
@@ -36,7 +61,8 @@ impl Context {
             blank_newlines: server.bare_newline == BareNewline::Blank,
             relay: relay_policy(&settings),
         };
-        Self { settings, machine: Arc::new(machine) }
+        let rights = (0..Class::ALL).map(|index| Arc::new(Class::of(index).rights())).collect();
+        Self { settings, machine: Arc::new(machine), rights }
     }
 
     /// The dialect of a listener; the local submission socket speaks SMTP.
@@ -51,6 +77,12 @@ impl Context {
     /// TLS from the first byte (RFC 8314).
     pub fn is_implicit_tls(&self, listener: u16) -> bool {
         self.settings.listeners.get(usize::from(listener)).is_some_and(|l| l.kind == ListenerKind::Submissions)
+    }
+
+    /// What a client may do until more is known of it; `etrn`: there is a scheduler to tell.
+    pub fn rights(&self, client: Client, etrn: bool) -> Arc<Rights> {
+        let class = Class { relay: self.may_relay(client), etrn: etrn && self.may_etrn(client) };
+        self.rights.get(class.index()).cloned().unwrap_or_default()
     }
 
     /// May this client send to any domain?
@@ -119,6 +151,13 @@ mod tests {
             "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"Mta.example\"\n[local]\ndomains = [\"a.example\", \".b.example\"]\n{more}"
         );
         relay_policy(&settings::parse(&text, "zpost.toml").unwrap()).local
+    }
+
+    #[test]
+    fn each_class_has_its_place() {
+        for index in 0..Class::ALL {
+            assert_eq!(Class::of(index).index(), index);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::sync::Key;
 use crate::worker::Worker;
 use ipc::rates::{Event, Kind, ToTracker};
 use ipc::routing::{Ask, Question, ToRoutermux};
-use smtp::server::{Rejection, Stage, Step};
+use smtp::server::{Rejection, Stage, Standing, Step};
 use status::{Enhanced, Reply};
 use std::io;
 use std::time::Duration;
@@ -149,7 +149,7 @@ impl Worker {
         let Some(config) = &self.certificates else { return false };
         c.deadline = self.now + self.context.settings.server.command_timeout;
         c.readable = true;
-        c.session.secured();
+        c.session.secured(self.context.rights(c.client, self.scheduler.exists()));
         self.counters.add("tls_sessions", 1);
         c.stream.secure(config).is_ok()
     }
@@ -175,8 +175,12 @@ impl Worker {
                     c.securing = true;
                     break;
                 }
+                Step::Hello => c.session.answer(Ok(())),
+                Step::Authenticate { .. } | Step::AuthResponse(_) => c.session.not_authenticated(&no_helper()),
+                Step::AuthCancelled => {}
                 Step::Sender => self.sender(c, key),
-                Step::Recipient { verify } => self.recipient(c, key, verify),
+                Step::Recipient { standing } => self.recipient(c, key, standing),
+                Step::Data => self.data(c),
                 Step::Begin => self.begin_message(c),
                 Step::End(transaction) => self.end_message(c, key, transaction, with),
                 Step::Refused => self.drop_message(c),
@@ -211,11 +215,21 @@ impl Worker {
         c.session.answer(Ok(()));
     }
 
-    fn recipient(&mut self, c: &mut Connection, key: Key, verify: bool) {
+    fn recipient(&mut self, c: &mut Connection, key: Key, standing: Standing) {
+        if standing == Standing::Denied {
+            return c.session.answer(Ok(()));
+        }
+        let verify = standing == Standing::Verify;
         if self.context.limits_recipients() && self.ask_rate(c, key, Kind::Recipient, Awaiting::RecipientRate { verify }) {
             return;
         }
         self.verify(c, key, verify);
+    }
+
+    /// DATA, where somebody wants to be asked.
+    fn data(&mut self, c: &mut Connection) {
+        c.session.answer(Ok(()));
+        self.begin_message(c);
     }
 
     /// The last word on a recipient: the router's where the address is ours.
@@ -238,6 +252,9 @@ impl Worker {
     pub(crate) fn note(&mut self, c: &mut Connection) {
         for Rejection { stage, code, subject, text } in c.session.take_rejections() {
             let counter = match stage {
+                Stage::Connection => "rejected_connection",
+                Stage::Hello => "rejected_helo",
+                Stage::Authentication => "failed_authentications",
                 Stage::Mail => "rejected_mail",
                 Stage::Recipient => "rejected_rcpt",
                 Stage::Data => "rejected_data",

@@ -19,11 +19,20 @@ pub(super) enum Verb {
     Bdat,
     /// RFC 3207.
     StartTls,
+    /// RFC 4954.
+    Auth,
     /// RFC 1985.
     Etrn,
     /// Known, not offered.
     Unsupported,
     Unknown,
+}
+
+impl Verb {
+    /// Allowed where everything else wants TLS (RFC 3207 section 4).
+    pub(super) const fn is_before_tls(self) -> bool {
+        matches!(self, Self::Ehlo | Self::Helo | Self::Lhlo | Self::Noop | Self::StartTls | Self::Quit)
+    }
 }
 
 const VERBS: &[(&str, Verb)] = &[
@@ -40,7 +49,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("HELP", Verb::Help),
     ("QUIT", Verb::Quit),
     ("BDAT", Verb::Bdat),
-    ("AUTH", Verb::Unsupported),
+    ("AUTH", Verb::Auth),
     ("STARTTLS", Verb::StartTls),
     ("ETRN", Verb::Etrn),
     ("TURN", Verb::Unsupported),

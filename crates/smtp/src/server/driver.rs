@@ -1,6 +1,6 @@
 //! A driver for tests: accepts senders, knows the user `known` only, and collects messages.
 
-use super::{Config, Protocol, RelayPolicy, Security, Session, Step};
+use super::{Config, Protocol, RelayPolicy, Rights, Security, Session, Standing, Step};
 use status::{Enhanced, Reply};
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub(super) struct Driver {
     pub messages: Vec<(Vec<String>, String)>,
     pub refused: usize,
     pub begun: usize,
+    pub cancelled: usize,
     /// What the commit says; `None`: an id.
     pub commit: Option<Reply>,
     sink: Vec<u8>,
@@ -34,8 +35,12 @@ pub(super) struct Driver {
 
 impl Driver {
     pub fn new(config: Config, protocol: Protocol, may_relay: bool) -> Self {
-        let session = Session::new(Arc::new(config), protocol, may_relay, Security::Offered);
-        Self { session, replies: String::new(), messages: Vec::new(), refused: 0, begun: 0, commit: None, sink: Vec::new() }
+        Self::with(config, protocol, Rights { relay: may_relay, ..Rights::default() })
+    }
+
+    pub fn with(config: Config, protocol: Protocol, rights: Rights) -> Self {
+        let session = Session::new(Arc::new(config), protocol, Arc::new(rights), Security::Offered);
+        Self { session, replies: String::new(), messages: Vec::new(), refused: 0, begun: 0, cancelled: 0, commit: None, sink: Vec::new() }
     }
 
     pub fn smtp(may_relay: bool) -> Self {
@@ -53,10 +58,17 @@ impl Driver {
                 Step::Etrn(_) => {}
                 Step::Read => return true,
                 Step::Close => return false,
-                Step::StartTls => self.session.secured(),
-                Step::Sender => self.session.answer(Ok(())),
-                Step::Recipient { verify } => {
-                    let known = !verify || self.session.candidate().unwrap().local() == "known";
+                Step::StartTls => self.session.secured(Arc::clone(self.session.rights())),
+                Step::Hello | Step::Sender => self.session.answer(Ok(())),
+                Step::Data => {
+                    self.session.answer(Ok(()));
+                    self.begun += 1;
+                }
+                Step::Authenticate { mechanism, initial } => self.login(&mechanism, initial),
+                Step::AuthResponse(response) => self.password(&response),
+                Step::AuthCancelled => self.cancelled += 1,
+                Step::Recipient { standing } => {
+                    let known = standing != Standing::Verify || self.session.candidate().unwrap().local() == "known";
                     let unknown = Reply::new(550, Enhanced::permanent(1, 1), "unknown user");
                     self.session.answer(if known { Ok(()) } else { Err(unknown) });
                 }
@@ -78,6 +90,28 @@ impl Driver {
                 }
                 Step::Wait => panic!("nothing is open"),
             }
+        }
+    }
+
+    /// PLAIN with `\0u\0p`, or LOGIN with any name and the password `p`.
+    fn login(&mut self, mechanism: &str, initial: Option<Vec<u8>>) {
+        match (mechanism, initial) {
+            ("PLAIN", Some(message)) => self.verdict(message == b"\0u\0p"),
+            ("PLAIN", None) => self.session.challenge(b""),
+            _ => self.session.challenge(b"Password:"),
+        }
+    }
+
+    fn password(&mut self, response: &[u8]) {
+        self.verdict(response == b"p" || response == b"\0u\0p");
+    }
+
+    fn verdict(&mut self, right: bool) {
+        if right {
+            let rights = Rights { relay: true, ..Rights::clone(self.session.rights()) };
+            self.session.authenticated("u", Arc::new(rights));
+        } else {
+            self.session.not_authenticated(&Reply::new(535, Enhanced::permanent(7, 8), "wrong"));
         }
     }
 

@@ -28,14 +28,19 @@ pub(super) enum Taken {
 }
 
 impl LineReader {
-    /// Takes at most one line from `input`: the bytes used, and the line.
-    pub(super) fn take(&mut self, input: &[u8]) -> (usize, Taken) {
+    /// Does the line in hand begin so, in any case?
+    pub(super) fn begins(&self, word: &[u8], input: &[u8]) -> bool {
+        word.iter().zip(self.partial.iter().chain(input)).filter(|(w, b)| w.eq_ignore_ascii_case(b)).count() == word.len()
+    }
+
+    /// Takes at most one line of at most `most` bytes from `input`: the bytes used, and the line.
+    pub(super) fn take(&mut self, input: &[u8], most: usize) -> (usize, Taken) {
         let (used, ended) = match memchr::memchr(b'\n', input) {
             Some(at) => (at + 1, true),
             None => (input.len(), false),
         };
         let part = input.get(..used).unwrap_or_default();
-        if self.skipped > 0 || self.partial.len() + part.len() > LONGEST {
+        if self.skipped > 0 || self.partial.len() + part.len() > most {
             return (used, self.skip(part.len(), ended));
         }
         if !ended {
@@ -79,9 +84,9 @@ mod tests {
     #[test]
     fn only_crlf_ends_a_good_line() {
         let mut reader = LineReader::default();
-        assert_eq!(reader.take(b"NOOP\r\nQUIT"), (6, Taken::Line(b"NOOP".to_vec())));
+        assert_eq!(reader.take(b"NOOP\r\nQUIT", LONGEST), (6, Taken::Line(b"NOOP".to_vec())));
         for bad in [&b"NOOP\n"[..], b"NO\rOP\r\n", b"NO\0OP\r\n", b"NOOP\r\r\n", b"\n"] {
-            assert_eq!(reader.take(bad), (bad.len(), Taken::Malformed), "{bad:?}");
+            assert_eq!(reader.take(bad, LONGEST), (bad.len(), Taken::Malformed), "{bad:?}");
         }
     }
 
@@ -90,7 +95,7 @@ mod tests {
         let mut reader = LineReader::default();
         let mut lines = Vec::new();
         for byte in b"EHLO x\r\nNOOP\r\n" {
-            if let (1, Taken::Line(line)) = reader.take(&[*byte]) {
+            if let (1, Taken::Line(line)) = reader.take(&[*byte], LONGEST) {
                 lines.push(line);
             }
         }
@@ -101,15 +106,15 @@ mod tests {
     fn a_long_line_is_skipped_and_an_endless_one_ends_it() {
         let mut reader = LineReader::default();
         let long = [vec![b'x'; 5000], b"\r\n".to_vec()].concat();
-        assert_eq!(reader.take(&long[..4000]).1, Taken::More);
-        assert_eq!(reader.take(&long[4000..]).1, Taken::TooLong);
-        assert_eq!(reader.take(b"NOOP\r\n").1, Taken::Line(b"NOOP".to_vec()));
+        assert_eq!(reader.take(&long[..4000], LONGEST).1, Taken::More);
+        assert_eq!(reader.take(&long[4000..], LONGEST).1, Taken::TooLong);
+        assert_eq!(reader.take(b"NOOP\r\n", LONGEST).1, Taken::Line(b"NOOP".to_vec()));
         let mut most = 0;
         for _ in 0..16 {
-            assert_eq!(reader.take(&[b'x'; 4096]).1, Taken::More);
+            assert_eq!(reader.take(&[b'x'; 4096], LONGEST).1, Taken::More);
             most = most.max(reader.held());
         }
-        assert_eq!(reader.take(b"x").1, Taken::Flood);
+        assert_eq!(reader.take(b"x", LONGEST).1, Taken::Flood);
         assert!(most <= 2 * LONGEST);
     }
 }

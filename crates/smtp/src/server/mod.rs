@@ -1,27 +1,34 @@
 //! The server's side of SMTP, LMTP and submission, without I/O.
 //!
 //! A driver feeds what it read to [`Session::step`], writes [`Session::output`] to the client, and answers the
-//! questions that a [`Step`] asks: by [`Session::answer`] for a sender or recipient, by [`Session::finish`] for the
-//! message. While a question is open the session takes no input.
+//! questions that a [`Step`] asks: by [`Session::answer`] for a name, sender, recipient or the start of content, by
+//! [`Session::challenge`] and its like for a login, by [`Session::finish`] for the message. While a question is open the
+//! session takes no input. What the client may do is in [`Rights`], which the driver sets.
 //!
 //! **Invariants.** A line ends in CRLF and content ends at CRLF.CRLF, never at anything less (so no message can be
 //! smuggled into another). A transaction is one boxed value inside the state, and one function drops it: sender,
 //! recipients and verdicts cannot outlive each other. A recipient enters it only with a [`RelayPermitted`].
 //!
 //! RFC 5321, 1870 (SIZE), 2033 (LMTP), 2034 (enhanced codes), 2920 (PIPELINING), 3461 (DSN), 3207 (STARTTLS),
-//! 6152 (8BITMIME), 6531 (SMTPUTF8).
+//! 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8).
 
+mod answers;
+mod authentication;
 mod command;
 mod content;
+mod hello;
 mod line;
+mod mail;
 mod parameters;
 mod relay;
+mod rights;
 mod session;
 mod transaction;
 mod verbs;
 
 pub use relay::{Judgement, RelayPermitted, RelayPolicy};
-pub use session::{Security, Session, Step};
+pub use rights::{Grant, Rights, Standing};
+pub use session::{Errors, Security, Session, Step};
 pub use transaction::{Recipient, Transaction};
 
 /// What holds for all sessions of a server.
@@ -59,6 +66,10 @@ pub enum Protocol {
 /// Where in the dialogue something was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// Before the greeting.
+    Connection,
+    Hello,
+    Authentication,
     Mail,
     Recipient,
     Data,
@@ -69,6 +80,9 @@ pub enum Stage {
 impl Stage {
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Connection => "connection",
+            Self::Hello => "helo",
+            Self::Authentication => "auth",
             Self::Mail => "mail",
             Self::Recipient => "rcpt",
             Self::Data => "data",
@@ -85,6 +99,10 @@ pub struct Rejection {
     pub subject: String,
     pub text: String,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod authentication_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]

@@ -1,5 +1,6 @@
 //! Who may send to whom through us. Never open by default.
 
+use super::rights::{Grant, Standing};
 use address::Address;
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -26,19 +27,40 @@ pub enum Judgement {
     Permitted(RelayPermitted),
     /// Ours: permitted once somebody has said that it exists.
     Verify(AwaitingVerification),
-    Denied,
+    Denied(AwaitingGrant),
+}
+
+impl Judgement {
+    pub const fn standing(&self) -> Standing {
+        match self {
+            Self::Permitted(_) => Standing::Permitted,
+            Self::Verify(_) => Standing::Verify,
+            Self::Denied(_) => Standing::Denied,
+        }
+    }
+
+    /// The driver has nothing against the recipient.
+    pub(super) fn accepted(self) -> Option<RelayPermitted> {
+        match self {
+            Self::Permitted(permission) => Some(permission),
+            Self::Verify(_) => Some(RelayPermitted(())),
+            Self::Denied(_) => None,
+        }
+    }
+
+    /// The driver takes it upon itself.
+    pub(super) fn granted(self, _: Grant) -> RelayPermitted {
+        RelayPermitted(())
+    }
 }
 
 /// The right to ask for a permission.
 #[derive(Debug)]
 pub struct AwaitingVerification(());
 
-impl AwaitingVerification {
-    /// The recipient exists.
-    pub(super) fn verified(self) -> RelayPermitted {
-        RelayPermitted(())
-    }
-}
+/// A refusal that only a [`Grant`] turns.
+#[derive(Debug)]
+pub struct AwaitingGrant(());
 
 impl RelayPolicy {
     /// `client_may_relay`: the client's network or the local user has the right to send anywhere.
@@ -47,7 +69,7 @@ impl RelayPolicy {
             // A bare local part (postmaster, RFC 5321 section 4.5.1) is ours by definition.
             return Judgement::Verify(AwaitingVerification(()));
         };
-        let Ok(domain) = address::normalise(domain) else { return Judgement::Denied };
+        let Ok(domain) = address::normalise(domain) else { return Judgement::Denied(AwaitingGrant(())) };
         let own = address::literal_address(&domain).is_some_and(|ip| self.own_addresses.contains(&ip));
         if own || self.local.iter().any(|pattern| covers(pattern, &domain)) {
             return Judgement::Verify(AwaitingVerification(()));
@@ -55,7 +77,7 @@ impl RelayPolicy {
         if client_may_relay || self.relay.iter().any(|pattern| covers(pattern, &domain)) {
             return Judgement::Permitted(RelayPermitted(()));
         }
-        Judgement::Denied
+        Judgement::Denied(AwaitingGrant(()))
     }
 }
 
@@ -77,7 +99,7 @@ mod tests {
         match policy.judge(&Address::parse(recipient).unwrap(), may_relay) {
             Judgement::Permitted(_) => "permitted",
             Judgement::Verify(_) => "verify",
-            Judgement::Denied => "denied",
+            Judgement::Denied(_) => "denied",
         }
     }
 

@@ -1,8 +1,10 @@
 //! The session: its state, the step function, and what the driver says to it.
 
+use super::authentication;
 use super::content::Content;
-use super::line::{LineReader, Taken};
-use super::relay::{AwaitingVerification, RelayPermitted};
+use super::line::{self, LineReader, Taken};
+use super::relay::Judgement;
+use super::rights::{Rights, Standing};
 use super::transaction::{Recipient, Transaction};
 use super::{Config, Protocol, Rejection, Stage};
 use address::Address;
@@ -15,11 +17,23 @@ use std::sync::Arc;
 pub enum Step {
     /// Everything was taken; feed more when there is more.
     Read,
+    /// Only with [`Rights::ask_hello`]: may this client go on under the name of [`Session::hello`]? Say it by
+    /// [`Session::answer`].
+    Hello,
+    /// The client wants to log in. Say [`Session::challenge`], [`Session::authenticated`] or [`Session::not_authenticated`].
+    Authenticate { mechanism: String, initial: Option<Vec<u8>> },
+    /// The client's next message of the exchange; to be answered as [`Step::Authenticate`].
+    AuthResponse(Vec<u8>),
+    /// The exchange is over by the client's doing (the reply is in the output).
+    AuthCancelled,
     /// May this sender begin? See [`Session::transaction`]; say it by [`Session::answer`].
     Sender,
-    /// May this recipient enter? See [`Session::candidate`]; say it by [`Session::answer`]. With `verify` the address
-    /// is ours and must exist; else only limits are left to ask.
-    Recipient { verify: bool },
+    /// May this recipient enter? See [`Session::candidate`]; say it by [`Session::answer`], or by [`Session::grant`] where
+    /// the relay policy has denied it. What answer() lets through is refused as it should be where it was denied.
+    Recipient { standing: Standing },
+    /// Only with [`Rights::ask_data`]: may the content come? Say it by [`Session::answer`]; after its Ok content follows as
+    /// after [`Step::Begin`].
+    Data,
     /// Content follows. What is decoded goes into the sink of [`Session::step`].
     Begin,
     /// The content is complete and acceptable. Make it durable, then say so by [`Session::finish`].
@@ -48,26 +62,25 @@ pub enum Security {
     Tls,
 }
 
-/// A recipient that has passed the policy, waiting for the last word.
+/// A recipient that waits for the driver's word.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub recipient: Recipient,
-    pub right: Right,
-}
-
-#[derive(Debug)]
-pub(super) enum Right {
-    Permitted(RelayPermitted),
-    Verify(AwaitingVerification),
+    pub judgement: Judgement,
 }
 
 /// The state owns its data: to leave one is to drop what belongs to it.
 #[derive(Debug)]
 pub(super) enum State {
     Idle,
+    AwaitingHello,
+    AwaitingAuthentication,
+    /// The next line is the client's answer to a challenge.
+    Authenticating,
     AwaitingSender(Box<Transaction>),
     Transaction(Box<Transaction>),
     AwaitingRecipient(Box<Transaction>, Box<Candidate>),
+    AwaitingData(Box<Transaction>),
     Receiving(Box<Transaction>, Box<Content>),
     /// The transaction has gone to the driver; this many LMTP replies will be due.
     AwaitingCommit(usize),
@@ -83,13 +96,39 @@ pub(super) struct Hello {
     pub extended: bool,
 }
 
+/// What speaks against a client, for whoever slows or ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Errors {
+    /// Commands that were wrong, failed logins included.
+    pub wrong: u32,
+    /// Commands without progress since the last message.
+    pub idle: u32,
+    pub refused_recipients: u32,
+}
+
+impl State {
+    /// The driver owes an answer.
+    const fn is_question(&self) -> bool {
+        match self {
+            Self::AwaitingHello
+            | Self::AwaitingAuthentication
+            | Self::AwaitingSender(_)
+            | Self::AwaitingRecipient(..)
+            | Self::AwaitingData(_)
+            | Self::AwaitingCommit(_)
+            | Self::AwaitingTls => true,
+            Self::Idle | Self::Authenticating | Self::Transaction(_) | Self::Receiving(..) | Self::Closed => false,
+        }
+    }
+}
+
 /// One client's dialogue. A few hundred bytes while idle.
 #[derive(Debug)]
 pub struct Session {
     pub(super) config: Arc<Config>,
     pub(super) protocol: Protocol,
-    pub(super) may_relay: bool,
-    pub(super) may_etrn: bool,
+    pub(super) rights: Arc<Rights>,
+    pub(super) user: Option<Box<str>>,
     pub(super) security: Security,
     pub(super) hello: Option<Hello>,
     pub(super) state: State,
@@ -102,15 +141,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// `may_relay`: the client may send to any domain. The greeting is in the output.
-    pub fn new(config: Arc<Config>, protocol: Protocol, may_relay: bool, security: Security) -> Self {
+    /// The greeting is in the output.
+    pub fn new(config: Arc<Config>, protocol: Protocol, rights: Arc<Rights>, security: Security) -> Self {
         let mut output = Vec::with_capacity(64);
         let _ = write!(output, "220 {} {}\r\n", config.hostname, config.banner);
         Self {
             config,
             protocol,
-            may_relay,
-            may_etrn: false,
+            rights,
+            user: None,
             security,
             hello: None,
             state: State::Idle,
@@ -123,19 +162,28 @@ impl Session {
         }
     }
 
-    /// This client may say ETRN; it is told so with EHLO.
-    #[must_use]
-    pub fn with_etrn(mut self, allowed: bool) -> Self {
-        self.may_etrn = allowed && self.protocol != Protocol::Lmtp;
-        self
+    /// What the client may do; it holds from the next command on.
+    pub fn rights(&self) -> &Arc<Rights> {
+        &self.rights
+    }
+
+    pub fn set_rights(&mut self, rights: Arc<Rights>) {
+        self.rights = rights;
     }
 
     /// A session that is over before it began: a 421 instead of the greeting.
     pub fn refused(config: Arc<Config>, text: &str) -> Self {
-        let mut session = Self::new(config, Protocol::Smtp, false, Security::Plain);
+        let mut session = Self::new(config, Protocol::Smtp, Arc::default(), Security::Plain);
         session.output.clear();
         session.close(421, "4.7.0", text);
         session
+    }
+
+    /// Instead of the greeting: the client is not wanted, and the session is over.
+    pub fn turn_away(&mut self, reply: &Reply) {
+        self.output.clear();
+        self.refuse(Stage::Connection, "", reply);
+        self.end();
     }
 
     /// Takes some of `input`; decoded content is appended to `sink`. The bytes taken, and what to do next.
@@ -145,15 +193,13 @@ impl Session {
             let rest = input.get(used..).unwrap_or_default();
             let (taken, step) = match &mut self.state {
                 State::Closed => return (input.len(), Step::Close),
-                State::AwaitingSender(_) | State::AwaitingRecipient(..) | State::AwaitingCommit(_) | State::AwaitingTls => {
-                    return (used, Step::Wait);
-                }
+                state if state.is_question() => return (used, Step::Wait),
                 _ if rest.is_empty() => return (used, Step::Read),
                 State::Receiving(_, content) => {
                     let (taken, ended) = content.feed(rest, &self.config, sink);
                     (taken, ended.then(|| self.end_of_data()))
                 }
-                State::Idle | State::Transaction(_) => self.command(rest),
+                _ => self.command(rest),
             };
             used += taken;
             if let Some(step) = step {
@@ -175,8 +221,12 @@ impl Session {
     /// The transaction in hand, if there is one.
     pub fn transaction(&self) -> Option<&Transaction> {
         match &self.state {
-            State::AwaitingSender(t) | State::Transaction(t) | State::AwaitingRecipient(t, _) | State::Receiving(t, _) => Some(t),
-            State::Idle | State::AwaitingCommit(_) | State::AwaitingTls | State::Closed => None,
+            State::AwaitingSender(t)
+            | State::Transaction(t)
+            | State::AwaitingRecipient(t, _)
+            | State::AwaitingData(t)
+            | State::Receiving(t, _) => Some(t),
+            _ => None,
         }
     }
 
@@ -193,33 +243,17 @@ impl Session {
         self.hello.as_ref().map(|hello| &*hello.name)
     }
 
-    /// The word for `with` in Received (RFC 3848, RFC 6531).
-    pub fn with(&self) -> &'static str {
-        let utf8 = self.transaction().is_some_and(|t| t.smtputf8);
-        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
-        let secure = self.security == Security::Tls;
-        match (self.protocol, utf8, extended) {
-            (Protocol::Lmtp, true, _) if secure => "UTF8LMTPS",
-            (Protocol::Lmtp, false, _) if secure => "LMTPS",
-            (_, true, _) if secure => "UTF8SMTPS",
-            (_, false, _) if secure => "ESMTPS",
-            (Protocol::Lmtp, true, _) => "UTF8LMTP",
-            (Protocol::Lmtp, false, _) => "LMTP",
-            (_, true, _) => "UTF8SMTP",
-            (_, false, true) => "ESMTP",
-            (_, false, false) => "SMTP",
-        }
-    }
-
     /// Between messages, and nothing asked.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
     }
 
     /// The answer to [`Step::StartTls`]: the handshake is done. The client begins anew (RFC 3207 section 4.2): what it
-    /// said before may have been somebody else's.
-    pub fn secured(&mut self) {
+    /// said before may have been somebody else's. `rights`: what it may do now, and is told of.
+    pub fn secured(&mut self, rights: Arc<Rights>) {
         self.security = Security::Tls;
+        self.rights = rights;
+        self.user = None;
         self.hello = None;
         self.state = State::Idle;
     }
@@ -231,51 +265,11 @@ impl Session {
 
     /// A question is open.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::AwaitingSender(_) | State::AwaitingRecipient(..) | State::AwaitingCommit(_) | State::AwaitingTls)
+        self.state.is_question()
     }
 
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
-    }
-
-    /// The answer to [`Step::Sender`] or [`Step::Recipient`]; `Err` is the reply the client gets.
-    pub fn answer(&mut self, verdict: Result<(), Reply>) {
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::AwaitingSender(transaction) => self.answer_sender(transaction, verdict),
-            State::AwaitingRecipient(transaction, candidate) => self.answer_recipient(transaction, *candidate, verdict),
-            other => self.state = other,
-        }
-    }
-
-    fn answer_sender(&mut self, transaction: Box<Transaction>, verdict: Result<(), Reply>) {
-        match verdict {
-            Ok(()) => {
-                self.state = State::Transaction(transaction);
-                self.reply(250, "2.1.0", "sender ok");
-            }
-            Err(reply) => {
-                self.refuse(Stage::Mail, &sender_text(&transaction), &reply);
-                self.leave_transaction();
-            }
-        }
-    }
-
-    fn answer_recipient(&mut self, mut transaction: Box<Transaction>, candidate: Candidate, verdict: Result<(), Reply>) {
-        match verdict {
-            Ok(()) => {
-                let permission = match candidate.right {
-                    Right::Permitted(permission) => permission,
-                    Right::Verify(asked) => asked.verified(),
-                };
-                transaction.add(candidate.recipient, permission);
-                self.reply(250, "2.1.5", "recipient ok");
-            }
-            Err(reply) => {
-                self.refused_recipients += 1;
-                self.refuse(Stage::Recipient, candidate.recipient.address.as_str(), &reply);
-            }
-        }
-        self.state = State::Transaction(transaction);
     }
 
     /// The answer to [`Step::End`]: the id under which the message is durable, or the reply that refuses it.
@@ -291,10 +285,10 @@ impl Session {
                 }
             }
             Err(reply) => {
-                self.refuse(Stage::Data, "", &reply);
                 for _ in 1..replies {
                     self.write(&reply);
                 }
+                self.refuse(Stage::Data, "", &reply);
             }
         }
     }
@@ -317,6 +311,10 @@ impl Session {
     /// Ends the session: the last reply, then nothing is taken any more.
     pub fn close(&mut self, code: u16, status: &str, text: &str) {
         self.reply(code, status, text);
+        self.end();
+    }
+
+    pub(super) fn end(&mut self) {
         self.leave_transaction();
         self.state = State::Closed;
     }
@@ -334,8 +332,11 @@ impl Session {
     }
 
     fn command(&mut self, input: &[u8]) -> (usize, Option<Step>) {
-        let (used, taken) = self.lines.take(input);
+        let exchange = matches!(self.state, State::Authenticating);
+        let long = exchange || (!self.rights.mechanisms.is_empty() && self.lines.begins(b"AUTH ", input));
+        let (used, taken) = self.lines.take(input, if long { authentication::LONGEST } else { line::LONGEST });
         match taken {
+            taken if exchange => return (used, self.auth_line(taken, used < input.len())),
             Taken::More => return (used, None),
             Taken::Line(line) => {
                 let followed = used < input.len();
@@ -348,6 +349,11 @@ impl Session {
             Taken::Flood => self.close(421, "4.7.0", "line without end"),
         }
         (used, None)
+    }
+
+    /// How often the client was wrong so far.
+    pub fn errors(&self) -> Errors {
+        Errors { wrong: self.errors, idle: self.idle_commands, refused_recipients: self.refused_recipients }
     }
 
     /// A wrong command: counted, and too many end the session.
@@ -369,10 +375,13 @@ impl Session {
         self.output.extend_from_slice(text.as_bytes());
     }
 
-    /// Writes a reply that came from outside and notes it for the log.
+    /// Writes a reply that came from outside and notes it for the log. 421 ends the session (RFC 5321 section 3.8).
     pub(super) fn refuse(&mut self, stage: Stage, subject: &str, reply: &Reply) {
         self.note(stage, reply.code, subject, &reply.text);
         self.write(reply);
+        if reply.code == 421 {
+            self.end();
+        }
     }
 
     pub(super) fn note(&mut self, stage: Stage, code: u16, subject: &str, text: &str) {
