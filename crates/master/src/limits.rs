@@ -110,7 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn limits(total: u32, per_address: u32, per_network: u32) -> settings::Connections {
-        settings::Connections { total, per_address, per_network }
+        settings::Connections { total, per_address, per_network, reserve: 0 }
     }
 
     fn address(text: &str) -> Option<IpAddr> {

@@ -77,6 +77,9 @@ pub fn build(sheet: &Sheet) -> Settings {
         local: local(one("local"), &identity.hostname),
         dns: dns(one("dns")),
         server: server(one("server")),
+        patience: crate::contact::patience(one("server")),
+        first_contact: crate::contact::first_contact(one("first_contact")),
+        overload: crate::contact::overload(one("overload")),
         connections: connections(one("connections")),
         rates: rates(one("rates")),
         auth: crate::serving::auth(one("auth")),
@@ -235,7 +238,8 @@ fn server(g: &Group) -> Server {
 }
 
 fn connections(g: &Group) -> Connections {
-    Connections { total: g.u32("total"), per_address: g.u32("per_address"), per_network: g.u32("per_network") }
+    let total = g.u32("total");
+    Connections { total, per_address: g.u32("per_address"), per_network: g.u32("per_network"), reserve: g.u32("reserve").min(total / 4) }
 }
 
 fn rates(g: &Group) -> Rates {

@@ -5,6 +5,7 @@
 
 mod build;
 mod checks;
+mod contact;
 mod doubts;
 mod effective;
 mod egress;
@@ -26,6 +27,7 @@ mod units;
 mod value;
 
 pub use checks::CHANNELS;
+pub use contact::{EarlyTalkers, FirstContact, Overload, Patience};
 pub use doubts::doubts;
 pub use effective::{Effective, effective};
 pub use egress::{Convert, Credentials, Proxy, Source};

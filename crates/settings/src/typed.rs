@@ -19,6 +19,9 @@ pub struct Settings {
     pub local: Local,
     pub dns: Dns,
     pub server: Server,
+    pub patience: crate::Patience,
+    pub first_contact: crate::FirstContact,
+    pub overload: crate::Overload,
     pub connections: Connections,
     pub rates: Rates,
     pub auth: crate::Auth,
@@ -290,6 +293,8 @@ pub struct Connections {
     pub per_address: u32,
     /// IPv4 /24, IPv6 /64. Default 1,000.
     pub per_network: u32,
+    /// Of the total: not for strangers.
+    pub reserve: u32,
 }
 
 /// `[rates]`: limits in a sliding window; `None`: only counted.

@@ -1,6 +1,7 @@
 //! The one table of parameters: section, key, type, default, documentation.
 
 mod asking;
+mod contact;
 mod egress;
 mod places;
 pub mod policy;
@@ -117,7 +118,17 @@ pub const SECTIONS: &[Section] = &[
     section("local", false, "Mail that is delivered on this host."),
     section("dns", false, "Name resolution."),
     section("server", false, "The SMTP server."),
-    section("connections", false, "Connections at a time; one more is greeted with 421."),
+    section("first_contact", false, "How clients that have not been here before are met."),
+    section(
+        "connections",
+        false,
+        "Connections at a time. When strangers have taken all places, those of them that have been idle longest have to go; only when none is idle, one more is greeted with 421.",
+    ),
+    section(
+        "overload",
+        false,
+        "What changes for clients that are not exempt from first_contact while the host is overloaded. From level 2 clients that have not been here before are refused with 421 4.3.2; at level 3 idle ones that have, too.",
+    ),
     section("rates", false, "Limits in a sliding window of time. 0 counts without limiting."),
     section("auth", false, "Logins of clients (RFC 4954)."),
     section("policy_service", true, "A policy service of somebody else's that speaks Postfix's policy delegation protocol."),
@@ -163,6 +174,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
         .iter()
         .chain(serving::TABLE)
         .chain(asking::TABLE)
+        .chain(contact::TABLE)
         .chain(running::TABLE)
         .chain(egress::TABLE)
         .chain(policy::SCOPE)

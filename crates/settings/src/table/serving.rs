@@ -60,6 +60,13 @@ pub const TABLE: &[Parameter] = &[
     optional("connections", "total", count(1, 1_000_000), "20000", "From everywhere."),
     optional("connections", "per_address", count(1, 1_000_000), "100", "From one address."),
     optional("connections", "per_network", count(1, 1_000_000), "1000", "From one network: IPv4 /24, IPv6 /64."),
+    optional(
+        "connections",
+        "reserve",
+        count(0, 1_000_000),
+        "500",
+        "Of the total, places that strangers cannot have: for submission, relay.networks and local sockets. At most a quarter of the total.",
+    ),
     optional("rates", "window", Kind::Duration { min: SECOND, max: 7 * DAY }, "1h", "Length of the window."),
     optional("rates", "slots", count(1, 64), "8", "Pieces the window moves by."),
     optional("rates", "connections_per_address", LIMIT, "0", "Connections of one address."),

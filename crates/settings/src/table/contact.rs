@@ -1,0 +1,90 @@
+//! First contact, tarpit, limits of time and rate, overload.
+
+use super::{DAY, HOUR, Kind, MINUTE, Parameter, SECOND, TIMEOUT, count, optional};
+
+pub const TABLE: &[Parameter] = &[
+    optional(
+        "first_contact",
+        "wait",
+        Kind::Duration { min: 0, max: MINUTE },
+        "0",
+        "How long a stranger has to wait for the greeting: who cannot wait is no mail server. 6s is a good value; 0: no wait. The DNS lists are asked in this time. Does not apply to clients that have passed before.",
+    ),
+    optional(
+        "first_contact",
+        "early_talkers",
+        Kind::Choice(&["drop", "enforce", "log"]),
+        "drop",
+        "A client that speaks before it is greeted: drop answers 554 and closes; enforce goes on and refuses every recipient, so that sender and recipients are in the log; log only logs it. HTTP, TLS, RDP and other bytes that are no SMTP are always dropped.",
+    ),
+    optional(
+        "first_contact",
+        "bare_newlines",
+        Kind::Choice(&["refuse", "drop"]),
+        "refuse",
+        "A first command that ends in LF without CR: refuse answers 500, drop answers 554 and closes.",
+    ),
+    optional(
+        "first_contact",
+        "remember",
+        Kind::Duration { min: SECOND, max: 400 * DAY },
+        "30d",
+        "How long a client that has passed is not tested again; each visit begins the time anew.",
+    ),
+    optional(
+        "first_contact",
+        "exempt",
+        Kind::Networks,
+        "127.0.0.0/8, ::1",
+        "Clients that are no strangers, beside relay.networks and those of local sockets, submission and LMTP listeners.",
+    ),
+    optional(
+        "server",
+        "tarpit_first",
+        Kind::Duration { min: 0, max: MINUTE },
+        "0",
+        "Delay of a client's reply after its soft_errors. The session takes no input meanwhile. 0: no delays.",
+    ),
+    optional("server", "tarpit_factor", Kind::Number { min: 1.0, max: 100.0 }, "1.5", "Each further delay is this many times longer."),
+    optional("server", "tarpit_longest", Kind::Duration { min: 100, max: HOUR }, "30s", "Longest such delay."),
+    optional(
+        "server",
+        "soft_errors",
+        count(0, 100_000),
+        "3",
+        "Wrong commands and refused recipients of a session that are answered at once; later ones wait in the tarpit.",
+    ),
+    optional(
+        "server",
+        "min_rate",
+        Kind::Size { min: 0, max: 1 << 30 },
+        "0",
+        "Bytes a second that a client has to send while it sends a message; a slower one gets 421. 0: any rate.",
+    ),
+    optional("server", "min_rate_grace", TIMEOUT, "1m", "The time that rate is averaged over."),
+    optional(
+        "server",
+        "session_limit",
+        Kind::Duration { min: 0, max: 7 * DAY },
+        "0",
+        "Longest session; then the client gets 421. A message that is being made durable is always finished. 0: no limit.",
+    ),
+    optional("server", "session_limit_message", TIMEOUT, "10m", "How much longer it may take with a message in hand."),
+    optional(
+        "server",
+        "tls_timeout",
+        TIMEOUT,
+        "1m",
+        "Longest wait for the end of a TLS handshake. A command line has to be complete within command_timeout likewise, however its bytes trickle.",
+    ),
+    optional(
+        "overload",
+        "command_timeout",
+        TIMEOUT,
+        "30s",
+        "Instead of server.command_timeout at overload level 1; half of it at level 2, a quarter at level 3. So the other times of this section.",
+    ),
+    optional("overload", "data_timeout", TIMEOUT, "1m", "Instead of server.data_timeout."),
+    optional("overload", "min_rate", Kind::Size { min: 0, max: 1 << 30 }, "500", "Instead of server.min_rate, where that is lower."),
+    optional("overload", "idle", TIMEOUT, "10s", "From level 2 a session between two messages is ended after so much silence."),
+];
