@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use sys::SharedCounters;
 
 /// Counters in a row.
-pub const COLUMNS: usize = 32;
+pub const COLUMNS: usize = 64;
 /// Rows in the table: processes that can be counted apart. The last one is [`OVERLOAD`]'s.
 pub const ROWS: usize = 256;
 /// The row that says how loaded the host is: the level, and when it was said (Unix milliseconds).
@@ -44,6 +44,14 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "rejected_helo",
             "authenticated",
             "failed_authentications",
+            "waited",
+            "early_talkers",
+            "not_smtp",
+            "tarpitted",
+            "too_slow",
+            "session_limit",
+            "overloaded",
+            "shed",
         ],
     ),
     (

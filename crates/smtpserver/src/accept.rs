@@ -1,6 +1,7 @@
 //! How sessions come and go.
 
-use crate::connection::{Awaiting, Connection, Stream};
+use crate::conduct::Conduct;
+use crate::connection::{Connection, Stream};
 use crate::context::Client;
 use crate::sync::Key;
 use crate::worker::{FIRST_SESSION, Worker};
@@ -38,17 +39,21 @@ impl Worker {
                 smtp::server::Session::new(machine, protocol, self.context.rights(client, self.scheduler.exists()), security)
             }
         };
+        let deadline = self.now + self.context.settings.server.command_timeout;
+        let address = if let Client::Network(address) = client { Some(address) } else { None };
+        let stranger = self.context.settings.is_stranger(self.context.kind(arrival.listener), address);
+        let mut conduct = Conduct::new(self.now, stranger);
+        if let (true, Some(config)) = (self.context.is_implicit_tls(arrival.listener), &self.certificates) {
+            stream.secure(config)?;
+            conduct.handshaking = true;
+        }
         let slot = self.connections.vacant();
         if let Err(e) = stream.register(self.poll.registry(), Token(FIRST_SESSION + slot)) {
             self.connections.release(slot);
             return Err(e);
         }
-        let deadline = self.now + self.context.settings.server.command_timeout;
-        if let (true, Some(config)) = (self.context.is_implicit_tls(arrival.listener), &self.certificates) {
-            stream.secure(config)?;
-        }
         // The first event says that the socket is writable, and whether the client spoke before it was greeted.
-        self.connections.put(slot, Box::new(Connection::new(stream, arrival.number, client, session, deadline)));
+        self.connections.put(slot, Box::new(Connection::new(stream, arrival.number, client, session, conduct, deadline)));
         Ok(())
     }
 
@@ -85,14 +90,15 @@ impl Worker {
         if !c.writable {
             c.deadline = c.deadline.min(self.now + self.context.settings.server.write_timeout);
         }
-        if c.timer.is_none_or(|at| at > c.deadline) {
-            c.timer = Some(c.deadline);
-            self.timers.set(c.deadline, key);
+        let look = self.next_look(&c);
+        if c.timer.is_none_or(|at| at > look) {
+            c.timer = Some(look);
+            self.timers.set(look, key);
         }
         self.connections.put(key.slot, c);
     }
 
-    fn end(&mut self, slot: usize, mut c: Box<Connection>) {
+    pub(crate) fn end(&mut self, slot: usize, mut c: Box<Connection>) {
         if !c.session.is_closed() && c.session.transaction().is_some() {
             self.counters.add("aborts", 1);
             self.tally.count(c.client, Kind::Abort, 1);
@@ -112,25 +118,7 @@ impl Worker {
             return self.connections.put(key.slot, c);
         }
         c.timer = None;
-        if self.now < c.deadline {
-            return self.settle(key, c);
-        }
-        // Helpers and disks have their own deadlines; the client has done nothing wrong.
-        if c.awaiting != Awaiting::Nothing {
-            c.deadline = self.now + self.context.settings.server.command_timeout;
-            return self.settle(key, c);
-        }
-        self.counters.add("timeouts", 1);
-        daemon::event!(Info, "timeout", peer = c.client, receiving = c.session.is_receiving());
-        if c.session.is_closed() || !c.writable {
-            return self.end(key.slot, c);
-        }
-        if c.session.transaction().is_some() {
-            self.tally.count(c.client, Kind::Abort, 1);
-        }
-        c.session.close(421, "4.4.2", "timeout, closing");
-        c.deadline = self.now + self.context.settings.server.write_timeout;
-        self.settle(key, c);
+        self.look_after(key, c);
     }
 
     /// Takes no more: sessions between messages are told to come again, the others may finish theirs.

@@ -49,8 +49,18 @@ impl Worker {
         let mut answers = Vec::new();
         self.tracker.receive(self.poll.registry(), self.now, &mut answers);
         for (key, verdict) in answers {
+            self.recognised(key, verdict.known);
             self.within_rate(key, verdict.refuse);
         }
+    }
+
+    /// The tracker knows the client, or does not.
+    fn recognised(&mut self, key: Key, known: bool) {
+        let Some(mut c) = self.take_connection(key) else { return };
+        if c.awaiting == Awaiting::ConnectionRate {
+            c.conduct.known = known;
+        }
+        self.connections.put(key.slot, c);
     }
 
     /// The tracker's word: `refuse` is the text for the client.
@@ -77,11 +87,9 @@ impl Worker {
     }
 
     fn rated_connection(&mut self, c: &mut Connection, refuse: Option<Reply>) {
-        match refuse {
-            None => {
-                c.greeted = true;
-                c.deadline = self.now + self.context.settings.server.command_timeout;
-            }
+        // Without limits it was only asked whether it knows the client: no answer is none against it.
+        match refuse.filter(|_| self.context.limits_connections()) {
+            None => self.admitted(c),
             Some(reply) => {
                 daemon::event!(Info, "rejected", stage = "connection", peer = c.client, code = 421, text = reply.text);
                 c.session.output().clear();

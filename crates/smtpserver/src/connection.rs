@@ -1,5 +1,6 @@
 //! One client's socket and what belongs to it.
 
+use crate::conduct::Conduct;
 use crate::context::Client;
 use crate::messages::Incoming;
 use crate::secure::Secure;
@@ -61,6 +62,11 @@ impl Stream {
         Ok(())
     }
 
+    /// Inside TLS, and the handshake is not over.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.is_handshaking())
+    }
+
     /// What is left from earlier writes, inside TLS. `WouldBlock`: the client must take some first.
     fn push(&mut self) -> io::Result<()> {
         if let Self::Tls(stream) = self { stream.push() } else { Ok(()) }
@@ -109,6 +115,8 @@ pub(crate) enum Awaiting {
     Nothing,
     /// The tracker, before the greeting.
     ConnectionRate,
+    /// Nobody: the client has to wait for its greeting.
+    FirstContact,
     /// The tracker, at MAIL.
     SenderRate,
     /// The tracker, at RCPT; then the router where `verify`.
@@ -142,6 +150,7 @@ pub(crate) struct Connection {
     pub held: Vec<u8>,
     /// Bytes of the session's output that are written already.
     pub written: usize,
+    pub conduct: Conduct,
     pub deadline: Instant,
     /// A timer is set for this moment or earlier.
     pub timer: Option<Instant>,
@@ -158,7 +167,7 @@ pub(crate) enum Flushed {
 }
 
 impl Connection {
-    pub fn new(stream: Stream, number: u64, client: Client, session: Session, deadline: Instant) -> Self {
+    pub fn new(stream: Stream, number: u64, client: Client, session: Session, conduct: Conduct, deadline: Instant) -> Self {
         Self {
             stream,
             number,
@@ -172,6 +181,7 @@ impl Connection {
             half_closed: false,
             held: Vec::new(),
             written: 0,
+            conduct,
             deadline,
             timer: None,
             message: None,

@@ -65,9 +65,14 @@ impl Context {
         Self { settings, machine: Arc::new(machine), rights }
     }
 
+    /// `None`: the local submission socket.
+    pub fn kind(&self, listener: u16) -> Option<ListenerKind> {
+        self.settings.listeners.get(usize::from(listener)).map(|l| l.kind)
+    }
+
     /// The dialect of a listener; the local submission socket speaks SMTP.
     pub fn protocol(&self, listener: u16) -> Protocol {
-        match self.settings.listeners.get(usize::from(listener)).map(|l| l.kind) {
+        match self.kind(listener) {
             Some(ListenerKind::Lmtp) => Protocol::Lmtp,
             Some(ListenerKind::Submission | ListenerKind::Submissions) => Protocol::Submission,
             Some(ListenerKind::Smtp) | None => Protocol::Smtp,
@@ -76,7 +81,7 @@ impl Context {
 
     /// TLS from the first byte (RFC 8314).
     pub fn is_implicit_tls(&self, listener: u16) -> bool {
-        self.settings.listeners.get(usize::from(listener)).is_some_and(|l| l.kind == ListenerKind::Submissions)
+        self.kind(listener) == Some(ListenerKind::Submissions)
     }
 
     /// What a client may do until more is known of it; `etrn`: there is a scheduler to tell.

@@ -4,6 +4,7 @@ use crate::answers::no_helper;
 use crate::connection::{Awaiting, Connection, Flushed};
 use crate::context::Client;
 use crate::envelopes::sender_text;
+use crate::greeting::tls_hint;
 use crate::sync::Key;
 use crate::worker::Worker;
 use ipc::rates::{Event, Kind, ToTracker};
@@ -19,7 +20,7 @@ const READS_PER_TURN: usize = 16;
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// What one read brought.
-enum Read {
+pub(crate) enum Read {
     Bytes(usize),
     Nothing,
     End,
@@ -37,6 +38,9 @@ impl Worker {
         loop {
             if c.session.is_closed() {
                 return c.flush() == Flushed::Some;
+            }
+            if self.is_tarpitted(c) {
+                return true;
             }
             if c.securing && !self.secure(c) {
                 return false;
@@ -80,51 +84,17 @@ impl Worker {
             }
             Read::Broken(reason) => {
                 self.counters.add("tls_failures", 1);
-                daemon::event!(Info, "tls_failed", peer = c.client, reason = reason);
+                if self.noise.allows(self.now) {
+                    daemon::event!(Info, "tls_failed", peer = c.client, reason = reason, hint = tls_hint(&reason));
+                }
                 false
             }
         };
         self.read_buffer = buffer;
+        if c.conduct.handshaking && !c.stream.is_handshaking() {
+            self.shaken_hands(c);
+        }
         go_on
-    }
-
-    /// The greeting, once the client has shown that it waits for it and the tracker has nothing against it.
-    /// False: not greeted.
-    fn greet(&mut self, c: &mut Connection, key: Key) -> bool {
-        if c.session.is_closed() || c.awaiting == Awaiting::ConnectionRate {
-            return false;
-        }
-        if c.readable {
-            let mut buffer = [0; 128];
-            match read(c, &mut buffer) {
-                Read::Bytes(count) => {
-                    c.session.output().clear();
-                    c.session.out_of_turn(buffer.get(..count).unwrap_or_default());
-                    self.note(c);
-                    return false;
-                }
-                Read::End | Read::Broken(_) => {
-                    c.session.output().clear();
-                    c.session.close(421, "4.4.2", "client is gone");
-                    return false;
-                }
-                Read::Nothing => {}
-            }
-        }
-        if self.asks_at_connection(c, key) {
-            return false;
-        }
-        c.greeted = true;
-        c.deadline = self.now + self.context.settings.server.command_timeout;
-        true
-    }
-
-    fn asks_at_connection(&mut self, c: &mut Connection, key: Key) -> bool {
-        if !self.context.limits_connections() {
-            self.tally.count(c.client, Kind::Connection, 1);
-            return false;
-        }
-        self.ask_rate(c, key, Kind::Connection, Awaiting::ConnectionRate)
     }
 
     /// Asks the tracker; false: there is nothing to ask for this client.
@@ -147,7 +117,8 @@ impl Worker {
             Flushed::All => c.securing = false,
         }
         let Some(config) = &self.certificates else { return false };
-        c.deadline = self.now + self.context.settings.server.command_timeout;
+        c.conduct.handshaking = true;
+        c.deadline = self.now + self.command_timeout(c);
         c.readable = true;
         c.session.secured(self.context.rights(c.client, self.scheduler.exists()));
         self.counters.add("tls_sessions", 1);
@@ -156,6 +127,10 @@ impl Worker {
 
     /// Feeds input; what the session does not take while a question is open is held.
     fn feed(&mut self, c: &mut Connection, key: Key, input: &[u8]) {
+        if !c.conduct.opening.is_seen() && self.is_foreign(c, input) {
+            return;
+        }
+        let said = c.session.output().len();
         let mut rest = input;
         loop {
             let with = c.session.with();
@@ -193,8 +168,7 @@ impl Worker {
         }
         self.spill(c, key);
         self.note(c);
-        let server = &self.context.settings.server;
-        c.deadline = self.now + if c.session.is_receiving() { server.data_timeout } else { server.command_timeout };
+        self.took_input(c, said);
     }
 
     /// MAIL: is there room, and has the client sent too much?
@@ -218,6 +192,10 @@ impl Worker {
     fn recipient(&mut self, c: &mut Connection, key: Key, standing: Standing) {
         if standing == Standing::Denied {
             return c.session.answer(Ok(()));
+        }
+        if c.conduct.condemned {
+            let reply = Reply::new(554, Enhanced::permanent(7, 1), "this client spoke before it was greeted");
+            return c.session.answer(Err(reply));
         }
         let verify = standing == Standing::Verify;
         if self.context.limits_recipients() && self.ask_rate(c, key, Kind::Recipient, Awaiting::RecipientRate { verify }) {
@@ -281,11 +259,12 @@ impl Worker {
 }
 
 /// One read. A short one has emptied the socket: no second call is needed to hear so.
-fn read(c: &mut Connection, buffer: &mut [u8]) -> Read {
+pub(crate) fn read(c: &mut Connection, buffer: &mut [u8]) -> Read {
     loop {
         match c.stream.read(buffer) {
             Ok(0) => return Read::End,
             Ok(count) => {
+                c.conduct.pace.received += count as u64;
                 c.readable = count == buffer.len() || c.half_closed || !c.stream.short_read_is_all();
                 return Read::Bytes(count);
             }

@@ -21,13 +21,17 @@
 mod accept;
 mod answers;
 mod certificates;
+mod conduct;
 mod connection;
 mod context;
 mod disks;
 mod drive;
 mod envelopes;
+mod foreign;
+mod greeting;
 mod helper;
 mod messages;
+mod patience;
 mod rates;
 mod secure;
 mod sync;

@@ -2,35 +2,44 @@
 
 use crate::context::Client;
 use ipc::rates::{Event, Kind, ToTracker};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// Events of one frame at most: far below the frame limit.
 const BATCH: usize = 2000;
 
 #[derive(Debug, Default)]
-pub(crate) struct Tally(HashMap<(IpAddr, Kind), u32>);
+pub(crate) struct Tally {
+    counts: HashMap<(IpAddr, Kind), u32>,
+    /// Strangers that have passed the tests of first contact.
+    passed: HashSet<IpAddr>,
+}
 
 impl Tally {
     pub fn count(&mut self, client: Client, kind: Kind, count: usize) {
         if let Client::Network(address) = client {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
-            let so_far = self.0.entry((address, kind)).or_default();
+            let so_far = self.counts.entry((address, kind)).or_default();
             *so_far = so_far.saturating_add(count);
         }
     }
 
+    /// This client is no stranger the next time.
+    pub fn passed(&mut self, client: Client) {
+        if let Client::Network(address) = client {
+            self.passed.insert(address);
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.counts.is_empty() && self.passed.is_empty()
     }
 
     /// The frames that tell all of it.
     pub fn take(&mut self) -> Vec<ToTracker> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
-        let events: Vec<Event> = self.0.drain().map(|((address, kind), count)| Event::of(address, kind, count)).collect();
-        events.chunks(BATCH).map(|part| ToTracker::Count(part.to_vec())).collect()
+        let events: Vec<Event> = self.counts.drain().map(|((address, kind), count)| Event::of(address, kind, count)).collect();
+        let counts = events.chunks(BATCH).map(|part| ToTracker::Count(part.to_vec()));
+        counts.chain(self.passed.drain().map(|address| ToTracker::Passed { address })).collect()
     }
 }
 

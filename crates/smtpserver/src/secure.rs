@@ -68,6 +68,10 @@ impl Secure {
         }
     }
 
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
     /// Tells the client that nothing follows (RFC 8446 section 6.1), as far as the socket has room.
     pub fn close(&mut self) {
         self.tls.send_close_notify();

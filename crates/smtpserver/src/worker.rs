@@ -4,6 +4,7 @@ use crate::answers::Judging;
 use crate::connection::Connections;
 use crate::context::Context;
 use crate::disks::Disks;
+use crate::greeting::Noise;
 use crate::helper::{Helper, ROOM_AGAIN};
 use crate::rates::Tally;
 use crate::sync::Key;
@@ -77,6 +78,9 @@ pub(crate) struct Worker {
     pub read_buffer: Vec<u8>,
     pub measured: Instant,
     pub draining: bool,
+    pub noise: Noise,
+    /// How loaded the host is, 0 to 3: as of this turn.
+    pub level: u8,
     /// `None`: no certificate, so no TLS.
     pub certificates: Option<Arc<ServerConfig>>,
     started: Started,
@@ -126,6 +130,8 @@ impl Worker {
             read_buffer: vec![0; READ_BUFFER],
             measured: now,
             draining: false,
+            noise: Noise::default(),
+            level: 0,
             certificates: crate::certificates::of(&mut started.contacts)?,
             context: Context::new(settings),
             started,
@@ -142,6 +148,7 @@ impl Worker {
                 other => other?,
             }
             self.now = Instant::now();
+            self.level = self.counters.overload();
             for event in &events {
                 if let Some(code) = self.dispatch(event) {
                     return Ok(code);
@@ -185,6 +192,7 @@ impl Worker {
         c.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         c.half_closed |= event.is_read_closed() || event.is_error();
         c.writable |= event.is_writable();
+        c.conduct.touched = self.now;
         let key = Key { slot, number: c.number };
         self.settle(key, c);
     }

@@ -1,6 +1,8 @@
 //! The worker against a stand-in master, helpers and clients, over loopback sockets and a scratch spool.
 
+mod contact;
 mod failures;
 mod filtering;
+mod patience;
 mod sessions;
 mod site;
