@@ -52,6 +52,8 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "session_limit",
             "overloaded",
             "shed",
+            "tls_resumed",
+            "key_failures",
         ],
     ),
     (
@@ -124,6 +126,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "tls_resumed",
             "tls_failures",
             "tls_fallbacks",
+            "key_failures",
         ],
     ),
     ("ta-mailbox", &["jobs", "delivered", "deferred", "failed", "bytes", "forwarded", "forward_refused"]),

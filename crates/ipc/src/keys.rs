@@ -3,10 +3,6 @@
 use crate::channel::Frame;
 use serde::{Deserialize, Serialize};
 
-/// Longest message to be signed in bytes: a TLS 1.3 transcript hash with its context is 146 at most, the parameters of
-/// TLS 1.2 little more.
-pub const LONGEST: usize = 4096;
-
 /// Sign this. One question at a time, one conversation for each asker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sign {
@@ -15,6 +11,7 @@ pub struct Sign {
     pub key: [u8; 32],
     /// TLS SignatureScheme (RFC 8446 section 4.2.3).
     pub scheme: u16,
+    /// What a handshake signs, and nothing else (`tls::keys::shape`).
     pub message: Vec<u8>,
 }
 

@@ -1,6 +1,7 @@
 //! The configuration file: read, checked, and put into a sealed memory file that every child gets.
 
 use crate::Failure;
+use crate::certificates::{self, Halves};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use settings::{Fault, Settings};
@@ -20,10 +21,10 @@ pub struct Configuration {
     pub text: String,
     /// The text, sealed, for the children: they see exactly what the master checked, whatever becomes of the file.
     pub memory: OwnedFd,
-    /// Certificates and keys, sealed, for the processes that speak TLS with clients; `None`: there are none.
-    pub certificates: Option<OwnedFd>,
-    /// The certificate and key of `[tls]`, sealed, for the agents that speak TLS with servers.
-    pub identity: Option<OwnedFd>,
+    /// Certificates for TLS with clients; `None`: there are none.
+    pub certificates: Option<Halves>,
+    /// The certificate of `[tls]`, for TLS with servers.
+    pub identity: Option<Halves>,
     /// Passwords of `[[credentials]]` and proxies with the paths of their files, sealed, for the same agents.
     pub secrets: Option<OwnedFd>,
 }
@@ -36,55 +37,12 @@ impl Configuration {
         let settings = settings::parse(&text, &name.to_string()).map_err(|faults| Failure::config(render(path, &faults)))?;
         let memory = sealed(text.as_bytes()).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))?;
         let mut read = Self { path: path.to_owned(), settings, text, memory, certificates: None, identity: None, secrets: None };
-        let results = (read.read_certificates(), read.read_identity(), read.try_files(), read.read_secrets());
+        let results = (certificates::of_listeners(&read), certificates::of_client(&read), read.try_files(), read.read_secrets());
         let mut said = Vec::new();
         (read.certificates, read.identity) = (keep(results.0, &mut said)?, keep(results.1, &mut said)?);
-        keep(results.2.map(|()| None), &mut said)?;
+        keep(results.2.map(|()| None::<()>), &mut said)?;
         read.secrets = keep(results.3, &mut said)?;
         if said.is_empty() { Ok(read) } else { Err(Failure::config(said.join("\n"))) }
-    }
-
-    /// All pairs in one text. Tried here: a worker that cannot use them must not be the first to say so.
-    fn read_certificates(&self) -> Result<Option<OwnedFd>, Failure> {
-        let mut bundle = Vec::new();
-        let config = |value: &Path, text: String| Failure::config(render(&self.path, &[self.fault(&value.to_string_lossy(), text)]));
-        for pair in &self.settings.certificates {
-            let from = bundle.len();
-            for file in [&pair.chain, &pair.key] {
-                let text = read_text(file).map_err(|e| config(file, format!("certificate: cannot read {}: {e}", file.display())))?;
-                bundle.extend_from_slice(text.as_bytes());
-                bundle.push(b'\n');
-            }
-            let pairs = tls::server::pairs(bundle.get(from..).unwrap_or_default()).map_err(|e| config(&pair.chain, e.to_string()))?;
-            if pairs.len() != 1 {
-                let text = format!("certificate: {} and {} hold {} keys, not one", pair.chain.display(), pair.key.display(), pairs.len());
-                return Err(config(&pair.key, text));
-            }
-        }
-        if bundle.is_empty() {
-            return Ok(None);
-        }
-        sealed(&bundle).map(Some).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))
-    }
-
-    /// The pair of `[tls]`, read as [`Configuration::certificates`] are.
-    fn read_identity(&self) -> Result<Option<OwnedFd>, Failure> {
-        let (Some(chain), Some(key)) = (&self.settings.tls.certificate, &self.settings.tls.key) else { return Ok(None) };
-        let config = |value: &Path, text: String| Failure::config(render(&self.path, &[self.fault(&value.to_string_lossy(), text)]));
-        let mut bundle = Vec::new();
-        for file in [chain, key] {
-            let text = read_text(file).map_err(|e| config(file, format!("tls: cannot read {}: {e}", file.display())))?;
-            bundle.extend_from_slice(text.as_bytes());
-            bundle.push(b'\n');
-        }
-        match tls::server::pairs(&bundle).map_err(|e| e.to_string()) {
-            Ok(pairs) if pairs.len() == 1 => {}
-            Ok(pairs) => {
-                return Err(config(key, format!("tls: {} and {} hold {} keys, not one", chain.display(), key.display(), pairs.len())));
-            }
-            Err(text) => return Err(config(chain, format!("tls: {text}"))),
-        }
-        sealed(&bundle).map(Some).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))
     }
 
     /// What others read themselves; that it is there is better known now.
@@ -149,7 +107,7 @@ impl Configuration {
 }
 
 /// Collects what is the configuration's fault, so that all of it is said at once.
-fn keep(result: Result<Option<OwnedFd>, Failure>, said: &mut Vec<String>) -> Result<Option<OwnedFd>, Failure> {
+fn keep<T>(result: Result<Option<T>, Failure>, said: &mut Vec<String>) -> Result<Option<T>, Failure> {
     match result {
         Err(failure) if failure.code == daemon::EX_CONFIG => {
             said.push(failure.text);
@@ -166,7 +124,7 @@ pub fn render(path: &Path, faults: &[Fault]) -> String {
     lines.join("\n")
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     text_of(File::open(path)?)
 }
 

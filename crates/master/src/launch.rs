@@ -156,6 +156,7 @@ impl Master {
 
     /// Spawns a process and sends its first frame.
     pub fn launch(&mut self, service: &'static Service, channel: &str, jobs: Option<OwnedFd>) -> io::Result<usize> {
+        self.tickets.iter_mut().for_each(tls::server::Secret::forget);
         let index = free_index(self.children.values(), service);
         let row = self.rows.row(service.name, index);
         let (ours, theirs) = ipc::channel::pair()?;
@@ -212,7 +213,7 @@ impl Master {
     fn descriptors(&self, service: &Service, mut start: Start, jobs: Option<OwnedFd>) -> io::Result<(Start, Vec<OwnedFd>)> {
         let keep = &self.keepsakes;
         let mut named: Vec<(String, OwnedFd)> = self.common_descriptors()?;
-        named.extend(self.certificates_for(service)?);
+        named.extend(self.tls_for(service)?);
         if let Some(secrets) = self.configuration.secrets.as_ref().filter(|_| service.name == "ta-smtp") {
             named.push(("secrets".into(), secrets.try_clone()?));
         }
@@ -238,15 +239,25 @@ impl Master {
         Ok((start, descriptors))
     }
 
-    /// Private keys go to the processes that speak TLS with clients or servers, each its own, to nobody else.
-    pub fn certificates_for(&self, service: &Service) -> io::Result<Option<(String, OwnedFd)>> {
-        let configuration = &self.configuration;
-        let (name, memory) = match service.kind {
-            Kind::Workers => ("certificates", &configuration.certificates),
-            Kind::Agent if service.name == "ta-smtp" => ("identity", &configuration.identity),
-            _ => return Ok(None),
+    /// What a service needs for TLS: certificates for those who speak it, private keys for the keyholder alone.
+    pub fn tls_for(&self, service: &Service) -> io::Result<Vec<(String, OwnedFd)>> {
+        let (of_listeners, of_client) = (self.configuration.certificates.as_ref(), self.configuration.identity.as_ref());
+        let files = match service.name {
+            "smtpserver" => vec![("certificates", of_listeners.map(|halves| &halves.chains))],
+            "ta-smtp" => vec![("identity", of_client.map(|halves| &halves.chains))],
+            "keyholder" => vec![("keys", of_listeners.map(|halves| &halves.keys)), ("identity_key", of_client.map(|halves| &halves.keys))],
+            _ => return Ok(Vec::new()),
         };
-        memory.as_ref().map(|memory| Ok((name.to_owned(), memory.try_clone()?))).transpose()
+        let mut named = Vec::new();
+        for (name, memory) in files {
+            if let Some(memory) = memory {
+                named.push((name.to_owned(), memory.try_clone()?));
+            }
+        }
+        if let Some(secret) = self.tickets.as_ref().filter(|_| service.name == "smtpserver" && of_listeners.is_some()) {
+            named.push(("tickets".to_owned(), crate::configuration::sealed(&secret.to_bytes())?));
+        }
+        Ok(named)
     }
 
     fn runs(&self, service: &str) -> bool {

@@ -24,6 +24,7 @@ mod accept;
 mod agents;
 mod arguments;
 mod backoff;
+mod certificates;
 mod children;
 mod clients;
 mod configuration;

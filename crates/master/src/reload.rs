@@ -163,8 +163,10 @@ impl Master {
     fn tell_reload(&mut self, key: usize) -> std::io::Result<()> {
         let Some(child) = self.children.get_mut(&key) else { return Ok(()) };
         child.generation = self.generation;
-        let (names, descriptors) = self.common_descriptors()?.into_iter().unzip();
         let Some(child) = self.children.get(&key) else { return Ok(()) };
+        let mut named = self.common_descriptors()?;
+        named.extend(self.tls_for(child.service)?);
+        let (names, descriptors) = named.into_iter().unzip();
         let start = Start {
             service: child.service.name.to_owned(),
             index: child.index,

@@ -152,15 +152,24 @@ fn is_program(path: &Path) -> bool {
 pub fn wanted(settings: &Settings, roles: Option<&[&'static Service]>) -> Vec<&'static Service> {
     crate::services::SERVICES
         .iter()
-        .filter(|s| roles.is_none_or(|roles| roles.iter().any(|r| r.name == s.name)) || (s.kind == Kind::Agent && has(roles, "scheduler")))
+        .filter(|s| {
+            roles.is_none_or(|roles| roles.iter().any(|r| r.name == s.name))
+                || (s.kind == Kind::Agent && has(roles, "scheduler"))
+                || signs_for(roles, s)
+        })
         .filter(|s| s.name != "contentfilter" || !settings.filter.program.is_empty())
-        .filter(|s| s.name != "keyholder" || !settings.certificates.is_empty())
+        .filter(|s| s.name != "keyholder" || !settings.certificates.is_empty() || settings.tls.certificate.is_some())
         .filter(|s| s.name != "authserver" || !settings.auth.backends.is_empty())
         .filter(|s| s.name != "delegate" || !settings.policy_services.is_empty())
         .filter(|s| s.name != "callahead" || !settings.call_ahead.domains.is_empty())
         .filter(|s| s.name != "ta-pipe" || !settings.pipes.is_empty())
         .filter(|s| s.name != "ta-line" || settings.agents.iter().any(|agent| !agent.program.is_empty()))
         .collect()
+}
+
+/// Who speaks TLS has a keyholder of its own master.
+fn signs_for(roles: Option<&[&'static Service]>, service: &Service) -> bool {
+    service.name == "keyholder" && (has(roles, "smtpserver") || has(roles, "scheduler"))
 }
 
 fn has(roles: Option<&[&'static Service]>, name: &str) -> bool {

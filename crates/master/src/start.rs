@@ -105,10 +105,15 @@ fn executable(handover: Option<&Handover>) -> Result<PathBuf, Failure> {
 }
 
 /// As many descriptors as we may have: every client passes through us, and workers inherit the limit.
+/// Bytes that a process may lock in memory, where the master may raise that.
+const LOCKABLE: u64 = 256 * 1024 * 1024;
+
 fn raise_limits() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
+    // The keyholder keeps its memory out of the swap; the usual limit is less than a process is large.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, LOCKABLE, LOCKABLE);
 }
 
 fn begin_log(configuration: &Configuration, log: Option<&OwnedFd>) {

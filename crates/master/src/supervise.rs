@@ -74,6 +74,8 @@ pub struct Master {
     pub frozen: bool,
     pub stopping: Option<Stopping>,
     pub reloading: Option<Reloading>,
+    /// What workers make the keys of session tickets from; `None`: the system has no randomness.
+    pub tickets: Option<tls::server::Secret>,
     /// No accept before this moment (descriptors ran out).
     pub accept_after: Option<Instant>,
     /// Given up for a moment when descriptors run out.
@@ -138,6 +140,7 @@ impl Master {
             frozen: false,
             stopping: None,
             reloading: None,
+            tickets: tls::server::Secret::new(),
             accept_after: None,
             reserve: File::open("/dev/null").ok(),
             too_many_since: None,

@@ -1,4 +1,4 @@
-//! seccomp: the system calls of ta-smtp.
+//! seccomp: the system calls that are left.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter,
@@ -8,8 +8,8 @@ use std::error::Error;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// What ta-smtp does, by kind. What is not here fails with EPERM.
-const ALLOWED: &[i64] = &[
+/// What every confined process does, by kind. What is in none of the lists fails with EPERM.
+const EVERYBODY: &[i64] = &[
     // Bytes through descriptors it has.
     libc::SYS_read,
     libc::SYS_write,
@@ -29,11 +29,8 @@ const ALLOWED: &[i64] = &[
     libc::SYS_dup3,
     libc::SYS_pipe2,
     libc::SYS_eventfd2,
-    // Sockets; neither listen nor accept.
-    libc::SYS_socket,
+    // Sockets it has, and pairs: the conversations of the suite.
     libc::SYS_socketpair,
-    libc::SYS_connect,
-    libc::SYS_bind,
     libc::SYS_sendto,
     libc::SYS_sendmsg,
     libc::SYS_recvfrom,
@@ -61,6 +58,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_mprotect,
     libc::SYS_madvise,
     libc::SYS_brk,
+    libc::SYS_mlockall,
     // Time, chance, who it is.
     libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
@@ -91,6 +89,27 @@ const ALLOWED: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
+/// Who connects to others. Neither listen nor accept.
+const CONNECTING: &[i64] = &[libc::SYS_socket, libc::SYS_connect, libc::SYS_bind];
+
+/// Who makes files. Where, Landlock says; what may be learnt of others (fstatat) is that they are there.
+const FILING: &[i64] = &[
+    libc::SYS_openat,
+    libc::SYS_renameat2,
+    libc::SYS_unlinkat,
+    libc::SYS_flock,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_sync_file_range,
+    libc::SYS_pwrite64,
+    libc::SYS_ftruncate,
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_fstatfs,
+    libc::SYS_newfstatat,
+    libc::SYS_renameat,
+];
+
 /// The older forms that only this architecture has.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[i64] = &[libc::SYS_poll, libc::SYS_epoll_wait, libc::SYS_dup2, libc::SYS_time, libc::SYS_arch_prctl];
@@ -116,13 +135,13 @@ const DEADLY: &[i64] = &[
 ];
 
 /// Restricts this thread and those it makes.
-pub fn filter_client() -> Result<(), Box<dyn Error>> {
+pub fn filter(connecting: bool, filing: bool) -> Result<(), Box<dyn Error>> {
     install(DEADLY.iter().map(|call| (*call, Vec::new())).collect(), SeccompAction::Allow, SeccompAction::KillProcess)?;
     // glibc goes on to clone, whose flags can be looked at, only when clone3 seems not to exist.
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     install(Rules::from([(libc::SYS_clone3, Vec::new())]), SeccompAction::Allow, absent)?;
     // Last, for after it there is no seccomp call any more. Of what the three say, the strictest holds.
-    install(allowed()?, SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)
+    install(allowed(connecting, filing)?, SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)
 }
 
 fn install(rules: Rules, mismatch: SeccompAction, matching: SeccompAction) -> Result<(), Box<dyn Error>> {
@@ -132,8 +151,9 @@ fn install(rules: Rules, mismatch: SeccompAction, matching: SeccompAction) -> Re
     Ok(())
 }
 
-fn allowed() -> Result<Rules, Box<dyn Error>> {
-    let mut rules: Rules = ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
+fn allowed(connecting: bool, filing: bool) -> Result<Rules, Box<dyn Error>> {
+    let more = [(connecting, CONNECTING), (filing, FILING)].into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, calls)| calls);
+    let mut rules: Rules = EVERYBODY.iter().chain(OLDER).chain(more).map(|call| (*call, Vec::new())).collect();
     let when = |argument, operator, value| {
         SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, value).and_then(|condition| SeccompRule::new(vec![condition]))
     };
@@ -148,7 +168,9 @@ fn allowed() -> Result<Rules, Box<dyn Error>> {
     // The state of an open file, not of a path.
     let empty = number(libc::AT_EMPTY_PATH)?;
     rules.insert(libc::SYS_statx, vec![when(2, SeccompCmpOp::MaskedEq(empty), empty)?]);
-    rules.insert(libc::SYS_newfstatat, vec![when(3, SeccompCmpOp::MaskedEq(empty), empty)?]);
+    if !filing {
+        rules.insert(libc::SYS_newfstatat, vec![when(3, SeccompCmpOp::MaskedEq(empty), empty)?]);
+    }
     // Its own limits.
     rules.insert(libc::SYS_prlimit64, vec![when(0, SeccompCmpOp::Eq, 0)?]);
     Ok(rules)

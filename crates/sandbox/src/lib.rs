@@ -1,9 +1,10 @@
 //! Giving up rights: a process that has everything it needs enters its sandbox, for good.
 //!
 //! Two walls, each of which holds files and programs off by itself. **Landlock**: no file or folder of the system can be
-//! opened, made or executed any more, and no TCP port listened on; what is open stays open. **seccomp**: only the system calls
-//! that the process uses; any other fails with EPERM, and those that nothing but an intruder makes (exec, ptrace and the like)
-//! kill it. With them: no new rights by set-id programs, no core dumps.
+//! opened, made or executed any more but what [`Needs`] names, no TCP port listened on, no other process signalled; what is
+//! open stays open. **seccomp**: only the system calls that the process uses; any other fails with EPERM, and those that
+//! nothing but an intruder makes (exec, ptrace and the like) kill it. With them: no new rights by set-id programs, no core
+//! dumps, no other process of the same user that looks into it.
 //!
 //! Both hold for the calling thread and those it makes afterwards: enter before the first thread.
 //!
@@ -12,9 +13,50 @@
 mod calls;
 mod files;
 
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use settings::Sandbox;
 use std::fmt;
+use std::path::PathBuf;
+
+/// What a process goes on using.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs<'a> {
+    pub network: Network,
+    pub folders: &'a [(PathBuf, Folder)],
+    /// Bytes of memory at most (RLIMIT_DATA); `None`: as before.
+    pub memory: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Sockets that it has, and conversations with the suite.
+    Given,
+    /// Connections to other hosts, too.
+    Out,
+}
+
+/// What may be done in a folder; reading is never among it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folder {
+    /// Files made, written, removed, moved elsewhere.
+    Make,
+    /// Files moved here, and then out of reach.
+    Place,
+    /// Files moved here; made and written.
+    PlaceAndWrite,
+}
+
+impl Needs<'_> {
+    /// A process that speaks to other hosts and has no files: ta-smtp.
+    pub const fn client() -> Self {
+        Self { network: Network::Out, folders: &[], memory: None }
+    }
+
+    /// One that has only its conversations.
+    pub const fn nothing() -> Self {
+        Self { network: Network::Given, folders: &[], memory: None }
+    }
+}
 
 /// What holds now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +76,9 @@ impl fmt::Display for Walls {
     }
 }
 
-/// Enters the sandbox of a process that speaks to other hosts and has no files: ta-smtp. `Ok`: what holds, and why anything
-/// does not; `Err`: the configuration requires what this system lacks, and the process must not go on.
-pub fn enter_client(wish: Sandbox) -> Result<(Walls, Vec<String>), String> {
+/// Enters the sandbox. `Ok`: what holds, and why anything does not; `Err`: the configuration requires what this system lacks,
+/// and the process must not go on.
+pub fn enter(wish: Sandbox, needs: &Needs<'_>) -> Result<(Walls, Vec<String>), String> {
     if wish == Sandbox::Off {
         return Ok((Walls { files: false, calls: false }, Vec::new()));
     }
@@ -44,15 +86,29 @@ pub fn enter_client(wish: Sandbox) -> Result<(Walls, Vec<String>), String> {
     if let Err(e) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         lacking.push(format!("core dumps: {e}"));
     }
+    if let Err(e) = nix::sys::prctl::set_dumpable(false) {
+        lacking.push(format!("dumpable: {e}"));
+    }
+    if let Some(Err(e)) = needs.memory.map(|bytes| limit(Resource::RLIMIT_DATA, bytes)) {
+        lacking.push(format!("memory limit: {e}"));
+    }
     if let Err(e) = nix::sys::prctl::set_no_new_privs() {
         lacking.push(format!("no_new_privs: {e}"));
     }
-    let files = files::give_up().map_err(|e| lacking.push(format!("landlock: {e}"))).is_ok();
-    let calls = calls::filter_client().map_err(|e| lacking.push(format!("seccomp: {e}"))).is_ok();
+    let files = files::give_up(needs).map_err(|e| lacking.push(format!("landlock: {e}"))).is_ok();
+    let calls =
+        calls::filter(needs.network == Network::Out, !needs.folders.is_empty()).map_err(|e| lacking.push(format!("seccomp: {e}"))).is_ok();
     if wish == Sandbox::Require && !lacking.is_empty() {
         return Err(lacking.join("; "));
     }
     Ok((Walls { files, calls }, lacking))
+}
+
+/// Lowers a limit, for good; a lower one stays.
+fn limit(resource: Resource, most: u64) -> nix::Result<()> {
+    let (_, hard) = getrlimit(resource)?;
+    let most = most.min(hard);
+    setrlimit(resource, most, most)
 }
 
 #[cfg(test)]

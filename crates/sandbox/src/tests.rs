@@ -36,10 +36,12 @@ fn inside() {
     let mut open = tempfile::tempfile().unwrap();
     let folder = tempfile::tempdir().unwrap();
     match name.as_str() {
-        "files" => files::give_up().unwrap(),
-        "calls" => calls::filter_client().unwrap(),
+        "files" => files::give_up(&Needs::client()).unwrap(),
+        "calls" => calls::filter(true, false).unwrap(),
+        "keeper" => return keeper(port),
+        "server" => return server(port),
         _ => {
-            let (walls, lacking) = enter_client(Sandbox::Try).unwrap();
+            let (walls, lacking) = enter(Sandbox::Try, &Needs::client()).unwrap();
             assert!(walls.calls, "{lacking:?}");
         }
     }
@@ -75,6 +77,64 @@ fn inside() {
     std::mem::forget(folder);
 }
 
+fn nothing_of_the_system(port: u16) {
+    assert!(File::open("/etc/passwd").is_err());
+    assert!(File::create("/tmp/zpost-sandbox-test").is_err());
+    assert!(std::fs::read_dir("/").is_err());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert!(std::os::unix::net::UnixDatagram::unbound().is_err());
+    assert!(TcpListener::bind("127.0.0.1:0").is_err());
+    assert!(Command::new("/bin/true").spawn().is_err());
+    let parent = nix::unistd::getppid();
+    assert!(nix::sys::signal::kill(parent, None).is_err());
+    // What the suite's conversations need.
+    let (mut one, mut other) = std::os::unix::net::UnixStream::pair().unwrap();
+    one.write_all(b"x").unwrap();
+    other.read_exact(&mut [0]).unwrap();
+    assert_eq!(std::thread::spawn(|| 7).join().unwrap(), 7);
+}
+
+/// One that has only its conversations.
+fn keeper(port: u16) {
+    let (walls, lacking) = enter(Sandbox::Try, &Needs::nothing()).unwrap();
+    assert!(walls.calls, "{lacking:?}");
+    nothing_of_the_system(port);
+}
+
+/// One that makes messages.
+fn server(port: u16) {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    for name in ["public", "router", "freezer", "queue"] {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("old"), "secret").unwrap();
+    }
+    let folders = [(at("public"), Folder::Make), (at("router"), Folder::Place), (at("freezer"), Folder::PlaceAndWrite)];
+    let needs = Needs { folders: &folders, memory: Some(1 << 30), ..Needs::nothing() };
+    let (walls, lacking) = enter(Sandbox::Try, &needs).unwrap();
+    assert!(walls.calls, "{lacking:?}");
+    nothing_of_the_system(port);
+    File::options().write(true).create_new(true).open(at("public/new")).unwrap().write_all(b"x").unwrap();
+    // std's rename is the older call, which is not on the list.
+    let to = |folder: &str, name: &str| {
+        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+        renameat2(AT_FDCWD, &at("public/new"), AT_FDCWD, &at(folder).join(name), RenameFlags::RENAME_NOREPLACE)
+    };
+    assert!(std::fs::read(at("public/old")).is_err() && std::fs::read(at("queue/old")).is_err());
+    if walls.files {
+        to("queue", "new").unwrap_err();
+        let made = |path: &str| File::options().write(true).create_new(true).open(at(path));
+        assert!(made("queue/other").is_err() && made("other").is_err());
+        to("router", "new").unwrap();
+        assert!(File::options().write(true).open(at("router/new")).is_err());
+        assert!(File::options().write(true).open(at("router/old")).is_err());
+        assert!(nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, &at("router/old"), nix::unistd::UnlinkatFlags::NoRemoveDir).is_err());
+        std::fs::write(at("freezer/new.reason"), "x").unwrap();
+    }
+    assert!(Vec::<u8>::new().try_reserve_exact(2 << 30).is_err(), "more memory than allowed");
+    std::mem::forget(root);
+}
+
 fn with_server(test: impl FnOnce(u16)) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
@@ -91,6 +151,8 @@ fn each_wall_holds_by_itself_and_both_together() {
     with_server(|port| {
         ended_well(&trial("calls", port));
         ended_well(&trial("both", port));
+        ended_well(&trial("keeper", port));
+        ended_well(&trial("server", port));
         if landlock_is_there() {
             ended_well(&trial("files", port));
         }

@@ -13,6 +13,7 @@ use ipc::master::{ToChild, ToMaster};
 use ipc::{Caller, Channel, RecvError};
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use signing::Keyholder;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,7 +44,8 @@ pub fn run() -> ExitCode {
         return Refusal::conversation("ta-smtp: the master sent no job conversation").say();
     };
     // All files are read now: later there is no right to any.
-    let connector = match secured::connector(&settings.tls, contacts.take("identity")) {
+    let keyholder = Keyholder::new(contacts.caller("keyholder"), started.counters.clone());
+    let connector = match secured::connector(&settings.tls, contacts.take("identity"), keyholder) {
         Ok(connector) => connector,
         Err(why) => return Refusal::system(format!("ta-smtp: tls: {why}")).say(),
     };
@@ -80,7 +82,7 @@ fn confine(wish: settings::Sandbox) -> Result<(), String> {
     // The first line logged reads the time zone.
     daemon::event!(Debug, "confining");
     daemon::log::flush();
-    let (walls, lacking) = sandbox::enter_client(wish)?;
+    let (walls, lacking) = sandbox::enter(wish, &sandbox::Needs::client())?;
     for why in lacking {
         daemon::event!(Warning, "sandbox_lacks", reason = why);
     }

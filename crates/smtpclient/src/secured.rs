@@ -11,14 +11,17 @@ use crate::{keeper, plan};
 use envelope::TlsTerms;
 use ipc::dns::{MailHosts, Trouble};
 use settings::{Place, TlsPolicy};
+use signing::Keyholder;
 use smtp::client::{StartTls, Verdict};
 use status::{Enhanced, Phase};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 use tls::client::{Connector, Failure, RootCertStore, Standing, Summary};
+use tls::keys::RemoteSigner;
 
 /// How long a host whose TLS is broken gets plain text without another try, where the policy allows it.
 const PLAIN_FOR: Duration = Duration::from_secs(600);
@@ -58,8 +61,9 @@ impl Security {
     }
 }
 
-/// Reads the roots, and the certificate of our own from what the master handed over. Called once, at start.
-pub fn connector(tls: &settings::Tls, identity: Option<OwnedFd>) -> Result<Connector, String> {
+/// Reads the roots, and the certificate of our own from what the master handed over; the keyholder signs for it. Called
+/// once, at start.
+pub fn connector(tls: &settings::Tls, identity: Option<OwnedFd>, keyholder: Keyholder) -> Result<Connector, String> {
     let roots = match &tls.roots {
         Some(path) => {
             let mut text = Vec::new();
@@ -75,7 +79,9 @@ pub fn connector(tls: &settings::Tls, identity: Option<OwnedFd>) -> Result<Conne
     };
     let pair = match identity {
         Some(memory) => {
-            tls::server::pairs(&daemon::read_memory(memory).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?.into_iter().next()
+            let signer: Arc<dyn RemoteSigner> = Arc::new(keyholder);
+            let chain = daemon::read_memory(memory).map_err(|e| e.to_string())?;
+            tls::chains(&chain, &signer).map_err(|e| e.to_string())?.into_iter().next()
         }
         None => None,
     };

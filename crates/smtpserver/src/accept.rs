@@ -8,9 +8,11 @@ use crate::worker::{FIRST_SESSION, Worker};
 use ipc::master::Session;
 use ipc::rates::Kind;
 use mio::Token;
+use rustls::ServerConfig;
 use smtp::server::Security;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 impl Worker {
     /// A client's socket from the master.
@@ -43,7 +45,8 @@ impl Worker {
         let address = if let Client::Network(address) = client { Some(address) } else { None };
         let stranger = self.context.settings.is_stranger(self.context.kind(arrival.listener), address);
         let mut conduct = Conduct::new(self.now, stranger);
-        if let (true, Some(config)) = (self.context.is_implicit_tls(arrival.listener), &self.certificates) {
+        let tls = self.tls(client, arrival.listener);
+        if let (true, Some(config)) = (self.context.is_implicit_tls(arrival.listener), &tls) {
             stream.secure(config)?;
             conduct.handshaking = true;
         }
@@ -53,16 +56,22 @@ impl Worker {
             return Err(e);
         }
         // The first event says that the socket is writable, and whether the client spoke before it was greeted.
-        self.connections.put(slot, Box::new(Connection::new(stream, arrival.number, client, session, conduct, deadline)));
+        let mut connection = Box::new(Connection::new(stream, arrival.number, client, session, conduct, deadline));
+        connection.tls = tls;
+        self.connections.put(slot, connection);
         Ok(())
     }
 
     /// TLS is for the network; a Unix socket is on this machine.
+    fn tls(&self, client: Client, listener: u16) -> Option<Arc<ServerConfig>> {
+        self.certificates.of(listener).filter(|_| matches!(client, Client::Network(_))).cloned()
+    }
+
     fn security(&self, client: Client, listener: u16) -> Security {
-        match client {
-            Client::Network(_) if self.certificates.is_some() && self.context.is_implicit_tls(listener) => Security::Tls,
-            Client::Network(_) if self.certificates.is_some() => Security::Offered,
-            _ => Security::Plain,
+        match self.tls(client, listener) {
+            Some(_) if self.context.is_implicit_tls(listener) => Security::Tls,
+            Some(_) => Security::Offered,
+            None => Security::Plain,
         }
     }
 

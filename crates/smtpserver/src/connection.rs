@@ -137,6 +137,8 @@ pub(crate) struct Connection {
     pub client: Client,
     pub session: Session,
     pub greeted: bool,
+    /// What STARTTLS would be made with.
+    pub tls: Option<Arc<ServerConfig>>,
     /// 220 to STARTTLS is in the output; the handshake follows.
     pub securing: bool,
     pub awaiting: Awaiting,
@@ -174,6 +176,7 @@ impl Connection {
             client,
             session,
             greeted: false,
+            tls: None,
             securing: false,
             awaiting: Awaiting::Nothing,
             readable: false,

@@ -116,13 +116,13 @@ impl Worker {
             Flushed::Broken => return false,
             Flushed::All => c.securing = false,
         }
-        let Some(config) = &self.certificates else { return false };
+        let Some(config) = c.tls.take() else { return false };
         c.conduct.handshaking = true;
         c.deadline = self.now + self.command_timeout(c);
         c.readable = true;
         c.session.secured(self.context.rights(c.client, self.scheduler.exists()));
         self.counters.add("tls_sessions", 1);
-        c.stream.secure(config).is_ok()
+        c.stream.secure(&config).is_ok()
     }
 
     /// Feeds input; what the session does not take while a question is open is held.

@@ -1,6 +1,7 @@
 //! The event loop.
 
 use crate::answers::Judging;
+use crate::certificates::Certificates;
 use crate::connection::Connections;
 use crate::context::Context;
 use crate::disks::Disks;
@@ -18,7 +19,6 @@ use ipc::routing::{ToRoutermux, Told};
 use ipc::{Caller, RecvError};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustls::ServerConfig;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::Arc;
@@ -81,8 +81,7 @@ pub(crate) struct Worker {
     pub noise: Noise,
     /// How loaded the host is, 0 to 3: as of this turn.
     pub level: u8,
-    /// `None`: no certificate, so no TLS.
-    pub certificates: Option<Arc<ServerConfig>>,
+    pub certificates: Certificates,
     started: Started,
 }
 
@@ -132,7 +131,7 @@ impl Worker {
             draining: false,
             noise: Noise::default(),
             level: 0,
-            certificates: crate::certificates::of(&mut started.contacts)?,
+            certificates: Certificates::read(&mut started.contacts, &settings.listeners, &started.counters)?,
             context: Context::new(settings),
             started,
         })

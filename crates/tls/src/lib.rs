@@ -4,7 +4,10 @@
 //! the provider named (ring), so that no second one in the program can change what is spoken.
 
 pub mod client;
+pub mod keys;
+mod pairs;
 pub mod server;
 mod validity;
 
+pub use pairs::{CertificateError, Pair, chains, pairs};
 pub use validity::validity;

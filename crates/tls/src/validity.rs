@@ -20,11 +20,11 @@ pub fn validity(pem: &[u8]) -> Option<(i64, i64)> {
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
+pub(crate) const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
 /// The content of the DER element at the beginning, if its tag is this one, and what follows it.
-fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, rest) = input.split_first()?;
     let (first, rest) = rest.split_first()?;
     if *found != tag {

@@ -106,7 +106,12 @@ impl Agent {
                 keeper,
                 tls: settings.tls.clone(),
                 policies: settings.policies.clone(),
-                connector: crate::secured::connector(&settings.tls, None).unwrap(),
+                connector: crate::secured::connector(
+                    &settings.tls,
+                    None,
+                    signing::Keyholder::new(None, Counters::detached("ta-smtp").unwrap()),
+                )
+                .unwrap(),
                 master: Channel::<ToMaster, ToChild>::new(child).unwrap(),
                 signals: Signals::block().unwrap(),
                 counters: Counters::detached("ta-smtp").unwrap(),

@@ -1,6 +1,6 @@
 //! The issuers that are trusted.
 
-use crate::server::CertificateError;
+use crate::CertificateError;
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
