@@ -12,6 +12,7 @@ pub mod sink;
 mod suite;
 pub mod tls;
 pub mod tls_sink;
+pub mod wire;
 pub mod zone;
 
 pub use dovecot::Dovecot;

@@ -51,7 +51,7 @@ impl Worker {
             if !c.writable && c.flush() != Flushed::All {
                 return c.flush() != Flushed::Broken;
             }
-            if !c.held.is_empty() {
+            if !c.held.is_empty() || c.session.is_ready() {
                 let held = std::mem::take(&mut c.held);
                 self.feed(c, key, &held);
                 continue;
@@ -150,7 +150,10 @@ impl Worker {
                     c.securing = true;
                     break;
                 }
-                Step::Hello => c.session.answer(Ok(())),
+                Step::Hello => {
+                    self.drop_message(c);
+                    c.session.answer(Ok(()));
+                }
                 Step::Authenticate { .. } | Step::AuthResponse(_) => c.session.not_authenticated(&no_helper()),
                 Step::AuthCancelled => {}
                 Step::Sender => self.sender(c, key),

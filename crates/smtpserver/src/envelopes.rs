@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::context::{Client, Context};
 use address::Path;
-use envelope::{Envelope, EnvelopeRecipient, MessageId};
+use envelope::{BodyType, Envelope, EnvelopeRecipient, MessageId};
 use message::{Received, received_line};
 use smtp::server::{Recipient, Transaction};
 
@@ -53,7 +53,20 @@ pub(crate) fn received(connection: &Connection, context: &Context, id: MessageId
         recipient: only,
         unix_seconds: daemon::clock::unix_seconds(),
     };
+    let from = out.len();
     received_line(&received, out);
+    if transaction.bodytype == BodyType::Binary {
+        with_crlf(from, out);
+    }
+}
+
+/// Octets are stored as they came (BINARYMIME), with the line ends of the wire; so must be the field before them.
+fn with_crlf(from: usize, out: &mut Vec<u8>) {
+    let lines = out.split_off(from);
+    for line in lines.split_inclusive(|b| *b == b'\n') {
+        out.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 pub(crate) fn sender_text(transaction: &Transaction) -> String {

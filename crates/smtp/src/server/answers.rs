@@ -1,7 +1,8 @@
 //! The driver's answers to a session's questions.
 
 use super::Stage;
-use super::content::Content;
+use super::chunks::{Chunk, Refusal};
+use super::content::{Content, Framing};
 use super::relay::RelayPermitted;
 use super::rights::Grant;
 use super::session::{Candidate, Session, State, reply_of, sender_text};
@@ -16,7 +17,7 @@ impl Session {
             State::AwaitingHello => self.answer_hello(verdict),
             State::AwaitingSender(transaction) => self.answer_sender(transaction, verdict),
             State::AwaitingRecipient(transaction, candidate) => self.answer_recipient(transaction, *candidate, verdict),
-            State::AwaitingData(transaction) => self.answer_data(transaction, verdict),
+            State::AwaitingData(transaction, chunk) => self.answer_data(transaction, chunk, verdict),
             other => self.state = other,
         }
     }
@@ -73,16 +74,21 @@ impl Session {
     }
 
     /// A refusal ends the transaction: what comes next without MAIL is out of sequence (attacks.md 24).
-    fn answer_data(&mut self, transaction: Box<Transaction>, verdict: Result<(), Reply>) {
-        match verdict {
-            Ok(()) => self.receive(transaction),
-            Err(reply) => self.refuse(Stage::Data, "", &reply),
+    fn answer_data(&mut self, transaction: Box<Transaction>, chunk: Option<Chunk>, verdict: Result<(), Reply>) {
+        match (verdict, chunk) {
+            (Ok(()), None) => self.receive(transaction),
+            (Ok(()), Some(chunk)) => self.receive_chunks(transaction, chunk),
+            (Err(reply), None) => self.refuse(Stage::Data, "", &reply),
+            (Err(reply), Some(chunk)) => {
+                self.note(Stage::Data, reply.code, "", &reply.text);
+                self.skip(chunk.size, Refusal::Given(reply), None);
+            }
         }
     }
 
     /// Content follows.
     pub(super) fn receive(&mut self, transaction: Box<Transaction>) {
-        self.state = State::Receiving(transaction, Box::new(Content::new()));
+        self.state = State::Receiving(transaction, Box::new(Content::new(Framing::Dots, self.max_message_size())));
         self.raw("354 end with CRLF.CRLF\r\n");
     }
 }

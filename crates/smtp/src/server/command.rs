@@ -15,7 +15,7 @@ pub(super) enum Verb {
     Expn,
     Help,
     Quit,
-    /// Not announced: its chunk would be taken for commands, so the session ends after it.
+    /// RFC 3030.
     Bdat,
     /// RFC 3207.
     StartTls,
@@ -95,12 +95,17 @@ pub(super) fn etrn_node(argument: &[u8]) -> Option<String> {
     good.then(|| format!("{option}{}", name.to_ascii_lowercase()))
 }
 
-/// The size of BDAT, strictly (attacks.md 29).
-pub(super) fn is_chunk(argument: &[u8]) -> bool {
+/// Size of BDAT and whether it is the last, strictly (attacks.md 29): at most 18 digits, so sums of them fit.
+pub(super) fn chunk(argument: &[u8]) -> Option<(u64, bool)> {
     let mut words = argument.split(|b| *b == b' ');
-    let size = words.next().unwrap_or_default();
-    let digits = !size.is_empty() && size.len() <= 19 && size.iter().all(u8::is_ascii_digit);
-    digits && words.next().is_none_or(|w| w.eq_ignore_ascii_case(b"LAST")) && words.next().is_none()
+    let size = words.next().filter(|size| (1..=18).contains(&size.len()) && size.iter().all(u8::is_ascii_digit))?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case(b"LAST") => true,
+        Some(_) => return None,
+    };
+    words.next().is_none().then_some(())?;
+    Some((std::str::from_utf8(size).ok()?.parse().ok()?, last))
 }
 
 #[cfg(test)]
@@ -140,9 +145,9 @@ mod tests {
 
     #[test]
     fn chunk_sizes_are_strict() {
-        for bad in [&b"18446744073709551615"[..], b"-1", b"0x10", b"10 LASTX", b"", b"10 LAST x", b"+5", b"LAST"] {
-            assert!(!is_chunk(bad), "{bad:?}");
+        for bad in [&b"18446744073709551615"[..], b"-1", b"0x10", b"10 LASTX", b"", b"10 LAST x", b"+5", b"LAST", b"1  LAST"] {
+            assert_eq!(chunk(bad), None, "{bad:?}");
         }
-        assert!(is_chunk(b"10") && is_chunk(b"0 LAST"));
+        assert_eq!((chunk(b"10"), chunk(b"0 last")), (Some((10, false)), Some((0, true))));
     }
 }

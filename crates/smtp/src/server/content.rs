@@ -1,5 +1,6 @@
-//! Message content off the wire: finds CRLF.CRLF and nothing less, removes dot stuffing, turns CRLF into LF, and
-//! notices what makes the message unacceptable. Keeps a few bytes at most, however the input is cut.
+//! Message content off the wire: of DATA it finds CRLF.CRLF and nothing less and removes dot stuffing; chunks of BDAT have
+//! neither (RFC 3030 section 2). Turns CRLF into LF, but in the octets of BINARYMIME, and notices what makes the message
+//! unacceptable. Keeps a few bytes at most, however the input is cut.
 
 use super::Config;
 
@@ -53,8 +54,21 @@ enum Part {
 /// A field name longer than this is none.
 const LONGEST_NAME: usize = 998;
 
+/// How content comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// DATA: lines, with dots before those that begin with one, until a line of one dot.
+    Dots,
+    /// BDAT: lines; the command says where they end.
+    Lines,
+    /// BDAT with BINARYMIME: a header of lines, then octets, which stay as they are.
+    Octets,
+}
+
 #[derive(Debug)]
 pub(super) struct Content {
+    framing: Framing,
+    most: u64,
     place: Place,
     part: Part,
     /// A header field has been seen, so that a line with a leading blank continues it.
@@ -67,8 +81,27 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) fn new() -> Self {
-        Self { place: Place::Start, part: Part::Name(Vec::new()), fields: false, bytes: 0, line: 0, hops: 0, fault: None }
+    /// `most`: bytes as on the wire.
+    pub(super) fn new(framing: Framing, most: u64) -> Self {
+        Self { framing, most, place: Place::Start, part: Part::Name(Vec::new()), fields: false, bytes: 0, line: 0, hops: 0, fault: None }
+    }
+
+    /// So far, as on the wire.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The last chunk has ended: what was held back goes into the sink.
+    pub(super) fn finish(&mut self, config: &Config, sink: &mut Vec<u8>) {
+        if self.place == Place::Cr {
+            self.stray(config, sink);
+        }
+        if let (Part::Name(held), None) = (&self.part, self.fault)
+            && !held.is_empty()
+        {
+            begin_body(held, self.framing, sink);
+            self.part = Part::Body;
+        }
     }
 
     pub(super) fn fault(&self) -> Option<Fault> {
@@ -80,8 +113,12 @@ impl Content {
     pub(super) fn feed(&mut self, input: &[u8], config: &Config, sink: &mut Vec<u8>) -> (usize, bool) {
         let mut rest = input;
         while let Some((&byte, after)) = rest.split_first() {
+            if self.framing == Framing::Octets && self.part == Part::Body {
+                self.octets(rest, config, sink);
+                break;
+            }
             match (self.place, byte) {
-                (Place::Start, b'.') => (self.place, rest) = (Place::Dot, after),
+                (Place::Start, b'.') if self.framing == Framing::Dots => (self.place, rest) = (Place::Dot, after),
                 (Place::Dot, b'\r') => (self.place, rest) = (Place::DotCr, after),
                 (Place::DotCr, b'\n') => return (input.len() - after.len(), true),
                 (Place::Cr, b'\n') => {
@@ -98,12 +135,24 @@ impl Content {
         (input.len(), false)
     }
 
+    /// The body of BINARYMIME: any octets.
+    fn octets(&mut self, bytes: &[u8], config: &Config, sink: &mut Vec<u8>) {
+        self.count(bytes.len() as u64, config);
+        self.place = Place::Start;
+        if self.fault.is_none() {
+            sink.extend_from_slice(bytes);
+        }
+    }
+
     /// Takes a run of ordinary bytes and the special one after it.
     fn inside<'i>(&mut self, input: &'i [u8], config: &Config, sink: &mut Vec<u8>) -> &'i [u8] {
         self.place = Place::Inside;
         let run = memchr::memchr3(b'\r', b'\n', 0, input).unwrap_or(input.len());
         let (plain, rest) = input.split_at_checked(run).unwrap_or((input, &[]));
         self.take(plain, config, sink);
+        if self.framing == Framing::Octets && self.part == Part::Body {
+            return rest;
+        }
         match rest.split_first() {
             Some((b'\r', after)) => {
                 self.place = Place::Cr;
@@ -155,17 +204,17 @@ impl Content {
             Part::Field => Part::Name(Vec::new()),
             Part::Name(held) if held.is_empty() => Part::Body,
             Part::Name(held) => {
-                begin_body(&held, sink);
+                begin_body(&held, self.framing, sink);
                 Part::Body
             }
             Part::Body => Part::Body,
         };
-        sink.push(b'\n');
+        line_end(self.framing, sink);
     }
 
     fn count(&mut self, bytes: u64, config: &Config) {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > config.max_message_size {
+        if self.bytes > self.most {
             self.fault.get_or_insert(Fault::TooLarge);
         }
         if self.part != Part::Body && self.bytes > config.max_header_bytes {
@@ -197,7 +246,7 @@ impl Content {
             self.fields = true;
             self.part = Part::Field;
         } else {
-            begin_body(held, sink);
+            begin_body(held, self.framing, sink);
             self.part = Part::Body;
         }
         rest
@@ -206,9 +255,13 @@ impl Content {
 
 /// A line that is no header field, where the blank line after the header should be: the blank line is put in, so
 /// that everybody after us finds the same end of the header. (An obsolete blank before the colon counts as no field.)
-fn begin_body(held: &[u8], sink: &mut Vec<u8>) {
-    sink.push(b'\n');
+fn begin_body(held: &[u8], framing: Framing, sink: &mut Vec<u8>) {
+    line_end(framing, sink);
     sink.extend_from_slice(held);
+}
+
+fn line_end(framing: Framing, sink: &mut Vec<u8>) {
+    sink.extend_from_slice(if framing == Framing::Octets { b"\r\n" } else { b"\n" });
 }
 
 #[cfg(test)]

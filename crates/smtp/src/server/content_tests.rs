@@ -20,7 +20,7 @@ fn config() -> Config {
 
 /// Feeds in pieces of `piece` bytes; what was decoded, the fault, and the bytes after the end.
 fn decode(input: &[u8], piece: usize, config: &Config) -> Option<(Vec<u8>, Option<Fault>, usize)> {
-    let (mut content, mut sink, mut at) = (Content::new(), Vec::new(), 0);
+    let (mut content, mut sink, mut at) = (Content::new(Framing::Dots, config.max_message_size), Vec::new(), 0);
     while at < input.len() {
         let end = (at + piece).min(input.len());
         let (used, ended) = content.feed(&input[at..end], config, &mut sink);

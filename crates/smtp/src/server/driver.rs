@@ -59,7 +59,11 @@ impl Driver {
                 Step::Read => return true,
                 Step::Close => return false,
                 Step::StartTls => self.session.secured(Arc::clone(self.session.rights())),
-                Step::Hello | Step::Sender => self.session.answer(Ok(())),
+                Step::Hello => {
+                    self.sink.clear();
+                    self.session.answer(Ok(()));
+                }
+                Step::Sender => self.session.answer(Ok(())),
                 Step::Data => {
                     self.session.answer(Ok(()));
                     self.begun += 1;

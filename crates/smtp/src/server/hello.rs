@@ -55,7 +55,7 @@ impl Session {
         let out = self.output();
         let _ = write!(
             out,
-            "250-{}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n",
+            "250-{}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n250-CHUNKING\r\n250-BINARYMIME\r\n",
             config.hostname,
         );
         for (on, line) in [(starttls, "250-STARTTLS\r\n"), (etrn, "250-ETRN\r\n")] {

@@ -134,25 +134,7 @@ fn nothing_is_left_of_a_refused_transaction() {
     assert_eq!(d.lines(&["EHLO c", "MAIL FROM:<ä@b.example>", "RCPT TO:<x@y.example>", "DATA"]), [220, 250, 553, 503, 503]);
 }
 
-/// 25, 27, 29: BDAT was not announced.
-#[test]
-fn chunks_are_refused() {
-    for (line, code) in [
-        ("BDAT 10", 502),
-        ("BDAT 0 LAST", 502),
-        ("BDAT 18446744073709551615", 501),
-        ("BDAT -1", 501),
-        ("BDAT 0x10", 501),
-        ("BDAT 10 LASTX", 501),
-    ] {
-        let mut d = Driver::smtp(true);
-        d.feed(OPENING);
-        d.feed(ENVELOPE);
-        assert_eq!(d.lines(&[line, "DATA"]), [code], "{line}");
-    }
-}
-
-/// 28, 30: very many commands.
+/// 30: very many commands.
 #[test]
 fn recipients_past_the_limit_wait() {
     let mut d = Driver::smtp(true);

@@ -65,7 +65,8 @@ impl Session {
 
     pub(super) fn rcpt(&mut self, argument: &[u8]) -> Option<Step> {
         let State::Transaction(transaction) = &self.state else {
-            self.error(503, "5.5.1", "MAIL first");
+            let late = matches!(self.state, State::BetweenChunks(_));
+            self.error(503, "5.5.1", if late { "the message is under way" } else { "MAIL first" });
             return None;
         };
         let recipient = match recipient(argument, transaction.smtputf8) {

@@ -9,11 +9,12 @@
 //! smuggled into another). A transaction is one boxed value inside the state, and one function drops it: sender,
 //! recipients and verdicts cannot outlive each other. A recipient enters it only with a [`RelayPermitted`].
 //!
-//! RFC 5321, 1870 (SIZE), 2033 (LMTP), 2034 (enhanced codes), 2920 (PIPELINING), 3461 (DSN), 3207 (STARTTLS),
+//! RFC 5321, 1870 (SIZE), 2033 (LMTP), 2034 (enhanced codes), 2920 (PIPELINING), 3030 (CHUNKING, BINARYMIME), 3461 (DSN), 3207 (STARTTLS),
 //! 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8).
 
 mod answers;
 mod authentication;
+mod chunks;
 mod command;
 mod content;
 mod hello;
@@ -103,6 +104,10 @@ pub struct Rejection {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod authentication_tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod chunks_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]

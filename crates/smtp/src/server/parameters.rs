@@ -96,6 +96,7 @@ fn body(value: &str) -> Result<BodyType, ParameterError> {
     match value.to_ascii_uppercase().as_str() {
         "7BIT" => Ok(BodyType::SevenBit),
         "8BITMIME" => Ok(BodyType::EightBit),
+        "BINARYMIME" => Ok(BodyType::Binary),
         _ => Err(ParameterError::Malformed("unknown BODY")),
     }
 }
@@ -169,7 +170,7 @@ mod tests {
             " SIZE=+1",
             " SIZE=0x1",
             " SIZE=1 SIZE=1",
-            " BODY=BINARYMIME",
+            " BODY=8BIT",
             " SMTPUTF8=1",
             " ENVID=",
             " ENVID=+0D+0A",

@@ -1,7 +1,8 @@
 //! The session: its state, the step function, and what the driver says to it.
 
 use super::authentication;
-use super::content::Content;
+use super::chunks::{Chunk, Chunked, Skipping};
+use super::content::{Content, Fault};
 use super::line::{self, LineReader, Taken};
 use super::relay::Judgement;
 use super::rights::{Rights, Standing};
@@ -18,7 +19,7 @@ pub enum Step {
     /// Everything was taken; feed more when there is more.
     Read,
     /// Only with [`Rights::ask_hello`]: may this client go on under the name of [`Session::hello`]? Say it by
-    /// [`Session::answer`].
+    /// [`Session::answer`]. Content that was under way is to be dropped, as with [`Step::Refused`].
     Hello,
     /// The client wants to log in. Say [`Session::challenge`], [`Session::authenticated`] or [`Session::not_authenticated`].
     Authenticate { mechanism: String, initial: Option<Vec<u8>> },
@@ -38,7 +39,8 @@ pub enum Step {
     Begin,
     /// The content is complete and acceptable. Make it durable, then say so by [`Session::finish`].
     End(Box<Transaction>),
-    /// The content was refused (the reply is in the output); drop what is in the sink.
+    /// The content was refused, or the client has taken it back (RSET between chunks); the reply is in the output. Drop what
+    /// is in the sink.
     Refused,
     /// A question is open; no input is taken before the answer.
     Wait,
@@ -80,8 +82,14 @@ pub(super) enum State {
     AwaitingSender(Box<Transaction>),
     Transaction(Box<Transaction>),
     AwaitingRecipient(Box<Transaction>, Box<Candidate>),
-    AwaitingData(Box<Transaction>),
+    /// With the chunk that is to begin it, where it is BDAT.
+    AwaitingData(Box<Transaction>, Option<Chunk>),
     Receiving(Box<Transaction>, Box<Content>),
+    /// BDAT: octets of a chunk.
+    Chunk(Box<Chunked>, Chunk),
+    /// BDAT: the next one, or the end of it.
+    BetweenChunks(Box<Chunked>),
+    Skipping(Box<Skipping>),
     /// The transaction has gone to the driver; this many LMTP replies will be due.
     AwaitingCommit(usize),
     /// 220 is said; the next bytes belong to the handshake.
@@ -114,10 +122,17 @@ impl State {
             | Self::AwaitingAuthentication
             | Self::AwaitingSender(_)
             | Self::AwaitingRecipient(..)
-            | Self::AwaitingData(_)
+            | Self::AwaitingData(..)
             | Self::AwaitingCommit(_)
             | Self::AwaitingTls => true,
-            Self::Idle | Self::Authenticating | Self::Transaction(_) | Self::Receiving(..) | Self::Closed => false,
+            Self::Idle
+            | Self::Authenticating
+            | Self::Transaction(_)
+            | Self::Receiving(..)
+            | Self::Chunk(..)
+            | Self::BetweenChunks(_)
+            | Self::Skipping(_)
+            | Self::Closed => false,
         }
     }
 }
@@ -194,6 +209,9 @@ impl Session {
             let (taken, step) = match &mut self.state {
                 State::Closed => return (input.len(), Step::Close),
                 state if state.is_question() => return (used, Step::Wait),
+                // A chunk may be empty.
+                State::Chunk(_, chunk) if chunk.left == 0 || !rest.is_empty() => self.take_chunk(rest, sink),
+                State::Skipping(skipping) if skipping.left == 0 || !rest.is_empty() => (self.take_skipped(rest), None),
                 _ if rest.is_empty() => return (used, Step::Read),
                 State::Receiving(_, content) => {
                     let (taken, ended) = content.feed(rest, &self.config, sink);
@@ -224,8 +242,9 @@ impl Session {
             State::AwaitingSender(t)
             | State::Transaction(t)
             | State::AwaitingRecipient(t, _)
-            | State::AwaitingData(t)
+            | State::AwaitingData(t, _)
             | State::Receiving(t, _) => Some(t),
+            State::Chunk(chunked, _) | State::BetweenChunks(chunked) => Some(&chunked.transaction),
             _ => None,
         }
     }
@@ -260,7 +279,12 @@ impl Session {
 
     /// Content is on its way (the data time-out holds).
     pub fn is_receiving(&self) -> bool {
-        matches!(self.state, State::Receiving(..))
+        matches!(self.state, State::Receiving(..) | State::Chunk(..) | State::BetweenChunks(_) | State::Skipping(_))
+    }
+
+    /// There is something to do without more input: [`Session::step`] wants to be called.
+    pub fn is_ready(&self) -> bool {
+        matches!(&self.state, State::Chunk(_, Chunk { left: 0, .. }))
     }
 
     /// A question is open.
@@ -296,9 +320,14 @@ impl Session {
     /// The dot has come: the transaction goes to the driver, or the content's fault to the client.
     fn end_of_data(&mut self) -> Step {
         let State::Receiving(transaction, content) = std::mem::replace(&mut self.state, State::Idle) else { return Step::Read };
+        self.end_of_content(transaction, content.fault())
+    }
+
+    /// The one way from content to a message, by whichever command it came.
+    pub(super) fn end_of_content(&mut self, transaction: Box<Transaction>, fault: Option<Fault>) -> Step {
         let recipients = transaction.recipients().len();
         self.state = State::AwaitingCommit(recipients);
-        match content.fault() {
+        match fault {
             None => Step::End(transaction),
             Some(fault) => {
                 let (code, status, text) = fault.reply();
@@ -378,6 +407,11 @@ impl Session {
     /// Writes a reply that came from outside and notes it for the log. 421 ends the session (RFC 5321 section 3.8).
     pub(super) fn refuse(&mut self, stage: Stage, subject: &str, reply: &Reply) {
         self.note(stage, reply.code, subject, &reply.text);
+        self.give(reply);
+    }
+
+    /// As [`Session::refuse`], for what was noted before.
+    pub(super) fn give(&mut self, reply: &Reply) {
         self.write(reply);
         if reply.code == 421 {
             self.end();

@@ -3,6 +3,7 @@
 use super::Stage;
 use super::command::{self, Verb};
 use super::session::{Security, Session, State, Step};
+use envelope::BodyType;
 
 impl Session {
     /// `following`: what the client has already sent after this line.
@@ -18,17 +19,28 @@ impl Session {
             return None;
         }
         if self.rights.tls_required && self.security != Security::Tls && !verb.is_before_tls() {
+            if verb == Verb::Bdat {
+                // Its chunk follows; without a transaction it is skipped.
+                return self.bdat(argument);
+            }
             self.note(Stage::Protocol, 530, "", "STARTTLS first");
             self.error(530, "5.7.0", "STARTTLS first");
             return None;
         }
+        let chunked = matches!(self.state, State::BetweenChunks(_));
+        let step = self.perform(verb, argument, line);
+        // RSET and EHLO between chunks: the driver has content of a message that there is no more.
+        if chunked && step.is_none() && matches!(self.state, State::Idle) { Some(Step::Refused) } else { step }
+    }
+
+    fn perform(&mut self, verb: Verb, argument: &[u8], line: &[u8]) -> Option<Step> {
         match verb {
             Verb::Ehlo | Verb::Helo | Verb::Lhlo => return self.greet(verb, argument),
             Verb::Mail => return self.mail(argument),
             Verb::Rcpt => return self.rcpt(argument),
             Verb::Data => return self.data(argument),
             Verb::Quit => self.close(221, "2.0.0", "bye"),
-            Verb::Bdat => self.bdat(argument),
+            Verb::Bdat => return self.bdat(argument),
             Verb::StartTls => return self.start_tls(argument),
             Verb::Auth => return self.auth(argument),
             Verb::Etrn => return self.etrn(argument),
@@ -126,16 +138,6 @@ impl Session {
         None
     }
 
-    /// Not announced, so nobody sends it in good faith; its chunk would be read as commands: the session ends.
-    fn bdat(&mut self, argument: &[u8]) {
-        self.note(Stage::Protocol, 502, "BDAT", "not announced");
-        if command::is_chunk(argument) {
-            self.close(502, "5.5.1", "BDAT was not announced");
-        } else {
-            self.close(501, "5.5.4", "malformed BDAT");
-        }
-    }
-
     fn data(&mut self, argument: &[u8]) -> Option<Step> {
         if !argument.is_empty() {
             self.error(501, "5.5.4", "DATA takes no argument");
@@ -147,8 +149,13 @@ impl Session {
                 self.error(554, "5.5.1", "no valid recipients");
                 None
             }
+            State::Transaction(transaction) if transaction.bodytype == BodyType::Binary => {
+                self.state = State::Transaction(transaction);
+                self.error(503, "5.5.1", "BINARYMIME wants BDAT");
+                None
+            }
             State::Transaction(transaction) if self.rights.ask_data => {
-                self.state = State::AwaitingData(transaction);
+                self.state = State::AwaitingData(transaction, None);
                 Some(Step::Data)
             }
             State::Transaction(transaction) => {
