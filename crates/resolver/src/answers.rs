@@ -2,6 +2,7 @@
 
 use crate::lookups::{Found, Key, Lookups};
 use crate::records::{Exchange, Kind, MAX_ADDRESSES, Records};
+use crate::{lists, sender_policy, verified};
 use ipc::dns::{Answer, MailHost, MailHosts, Question, Trouble};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -45,12 +46,21 @@ pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer,
                 _ => Err(Trouble::NoRecords),
             }
         }
-        Question::VerifiedNames { .. } | Question::List { .. } | Question::Spf { .. } => Err(Trouble::Invalid),
+        Question::VerifiedNames { address } => {
+            verified::names(&Search { lookups, deadline, validate: false }, address).await.map(Answer::Names)
+        }
+        Question::List { zone, subject } => {
+            lists::list(&Search { lookups, deadline, validate: false }, &zone, &subject).await.map(Answer::Listed)
+        }
+        Question::Spf { address, hello, sender } => {
+            let deadline = deadline.max(Instant::now() + sender_policy::LONGEST);
+            Ok(Answer::Spf(sender_policy::check(&Search { lookups, deadline, validate: false }, address, &hello, sender).await))
+        }
     }
 }
 
 /// The normal form of a name that DNS can be asked for.
-fn name(asked: &str) -> Result<String, Trouble> {
+pub fn name(asked: &str) -> Result<String, Trouble> {
     let name = address::normalise(asked).map_err(|_| Trouble::Invalid)?;
     if address::is_literal(&name) || name.len() > 253 { Err(Trouble::Invalid) } else { Ok(name) }
 }
@@ -61,15 +71,15 @@ async fn plain(lookups: &Rc<Lookups>, name: String, kind: Kind, deadline: Instan
 
 /// One question's look-ups.
 #[derive(Clone, Copy)]
-struct Search<'a> {
-    lookups: &'a Rc<Lookups>,
-    deadline: Instant,
-    validate: bool,
+pub struct Search<'a> {
+    pub lookups: &'a Rc<Lookups>,
+    pub deadline: Instant,
+    pub validate: bool,
 }
 
 impl Search<'_> {
     /// The records, and whether DNSSEC proves them (or that there are none).
-    async fn find(&self, name: &str, kind: Kind) -> (Result<Records, Trouble>, bool) {
+    pub async fn find(&self, name: &str, kind: Kind) -> (Result<Records, Trouble>, bool) {
         let key = Key { name: name.to_owned(), kind, validate: self.validate };
         match timeout_at(self.deadline, self.lookups.find(key)).await {
             Ok(Found { records, secure }) => (records.map(|records| Records::clone(&records)), secure),
@@ -185,15 +195,21 @@ fn shuffle_equals(hosts: &mut [MailHost]) {
 }
 
 /// `4.3.2.1.in-addr.arpa`, or the 32 nibbles of `ip6.arpa` (RFC 3596 section 2.5).
-fn reverse_name(address: IpAddr) -> String {
+pub fn reverse_name(address: IpAddr) -> String {
+    let zone = if address.to_canonical().is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
+    format!("{}.{zone}", reverse_labels(address))
+}
+
+/// The octets or nibbles of an address from the last to the first.
+pub fn reverse_labels(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();
-            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+            format!("{d}.{c}.{b}.{a}")
         }
         IpAddr::V6(v6) => {
-            let nibbles: String = v6.octets().iter().rev().map(|byte| format!("{:x}.{:x}.", byte & 15, byte >> 4)).collect();
-            format!("{nibbles}ip6.arpa")
+            let nibbles: Vec<String> = v6.octets().iter().rev().map(|byte| format!("{:x}.{:x}", byte & 15, byte >> 4)).collect();
+            nibbles.join(".")
         }
     }
 }

@@ -1,7 +1,8 @@
 //! zpost resolver: the DNS cache of the suite.
 //!
 //! **What it does.** Answers questions about names (`ipc::dns`) over its contact point: where mail for a domain goes
-//! (RFC 5321 section 5.1, null MX of RFC 7505), addresses, names of addresses, TXT, TLSA. One cache: positive by TTL,
+//! (RFC 5321 section 5.1, null MX of RFC 7505), addresses, names of addresses (and those that can be believed), TXT, TLSA,
+//! DNS lists (RFC 5782), SPF (RFC 7208). One cache: positive by TTL,
 //! negative (RFC 2308) and, shortly, failures (RFC 9520); while the servers are in trouble an answer up to an hour
 //! past its time is better than none (RFC 8767). Identical questions in flight are asked once.
 //!
@@ -20,11 +21,14 @@
 mod answers;
 mod cache;
 mod conversation;
+mod lists;
 mod lookups;
 mod records;
+mod sender_policy;
 mod serve;
 mod upstream;
 mod validation;
+mod verified;
 mod watch;
 
 pub use serve::run;

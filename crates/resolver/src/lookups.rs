@@ -6,7 +6,7 @@ use crate::upstream::{Reply, TROUBLE_TTL, Upstream};
 use daemon::Counters;
 use ipc::dns::Trouble;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
@@ -19,6 +19,8 @@ const MOST_IN_FLIGHT: usize = 10_000;
 const MOST_SOCKETS: usize = 500;
 /// Bytes of an entry besides its records.
 const ENTRY_WEIGHT: usize = 100;
+/// Zones of DNS lists whose faults are remembered as said.
+const MOST_COMPLAINTS: usize = 1000;
 
 /// What is looked up. A validated answer is another answer than a plain one: the cache holds them apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,6 +52,8 @@ pub struct Lookups {
     cache: RefCell<Cache<Key, Found>>,
     in_flight: RefCell<HashMap<Key, Vec<oneshot::Sender<Found>>>>,
     sockets: Semaphore,
+    /// Zones of DNS lists whose faults have been logged.
+    complaints: RefCell<HashSet<String>>,
     pub counters: Counters,
 }
 
@@ -61,6 +65,7 @@ impl Lookups {
             cache: RefCell::new(Cache::new(settings.cache_entries)),
             in_flight: RefCell::default(),
             sockets: Semaphore::new(MOST_SOCKETS),
+            complaints: RefCell::default(),
             counters,
         })
     }
@@ -69,7 +74,14 @@ impl Lookups {
     pub fn reload(&self, settings: &settings::Dns) -> Result<(), String> {
         *self.upstream.borrow_mut() = Rc::new(Upstream::new(settings)?);
         *self.settings.borrow_mut() = settings.clone();
+        self.complaints.borrow_mut().clear();
         Ok(())
+    }
+
+    /// Whether a fault of this zone has not been logged since the last reload.
+    pub fn first_complaint(&self, zone: &str) -> bool {
+        let mut complaints = self.complaints.borrow_mut();
+        complaints.len() < MOST_COMPLAINTS && complaints.insert(zone.to_owned())
     }
 
     /// For one question, all its look-ups together.

@@ -63,7 +63,9 @@ impl TestServer {
 fn reply(query: &[u8], asked: &Asked) -> Option<Message> {
     let query = Message::from_vec(query).ok()?;
     let question = query.queries.first()?.clone();
-    let (name, kind) = (question.name().to_ascii().to_lowercase(), question.query_type());
+    let question_name = question.name().clone();
+    let name = question_name.iter().map(String::from_utf8_lossy).fold(String::new(), |name, label| name + &label + ".").to_lowercase();
+    let kind = question.query_type();
     *asked.lock().unwrap().entry((name.clone(), kind)).or_default() += 1;
     let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
     reply.metadata.recursion_available = true;
@@ -76,7 +78,7 @@ fn reply(query: &[u8], asked: &Asked) -> Option<Message> {
         }
         Zone::Data(data) => data,
     };
-    let owner = Name::from_ascii(&name).unwrap();
+    let owner = question_name;
     if data.is_empty() && reply.metadata.response_code != ResponseCode::ServFail && !name.starts_with("bare") {
         let soa = SOA::new(Name::from_ascii("ns.example.").unwrap(), Name::from_ascii("root.example.").unwrap(), 1, 2, 3, 4, 60);
         reply.add_authority(Record::from_rdata(Name::from_ascii("example.").unwrap(), 60, RData::SOA(soa)));
@@ -105,10 +107,13 @@ fn cname(owner: &str, target: &str) -> (String, RData) {
 
 fn zone(name: &str, kind: RecordType) -> Zone {
     let a = |last: u8| (String::new(), RData::A(A::new(10, 0, 0, last)));
+    if let Some(data) = clients(name, kind) {
+        return Zone::Data(data);
+    }
     Zone::Data(match (name, kind) {
         ("nowhere.example" | "bare.nowhere.example", _) => return Zone::Code(ResponseCode::NXDomain),
         ("broken.example" | "mx.broken.example", _) => return Zone::Code(ResponseCode::ServFail),
-        ("silent.example", _) => return Zone::Silence,
+        ("silent.example" | "1.0.0.10.silent.example", _) => return Zone::Silence,
         ("good.example", RecordType::MX) => vec![mx(20, "b.good.example."), mx(10, "a.good.example."), mx(5, "gone.good.example.")],
         ("a.good.example", RecordType::A) => vec![a(1)],
         ("a.good.example", RecordType::AAAA) => vec![(String::new(), RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)))],
@@ -133,5 +138,30 @@ fn zone(name: &str, kind: RecordType) -> Zone {
         ("1.0.0.10.in-addr.arpa", RecordType::PTR) => vec![(String::new(), RData::PTR(PTR(Name::from_ascii("A.good.example.").unwrap())))],
         (name, RecordType::A) if name.ends_with(".x") => vec![a(9)],
         _ => vec![],
+    })
+}
+
+/// What is said of clients: names, lists, SPF.
+fn clients(name: &str, kind: RecordType) -> Option<Vec<(String, RData)>> {
+    let own = |data: RData| (String::new(), data);
+    let code = |a, b, c, d| own(RData::A(A::new(a, b, c, d)));
+    let text = |text: &str| own(RData::TXT(TXT::new(vec![text.into()])));
+    let pointer = |host: &str| own(RData::PTR(PTR(Name::from_ascii(host).unwrap())));
+    Some(match (name, kind) {
+        ("7.0.0.10.in-addr.arpa", RecordType::PTR) => vec![pointer("liar.good.example."), pointer("many-homed.example.")],
+        ("8.0.0.10.in-addr.arpa", RecordType::PTR) => vec![pointer("liar.good.example.")],
+        ("9.0.0.10.in-addr.arpa", RecordType::PTR) => vec![pointer("mx.broken.example.")],
+        ("11.0.0.10.in-addr.arpa", RecordType::PTR) => (0..40).map(|n| pointer(&format!("n{n}.flood.example."))).collect(),
+        ("many-homed.example", RecordType::A) => vec![code(10, 0, 0, 6), code(10, 0, 0, 7)],
+        ("liar.good.example", RecordType::A) => vec![code(192, 0, 2, 1)],
+        ("1.0.0.10.bl.example" | "bad.example.bl.example", RecordType::A) => vec![code(127, 0, 0, 2), code(127, 0, 0, 10)],
+        ("1.0.0.10.bl.example", RecordType::TXT) => vec![text(" listed,\n\u{1b}[2J see http://x/ ")],
+        ("2.0.0.10.bl.example", RecordType::A) => vec![code(192, 0, 2, 1)],
+        ("3.0.0.10.bl.example", RecordType::A) => vec![code(127, 255, 255, 254)],
+        ("spf.example", RecordType::TXT) => vec![text("v=spf1 exists:%{l}._spf.%{d} exp=why.%{d} -all")],
+        ("a+b=c._spf.spf.example", RecordType::A) => vec![code(127, 0, 0, 2)],
+        ("why.spf.example", RecordType::TXT) => vec![text("%{i} may not")],
+        ("slow.spf.example", RecordType::TXT) => vec![text("v=spf1 a:silent.example -all")],
+        _ => return None,
     })
 }

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+#[path = "client_tests.rs"]
+mod clients;
+
 /// A resolver on a thread of its own, serving a contact point with the conversation's real code.
 struct Running {
     server: TestServer,

@@ -57,8 +57,7 @@ impl Upstream {
     }
 
     pub async fn ask(&self, key: &Key) -> Reply {
-        // The final dot keeps search domains away.
-        let Ok(name) = Name::from_ascii(format!("{}.", key.name)) else { return Reply::trouble(Trouble::Invalid) };
+        let Some(name) = absolute(&key.name) else { return Reply::trouble(Trouble::Invalid) };
         if key.validate && self.validator.works().await { self.validator.ask(key, name).await } else { self.ask_plainly(key, name).await }
     }
 
@@ -107,6 +106,13 @@ impl Reply {
     pub fn failure(name: &str, code: ResponseCode) -> Self {
         Self::trouble(Trouble::Temporary(format!("DNS server failure for {name}: {code}")))
     }
+}
+
+/// A name that no search domain is added to. Names of SPF's macros hold bytes that no host name does.
+fn absolute(name: &str) -> Option<Name> {
+    let mut absolute = Name::from_ascii(name).or_else(|_| Name::from_labels(name.split('.').map(str::as_bytes))).ok()?;
+    absolute.set_fqdn(true);
+    Some(absolute)
 }
 
 fn server(address: &SocketAddr) -> NameServerConfig {
