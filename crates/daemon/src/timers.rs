@@ -44,6 +44,11 @@ impl<K> Timers<K> {
         self.heap.push(Reverse((at, self.sequence, Slot(key))));
     }
 
+    /// Forgets the timers that `keep` says no to.
+    pub fn retain(&mut self, keep: impl Fn(Instant, &K) -> bool) {
+        self.heap.retain(|Reverse((at, _, Slot(key)))| keep(*at, key));
+    }
+
     /// The next key whose moment has come; ask until `None`.
     pub fn due(&mut self, now: Instant) -> Option<K> {
         if self.heap.peek().is_some_and(|Reverse((at, _, _))| *at <= now) {
@@ -86,5 +91,9 @@ mod tests {
         let later = now + Duration::from_secs(3);
         assert_eq!((timers.due(later), timers.due(later), timers.due(later)), (Some("a"), Some("b"), None));
         assert_eq!(timers.sleep(later), None);
+        timers.set(later, "c");
+        timers.set(later, "d");
+        timers.retain(|at, key| at == later && *key == "d");
+        assert_eq!((timers.len(), timers.due(later)), (1, Some("d")));
     }
 }

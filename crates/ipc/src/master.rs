@@ -16,6 +16,8 @@ pub enum ToChild {
     Drain,
     /// A client's socket (one descriptor), to an smtpserver worker.
     Session(Session),
+    /// Places run short: end this many sessions of strangers, those idle longest first. To an smtpserver worker.
+    Shed(u32),
     /// An agent the scheduler asked for runs; one descriptor: the job conversation (`ipc::agents`).
     Agent { ticket: u64, channel: String, pid: u32 },
     /// The agent asked for under `ticket` could not be started.

@@ -1,6 +1,7 @@
 //! Taking clients and passing them to workers. Not one byte of a client is read here.
 
-use crate::limits::{Limit, Verdict};
+use crate::crowd::Places;
+use crate::limits::{Counted, Limit, Pressure, Verdict};
 use crate::listeners::{Place, SUBMIT};
 use crate::pool::{self, Candidate, Change, Pool};
 use crate::services::Kind;
@@ -34,10 +35,12 @@ impl Master {
         if self.stopping.is_some() || self.accept_after.is_some() || !self.listeners.values().any(|l| l.waiting) {
             return false;
         }
+        let level = self.counters.overload();
+        self.places_of_strangers = Places::new(&self.configuration.settings, level);
         let keys: Vec<usize> = self.listeners.iter().filter(|(_, l)| l.waiting).map(|(key, _)| *key).collect();
         let mut more = false;
         for key in keys {
-            match self.accept_from(key) {
+            match self.accept_from(key, level) {
                 Turn::Empty => {
                     if let Some(listener) = self.listeners.get_mut(&key) {
                         listener.waiting = false;
@@ -48,16 +51,18 @@ impl Master {
             }
         }
         self.count_sessions();
-        self.resize_pool(Instant::now());
+        let now = Instant::now();
+        self.make_room(now);
+        self.resize_pool(now);
         more
     }
 
-    fn accept_from(&mut self, key: usize) -> Turn {
+    fn accept_from(&mut self, key: usize, level: u8) -> Turn {
         for _ in 0..PER_TURN {
             let Some(place) = self.listeners.get(&key).map(|l| l.place.clone()) else { return Turn::Empty };
             let Some(worker) = self.worker_for(&place) else { return Turn::Stuck };
             match self.listeners.get(&key).map(|l| l.accept()) {
-                Some(Ok(Some((client, peer)))) => self.pass(worker, &place, client, peer),
+                Some(Ok(Some((client, peer)))) => self.pass(worker, &place, client, peer, level),
                 Some(Ok(None)) | None => return Turn::Empty,
                 Some(Err(e)) => {
                     self.counters.add("accept_errors", 1);
@@ -101,13 +106,17 @@ impl Master {
         self.places.get(&generation)?.iter().position(|p| p == place).and_then(|at| u16::try_from(at).ok())
     }
 
-    fn pass(&mut self, worker: usize, place: &Place, client: OwnedFd, peer: Peer) {
+    fn pass(&mut self, worker: usize, place: &Place, client: OwnedFd, peer: Peer, level: u8) {
         self.counters.add("connections", 1);
         let address: Option<IpAddr> = match &peer {
             Peer::Network(address) => Some(address.ip()),
             Peer::Local { .. } => None,
         };
-        let refuse = match self.connections.judge(address, &self.configuration.settings.connections) {
+        let settings = &self.configuration.settings;
+        let kind = settings.listeners.iter().find(|l| Place::of(&l.bind) == *place).map(|l| l.kind);
+        let counted = Counted { address, stranger: settings.is_stranger(kind, address) };
+        let pressure = Pressure { strangers: self.places_of_strangers.most, level };
+        let refuse = match self.connections.judge(counted, &settings.connections, pressure) {
             Verdict::Admit => None,
             Verdict::Refuse(limit, text) => {
                 self.count_refusal(limit);
@@ -123,9 +132,9 @@ impl Master {
         if !self.tell(worker, &frame, vec![client]) {
             return;
         }
-        self.connections.add(address);
+        self.connections.add(counted);
         let Some(child) = self.children.get_mut(&worker) else { return };
-        child.sessions.insert(number, address);
+        child.begin(number, counted);
         child.served += 1;
         if child.served >= self.configuration.settings.processes.sessions_per_life && !child.superseded {
             self.supersede(worker);
@@ -151,8 +160,8 @@ impl Master {
     pub fn sessions_ended(&mut self, key: usize, numbers: &[u64]) {
         let Some(child) = self.children.get_mut(&key) else { return };
         for number in numbers {
-            if let Some(address) = child.sessions.remove(number) {
-                self.connections.remove(address);
+            if let Some(counted) = child.end(*number) {
+                self.connections.remove(counted);
             }
         }
         if child.retire_by.is_some() && child.sessions.is_empty() {

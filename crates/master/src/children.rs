@@ -1,12 +1,12 @@
 //! The processes the master has, and the places they fill.
 
 use crate::backoff::Backoff;
+use crate::limits::Counted;
 use crate::services::Service;
 use ipc::Channel;
 use ipc::master::{ToChild, ToMaster};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
@@ -51,8 +51,10 @@ pub struct Child {
     pub retire_by: Option<Instant>,
     /// SIGKILL when this moment comes.
     pub kill_at: Option<Instant>,
-    /// Sessions it serves, with the address each counts for.
-    pub sessions: HashMap<u64, Option<IpAddr>>,
+    /// Sessions it serves, with what each counts for.
+    pub sessions: HashMap<u64, Counted>,
+    /// How many of them are strangers'.
+    pub strangers: u32,
     /// Sessions it was ever given.
     pub served: u64,
     /// Agents: the channel served.
@@ -72,6 +74,23 @@ impl Child {
     /// What `zpost status` says.
     pub const fn word(&self) -> &'static str {
         if self.retire_by.is_some() { State::Draining.word() } else { self.state.word() }
+    }
+
+    pub const fn stranger_count(&self) -> u32 {
+        self.strangers
+    }
+
+    /// A session has begun.
+    pub fn begin(&mut self, number: u64, counted: Counted) {
+        self.strangers += u32::from(counted.stranger);
+        self.sessions.insert(number, counted);
+    }
+
+    /// A session has ended: what it counted for.
+    pub fn end(&mut self, number: u64) -> Option<Counted> {
+        let counted = self.sessions.remove(&number)?;
+        self.strangers = self.strangers.saturating_sub(u32::from(counted.stranger));
+        Some(counted)
     }
 
     pub fn session_count(&self) -> u32 {

@@ -5,6 +5,7 @@
 use crate::children::{Child, Rows, State};
 use crate::clients::Client;
 use crate::configuration::sealed;
+use crate::limits::Counted;
 use crate::listeners::{Listener, Place};
 use crate::services;
 use crate::supervise::{Keepsakes, Master};
@@ -222,7 +223,7 @@ impl Master {
             row: child.row,
             pid: child.pid.as_raw(),
             draining: child.state == State::Draining,
-            sessions: child.sessions.iter().map(|(number, address)| (*number, *address)).collect(),
+            sessions: child.sessions.iter().map(|(number, counted)| (*number, counted.address)).collect(),
             served: child.served,
             channel: child.channel.clone(),
         });
@@ -279,9 +280,14 @@ impl Master {
         let Some(service) = services::named(&saved.service) else { return Ok(()) };
         let agent = service.kind == services::Kind::Agent;
         let link = end.map(Channel::new).transpose()?;
-        for (_, address) in &saved.sessions {
-            self.connections.add(*address);
+        // Which listener each came from is not handed over: strangers are told by their address.
+        let stranger = |address| self.configuration.settings.is_stranger(Some(settings::ListenerKind::Smtp), address);
+        let sessions: HashMap<u64, Counted> =
+            saved.sessions.into_iter().map(|(number, address)| (number, Counted { address, stranger: stranger(address) })).collect();
+        for counted in sessions.values() {
+            self.connections.add(*counted);
         }
+        let strangers = u32::try_from(sessions.values().filter(|counted| counted.stranger).count()).unwrap_or(u32::MAX);
         let now = Instant::now();
         let deadline = now + self.configuration.settings.processes.drain;
         let unheard = saved.draining || link.is_none();
@@ -297,7 +303,8 @@ impl Master {
             superseded: !agent,
             ready_at: Some(now),
             kill_at: unheard.then_some(deadline),
-            sessions: saved.sessions.into_iter().collect(),
+            sessions,
+            strangers,
             served: saved.served,
             channel: saved.channel,
             mux_end: None,

@@ -188,6 +188,7 @@ impl Master {
             ready_at: None,
             kill_at: Some(now + START_DEADLINE),
             sessions: HashMap::new(),
+            strangers: 0,
             served: 0,
             channel: channel.to_owned(),
             mux_end: None,

@@ -28,6 +28,7 @@ mod certificates;
 mod children;
 mod clients;
 mod configuration;
+mod crowd;
 mod doubts;
 mod foreign;
 mod frames;

@@ -30,8 +30,8 @@ impl Master {
         if let Some(link) = &mut child.link {
             let _ = link.deregister(self.poll.registry());
         }
-        for address in child.sessions.values() {
-            self.connections.remove(*address);
+        for counted in child.sessions.values() {
+            self.connections.remove(*counted);
         }
         self.count_sessions();
         let reason = if child.failing.is_empty() { how } else { format!("{how}: {}", child.failing) };

@@ -66,6 +66,10 @@ pub struct Master {
     pub agent_waits: HashMap<&'static str, (crate::backoff::Backoff, Instant)>,
     pub clients: BTreeMap<usize, Client>,
     pub connections: limits::Table,
+    /// How many strangers there may be, as of this turn.
+    pub places_of_strangers: crate::crowd::Places,
+    /// Workers are not asked to make room before this moment.
+    pub shed_after: Option<Instant>,
     pub next_session: u64,
     next_key: usize,
     pub readiness: Readiness,
@@ -111,6 +115,7 @@ impl Master {
         let counters = Counters::map(&keepsakes.counters, rows.row("master", 0), "master")?;
         let services = crate::site::wanted(&configuration.settings, roles.as_deref());
         let now = Instant::now();
+        let places_of_strangers = crate::crowd::Places::new(&configuration.settings, 0);
         let mut master = Self {
             configuration,
             site,
@@ -132,6 +137,8 @@ impl Master {
             agent_waits: HashMap::new(),
             clients: BTreeMap::new(),
             connections: limits::Table::default(),
+            places_of_strangers,
+            shed_after: None,
             next_session: 0,
             next_key: FIRST_KEY,
             readiness: Readiness::from_environment(),

@@ -18,6 +18,7 @@ impl Worker {
     /// A client's socket from the master.
     pub(crate) fn welcome(&mut self, arrival: &Session, end: OwnedFd) {
         self.counters.add("sessions", 1);
+        self.spare_descriptors();
         if let Err(e) = self.open(arrival, end) {
             daemon::event!(Warning, "no_session", reason = e);
             self.ended.push(arrival.number);

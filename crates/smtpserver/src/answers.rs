@@ -59,6 +59,7 @@ impl Worker {
         let Some(mut c) = self.take_connection(key) else { return };
         if c.awaiting == Awaiting::ConnectionRate {
             c.conduct.known = known;
+            c.conduct.asked = true;
         }
         self.connections.put(key.slot, c);
     }

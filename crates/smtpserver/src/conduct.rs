@@ -14,6 +14,8 @@ pub(crate) struct Conduct {
     pub stranger: bool,
     /// Has been here before and behaved, says the tracker.
     pub known: bool,
+    /// The tracker has answered.
+    pub asked: bool,
     /// Has passed the tests in this session; the tracker has been told.
     pub passed: bool,
     /// Every recipient will be refused.
@@ -32,6 +34,7 @@ impl Conduct {
             touched: now,
             stranger,
             known: false,
+            asked: false,
             passed: false,
             condemned: false,
             opening: Opening::default(),

@@ -267,6 +267,14 @@ impl Connections {
         self.free.push(slot);
     }
 
+    pub fn peek(&self, slot: usize) -> Option<&Connection> {
+        self.slots.get(slot)?.as_deref()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Connection)> {
+        self.slots.iter().enumerate().filter_map(|(slot, c)| Some((slot, c.as_deref()?)))
+    }
+
     pub fn occupied(&self) -> Vec<usize> {
         self.slots.iter().enumerate().filter(|(_, c)| c.is_some()).map(|(slot, _)| slot).collect()
     }

@@ -41,7 +41,7 @@ impl Worker {
 
     /// The tracker is asked where a limit wants it, or where it matters whether the client is known.
     fn asks_at_connection(&mut self, c: &mut Connection, key: Key) -> bool {
-        let matters = c.conduct.stranger && !self.context.settings.first_contact.wait.is_zero();
+        let matters = c.conduct.stranger && (self.level >= 2 || !self.context.settings.first_contact.wait.is_zero());
         if !matters && !self.context.limits_connections() {
             self.tally.count(c.client, Kind::Connection, 1);
             return false;
@@ -51,6 +51,11 @@ impl Worker {
 
     /// The tracker has nothing against the client: it is greeted now or after the wait.
     pub(crate) fn admitted(&mut self, c: &mut Connection) {
+        if self.is_too_strange(c) {
+            self.counters.add("overloaded", 1);
+            c.session.output().clear();
+            return c.session.close(421, "4.3.2", "this server is overloaded, try again later");
+        }
         let wait = self.context.settings.first_contact.wait;
         if !c.conduct.is_unproven() || wait.is_zero() {
             return self.met(c);

@@ -24,6 +24,7 @@ mod certificates;
 mod conduct;
 mod connection;
 mod context;
+mod crowd;
 mod disks;
 mod drive;
 mod envelopes;

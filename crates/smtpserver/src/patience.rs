@@ -68,6 +68,15 @@ impl Worker {
         self.prove(c);
     }
 
+    /// The host is loaded now: what was granted before is no longer.
+    pub(crate) fn hurry(&self, c: &mut Connection) {
+        let receiving = c.session.is_receiving();
+        c.deadline = c.deadline.min(self.now + if receiving { self.data_timeout(c) } else { self.command_timeout(c) });
+        if receiving && self.min_rate(c) > 0 {
+            c.conduct.pace.begin(self.now);
+        }
+    }
+
     /// Until when must what comes next have come?
     fn extend(&mut self, c: &mut Connection, progress: bool) {
         if c.session.is_receiving() {

@@ -81,6 +81,11 @@ pub(crate) struct Worker {
     pub noise: Noise,
     /// How loaded the host is, 0 to 3: as of this turn.
     pub level: u8,
+    /// The level that the sessions know of, and when they were last looked at for it.
+    pub relieved: u8,
+    pub swept: Option<Instant>,
+    /// As the descriptors allow.
+    pub most_sessions: usize,
     pub certificates: Certificates,
     started: Started,
 }
@@ -131,6 +136,9 @@ impl Worker {
             draining: false,
             noise: Noise::default(),
             level: 0,
+            relieved: 0,
+            swept: None,
+            most_sessions: crate::crowd::most_sessions(),
             certificates: Certificates::read(&mut started.contacts, &settings.listeners, &started.counters)?,
             context: Context::new(settings),
             started,
@@ -168,7 +176,7 @@ impl Worker {
         }
         let now = Instant::now();
         let room = (self.started.master.pending() > 0).then(|| now + ROOM_AGAIN);
-        let helpers = [self.router.wake(now), self.tracker.wake(now), self.filter.wake(now), room, self.tally_due];
+        let helpers = [self.router.wake(now), self.tracker.wake(now), self.filter.wake(now), room, self.tally_due, self.relief_wake()];
         let helpers = helpers.into_iter().flatten().min().map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
         self.timers.sleep(now).into_iter().chain(helpers).min()
     }
@@ -219,6 +227,7 @@ impl Worker {
                     Some(end) => self.welcome(&session, end),
                     None => self.ended.push(session.number),
                 },
+                Ok(Some((ToChild::Shed(count), _))) => self.shed(count as usize, false),
                 Ok(Some((ToChild::Drain, _))) => self.drain(),
                 Ok(Some((ToChild::Reload(start), descriptors))) => match self.started.reload(&start, descriptors) {
                     // For new sessions; the others keep what they began with.
@@ -249,6 +258,8 @@ impl Worker {
         while let Some(key) = self.timers.due(self.now) {
             self.timer(key);
         }
+        self.relieve();
+        self.prune_timers();
         self.tend_helpers();
     }
 

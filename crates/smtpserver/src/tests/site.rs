@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Site {
     pub folder: tempfile::TempDir,
     pub master: Channel<ToChild, ToMaster>,
+    /// The worker's own row.
+    pub counters: Counters,
     worker: Option<JoinHandle<i32>>,
     listener: TcpListener,
     next: u64,
@@ -56,6 +58,8 @@ impl Site {
         }
         let (ours, theirs) = ipc::channel::pair().unwrap();
         let callers = Callers { router: plan.router, tracker: plan.tracker, filter: plan.filter, scheduler: None };
+        let counters = Counters::detached("smtpserver").unwrap();
+        let theirs_too = counters.clone();
         let worker = std::thread::spawn(move || {
             let started = Started {
                 service: "smtpserver".into(),
@@ -65,7 +69,7 @@ impl Site {
                 settings: Arc::new(settings),
                 master: Channel::new(theirs).unwrap(),
                 contacts: daemon::Contacts::default(),
-                counters: Counters::detached("smtpserver").unwrap(),
+                counters: theirs_too,
                 signals: Signals::block().unwrap(),
             };
             Worker::with(started, callers).unwrap().run().unwrap()
@@ -74,7 +78,7 @@ impl Site {
         let (frame, _) = master.recv_by(Instant::now() + PATIENCE).unwrap();
         assert!(matches!(frame, ToMaster::Ready));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self { folder, master, worker: Some(worker), listener, next: 1, ended: Vec::new() }
+        Self { folder, master, counters, worker: Some(worker), listener, next: 1, ended: Vec::new() }
     }
 
     /// A client whose connection the worker has.
