@@ -2,8 +2,8 @@
 //! only some that are not ASCII.
 
 use crate::Fault;
+use crate::secret::keyed;
 use data_encoding::BASE64;
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 /// RFC 7677 section 4.
@@ -80,11 +80,4 @@ impl Scram {
         self.step = Step::AwaitingProof(keyed(&keyed(&salted, b"Server Key"), signed.as_bytes()));
         Ok(format!("{last},p={}", BASE64.encode(&proof)))
     }
-}
-
-fn keyed(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
-    // An HMAC takes a key of any length.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
-    mac.update(text);
-    mac.finalize().into_bytes().into()
 }

@@ -82,7 +82,7 @@ pub fn build(sheet: &Sheet) -> Settings {
         overload: crate::contact::overload(one("overload")),
         connections: connections(one("connections")),
         rates: rates(one("rates")),
-        auth: crate::serving::auth(one("auth")),
+        auth: crate::auth::auth(one("auth")),
         policy_services: sheet.groups("policy_service").iter().map(crate::serving::policy_service).collect(),
         call_ahead: crate::serving::call_ahead(one("call_ahead")),
         filter: filter(one("filter")),

@@ -38,6 +38,9 @@ pub fn check(sheet: &mut Sheet) {
         }
     }
     egress(sheet, &mut faults);
+    for group in sheet.groups("auth") {
+        crate::auth::check(group, &mut faults);
+    }
     for group in sheet.groups("bounce") {
         copies(group, &mut faults);
     }

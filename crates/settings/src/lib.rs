@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** parameter names and defaults exist nowhere else; a configuration with any error yields no settings.
 
+mod auth;
 mod build;
 mod checks;
 mod contact;
@@ -26,6 +27,7 @@ mod typed;
 mod units;
 mod value;
 
+pub use auth::{Auth, Backend, Introspection, LdapBind, SenderRule};
 pub use checks::CHANNELS;
 pub use contact::{EarlyTalkers, FirstContact, Overload, Patience};
 pub use doubts::doubts;
@@ -35,7 +37,7 @@ pub use glob::Glob;
 pub use policy::{Explained, Place, Policies, Policy, TlsPolicy};
 pub use queries::{domain_matches, sender_matches};
 pub use reference::mdoc;
-pub use serving::{Auth, CallAhead, PolicyService};
+pub use serving::{CallAhead, PolicyService};
 pub use times::{Hours, Rate};
 pub use typed::*;
 pub use units::duration;

@@ -1,14 +1,7 @@
-//! What the SMTP server asks of others: logins, policy services, next hops.
+//! What the SMTP server asks of others: policy services, next hops.
 
 use crate::sheet::Group;
 use std::time::Duration;
-
-/// `[auth]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Auth {
-    /// Where logins are looked up, in this order; empty: AUTH is not offered.
-    pub backends: Vec<String>,
-}
 
 /// `[[policy_service]]`: one that speaks Postfix's policy delegation protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +18,6 @@ pub struct PolicyService {
 pub struct CallAhead {
     /// Domains (or `.suffix`) of recipients that the next hop is asked about; empty: none.
     pub domains: Vec<String>,
-}
-
-pub fn auth(g: &Group) -> Auth {
-    Auth { backends: g.texts("backends") }
 }
 
 pub fn policy_service(g: &Group) -> PolicyService {

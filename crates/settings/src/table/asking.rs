@@ -3,7 +3,6 @@
 use super::{Kind, Parameter, TIMEOUT, optional, required};
 
 pub const TABLE: &[Parameter] = &[
-    optional("auth", "backends", Kind::Texts, "", "Where logins are looked up, in this order. Without any, AUTH is not offered."),
     required("policy_service", "name", Kind::Text, "Its name, for [[access]]."),
     required("policy_service", "server", Kind::Text, "unix:/path or address:port."),
     optional("policy_service", "timeout", TIMEOUT, "10s", "For one question."),

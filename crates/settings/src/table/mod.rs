@@ -2,6 +2,7 @@
 
 mod asking;
 mod contact;
+mod auth;
 mod egress;
 mod places;
 pub mod policy;
@@ -130,7 +131,11 @@ pub const SECTIONS: &[Section] = &[
         "What changes for clients that are not exempt from first_contact while the host is overloaded. From level 2 clients that have not been here before are refused with 421 4.3.2; at level 3 idle ones that have, too.",
     ),
     section("rates", false, "Limits in a sliding window of time. 0 counts without limiting."),
-    section("auth", false, "Logins of clients (RFC 4954)."),
+    section(
+        "auth",
+        false,
+        "Logins of clients (RFC 4954). Who has logged in may send to any domain. The process authserver judges them; those that speak with clients never see what a password is compared with.",
+    ),
     section("policy_service", true, "A policy service of somebody else's that speaks Postfix's policy delegation protocol."),
     section("call_ahead", false, "Next hops that are asked about recipients."),
     section("filter", false, "A program that judges the content of every message before it is accepted."),
@@ -175,6 +180,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
         .chain(serving::TABLE)
         .chain(asking::TABLE)
         .chain(contact::TABLE)
+        .chain(auth::TABLE)
         .chain(running::TABLE)
         .chain(egress::TABLE)
         .chain(policy::SCOPE)
