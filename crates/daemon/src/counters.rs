@@ -102,7 +102,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
     ("resolver", &["questions", "cache_hits", "asked", "failures", "timeouts", "over_limit", "cached_now"]),
     ("ratetracker", &["events", "questions", "refused", "entries_now", "evicted"]),
     ("keyholder", &["signatures", "refused", "keys_now"]),
-    ("authserver", &["exchanges", "accepted", "refused", "failures"]),
+    ("authserver", &["exchanges", "accepted", "refused", "failures", "lockouts"]),
     ("delegate", &["questions", "answered", "failures", "connections_now"]),
     ("callahead", &["questions", "cache_hits", "asked", "taken", "refused", "unknown", "cached_now"]),
     ("contentfilter", &["questions", "accepted", "rejected", "frozen", "failures", "restarts"]),

@@ -9,6 +9,7 @@ mod file;
 mod foreign;
 mod identity;
 mod interfaces;
+mod pam;
 mod schedule;
 mod spawn;
 
@@ -18,5 +19,6 @@ pub use file::{read_at_no_wait, start_writeback};
 pub use foreign::{Launch, spawn_foreign, watch};
 pub use identity::become_user;
 pub use interfaces::interface_addresses;
+pub use pam::{PamVerdict, pam_login};
 pub use schedule::prefer_throughput;
 pub use spawn::{Identity, spawn, spawn_bound};
