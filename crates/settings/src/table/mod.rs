@@ -1,8 +1,8 @@
 //! The one table of parameters: section, key, type, default, documentation.
 
 mod asking;
-mod contact;
 mod auth;
+mod contact;
 mod egress;
 mod places;
 pub mod policy;
