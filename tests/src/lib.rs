@@ -7,6 +7,7 @@ pub mod dns;
 pub mod dovecot;
 pub mod load;
 pub mod memory;
+pub mod pem;
 pub mod postfix;
 pub mod sink;
 mod suite;

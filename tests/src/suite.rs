@@ -72,6 +72,12 @@ impl SuiteBuilder {
         fs::create_dir_all(&path).unwrap();
         self.with(&format!("[[volume]]\nname = \"{name}\"\npath = \"{}\"\n", path.display()))
     }
+    /// A certificate for some names: `NAME.pem` and `NAME.key` in the scratch folder.
+    pub fn with_certificate(self, name: &str, hosts: &[&str]) -> Self {
+        crate::pem::certificate(self.suite.folder.path(), name, hosts);
+        let section = crate::pem::section(self.suite.folder.path(), name);
+        self.with(&section)
+    }
     /// A further listener section body.
     pub fn listening(mut self, toml: &str) -> Self {
         self.listeners.push_str(&format!("[[listener]]\n{toml}\n"));

@@ -1,53 +1,18 @@
 //! TLS with clients: STARTTLS and TLS from the first byte, real clients, hostile ones, and new certificates by reload.
 
 use end_to_end::load::Session;
-use end_to_end::{LONG, Suite, free_port, tls, wait_until};
+use end_to_end::{LONG, Suite, free_port, pem, tls, wait_until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-/// A certificate of its own for some names, made by openssl.
-fn certificate(folder: &Path, name: &str, hosts: &[&str]) {
-    let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test"])
-        .args(["-addext", &format!("subjectAltName={}", names.join(","))])
-        .arg("-keyout")
-        .arg(folder.join(format!("{name}.key")))
-        .arg("-out")
-        .arg(folder.join(format!("{name}.pem")))
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(made.success());
-}
-
-fn section(folder: &Path, name: &str) -> String {
-    let file = |end: &str| folder.join(format!("{name}.{end}")).display().to_string();
-    format!("[[certificate]]\nchain = \"{}\"\nkey = \"{}\"\n", file("pem"), file("key"))
-}
 
 /// A suite with a certificate for `mta.test.example` and one for `*.other.example`.
 fn suite(also: Option<u16>) -> Suite {
-    let keys = tempfile::tempdir().unwrap();
-    certificate(keys.path(), "one", &["mta.test.example", "localhost"]);
-    certificate(keys.path(), "two", &["*.other.example"]);
-    let mut builder = Suite::builder().with_maildirs();
+    let mut builder = Suite::builder().with_maildirs().with_certificate("one", &["mta.test.example", "localhost"]);
     if let Some(port) = also {
         builder = builder.listening(&format!("kind = \"submissions\"\nbind = \"127.0.0.1:{port}\""));
     }
-    // The suite's own folder exists once it is prepared.
-    let mut suite = builder.with("CERTIFICATES").prepare();
-    for file in ["one.pem", "one.key", "two.pem", "two.key"] {
-        std::fs::copy(keys.path().join(file), suite.path(file)).unwrap();
-    }
-    let sections = section(suite.folder.path(), "one") + &section(suite.folder.path(), "two");
-    let text = std::fs::read_to_string(suite.config()).unwrap().replace("CERTIFICATES", &sections);
-    std::fs::write(suite.config(), text).unwrap();
-    suite.give_away();
-    suite.start();
-    suite
+    builder.with_certificate("two", &["*.other.example"]).start()
 }
 
 fn python(script: &str, arguments: &[&str]) -> Output {
@@ -188,7 +153,7 @@ fn a_reload_brings_the_new_certificate_and_refuses_a_broken_one() {
     };
     let before = serial();
     assert!(before.contains("Fingerprint"));
-    certificate(suite.folder.path(), "one", &["mta.test.example"]);
+    pem::certificate(suite.folder.path(), "one", &["mta.test.example"]);
     suite.give_away();
     assert!(suite.zpost(&["reload"]).status.success());
     let after = serial();

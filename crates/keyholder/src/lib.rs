@@ -22,6 +22,7 @@ use daemon::Contacts;
 use ipc::keys::{Sign, Signed};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use ring::Ring;
+use sandbox::Needs;
 use signers::{Job, Signers};
 use std::io;
 use std::process::ExitCode;
@@ -46,7 +47,7 @@ impl Keeper {
         daemon::log::flush();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let wish = desk.started.settings.processes.sandbox;
-        let (walls, lacking) = sandbox::enter(wish, &sandbox::Needs::nothing()).map_err(io::Error::other)?;
+        let (walls, lacking) = sandbox::enter(wish, &Needs { secret: true, ..Needs::nothing() }).map_err(io::Error::other)?;
         for why in lacking {
             daemon::event!(Warning, "sandbox_lacks", reason = why);
         }

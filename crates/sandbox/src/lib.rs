@@ -3,8 +3,7 @@
 //! Two walls, each of which holds files and programs off by itself. **Landlock**: no file or folder of the system can be
 //! opened, made or executed any more but what [`Needs`] names, no TCP port listened on, no other process signalled; what is
 //! open stays open. **seccomp**: only the system calls that the process uses; any other fails with EPERM, and those that
-//! nothing but an intruder makes (exec, ptrace and the like) kill it. With them: no new rights by set-id programs, no core
-//! dumps, no other process of the same user that looks into it.
+//! nothing but an intruder makes (exec, ptrace and the like) kill it. With them: no new rights by set-id programs, no core dumps.
 //!
 //! Both hold for the calling thread and those it makes afterwards: enter before the first thread.
 //!
@@ -25,6 +24,8 @@ pub struct Needs<'a> {
     pub folders: &'a [(PathBuf, Folder)],
     /// Bytes of memory at most (RLIMIT_DATA); `None`: as before.
     pub memory: Option<u64>,
+    /// No process of the same user may look into it, neither a debugger nor by /proc.
+    pub secret: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +50,12 @@ pub enum Folder {
 impl Needs<'_> {
     /// A process that speaks to other hosts and has no files: ta-smtp.
     pub const fn client() -> Self {
-        Self { network: Network::Out, folders: &[], memory: None }
+        Self { network: Network::Out, folders: &[], memory: None, secret: false }
     }
 
     /// One that has only its conversations.
     pub const fn nothing() -> Self {
-        Self { network: Network::Given, folders: &[], memory: None }
+        Self { network: Network::Given, folders: &[], memory: None, secret: false }
     }
 }
 
@@ -86,7 +87,9 @@ pub fn enter(wish: Sandbox, needs: &Needs<'_>) -> Result<(Walls, Vec<String>), S
     if let Err(e) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         lacking.push(format!("core dumps: {e}"));
     }
-    if let Err(e) = nix::sys::prctl::set_dumpable(false) {
+    if needs.secret
+        && let Err(e) = nix::sys::prctl::set_dumpable(false)
+    {
         lacking.push(format!("dumpable: {e}"));
     }
     if let Some(Err(e)) = needs.memory.map(|bytes| limit(Resource::RLIMIT_DATA, bytes)) {

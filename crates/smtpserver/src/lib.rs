@@ -9,8 +9,9 @@
 //! Peers of a Unix socket are users of this machine by their credentials: they may relay like a client in
 //! `relay.networks`, their sender is taken as given, and the envelope says which uid it was (`rcvdfrom`, `identinfo`).
 //!
-//! **May touch** the sockets passed to it, `public/`, `router/` of every volume (and `freezer/` for the filter). It holds the private
-//! keys, which the master read.
+//! **May touch** the sockets passed to it; it makes files in `public/` of every volume and moves them to `router/` (and `freezer/` for
+//! the filter), and cannot read or change what it has moved. A sandbox keeps it from everything else: from other files, from connecting
+//! to anybody, from programs. Private keys are the keyholder's, which signs for it.
 //!
 //! **When it dies** its sessions drop; every acknowledged message is in the spool, and what it had not acknowledged the
 //! clients send again. A helper that dies is asked again once; without an answer within `server.helper_timeout`
@@ -22,6 +23,7 @@ mod accept;
 mod answers;
 mod certificates;
 mod conduct;
+mod confinement;
 mod connection;
 mod context;
 mod crowd;
@@ -50,7 +52,7 @@ pub fn run() -> ExitCode {
         Ok(started) => started,
         Err(refusal) => return refusal.say(),
     };
-    let code = worker::Worker::new(started).and_then(worker::Worker::run).unwrap_or_else(|e| {
+    let code = worker::Worker::new(started).and_then(confinement::enter).and_then(worker::Worker::run).unwrap_or_else(|e| {
         daemon::event!(Error, "stopped", reason = e);
         i32::from(daemon::EX_OSERR)
     });

@@ -103,6 +103,17 @@ impl Spool {
         Ok((status.blocks_available().saturating_mul(status.fragment_size()), inodes))
     }
 
+    /// `public/`, `router/` and `freezer/`: what a process touches that accepts messages and does nothing else. It may give up
+    /// all other folders after this call.
+    pub fn acceptance_folders(&self) -> io::Result<[PathBuf; 3]> {
+        self.own_group();
+        let folders = [Folder::Public, Folder::Router, Folder::Freezer];
+        for folder in folders {
+            self.folder(folder)?;
+        }
+        Ok(folders.map(|folder| self.path.join(folder.name())))
+    }
+
     /// `public/<id>` as a path for a content filter program.
     pub fn public_path(&self, id: MessageId) -> PathBuf {
         self.path.join(Folder::Public.name()).join(id.as_str())

@@ -1,0 +1,40 @@
+//! Certificates made by openssl.
+
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// `NAME.pem` and `NAME.key` in a folder: a certificate of its own for some names.
+pub fn certificate(folder: &Path, name: &str, hosts: &[&str]) {
+    let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test"])
+        .args(["-addext", &format!("subjectAltName={}", names.join(","))])
+        .arg("-keyout")
+        .arg(folder.join(format!("{name}.key")))
+        .arg("-out")
+        .arg(folder.join(format!("{name}.pem")))
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+}
+
+/// The `[[certificate]]` of such a pair.
+pub fn section(folder: &Path, name: &str) -> String {
+    let file = |end: &str| folder.join(format!("{name}.{end}")).display().to_string();
+    format!("[[certificate]]\nchain = \"{}\"\nkey = \"{}\"\n", file("pem"), file("key"))
+}
+
+/// The DER of a private key (PKCS #8).
+pub fn private_key(text: &str) -> Vec<u8> {
+    PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).unwrap().secret_pkcs8_der().to_vec()
+}
+
+/// The SHA-256 fingerprint of a certificate file, as `openssl x509 -fingerprint -sha256` prints it.
+pub fn fingerprint(file: &Path) -> String {
+    let output = Command::new("openssl").args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(file).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.trim().split_once('=').expect("a fingerprint").1.to_owned()
+}
