@@ -83,6 +83,7 @@ pub fn build(sheet: &Sheet) -> Settings {
         connections: connections(one("connections")),
         rates: rates(one("rates")),
         auth: crate::auth::auth(one("auth")),
+        access: crate::access::build(sheet),
         policy_services: sheet.groups("policy_service").iter().map(crate::serving::policy_service).collect(),
         call_ahead: crate::serving::call_ahead(one("call_ahead")),
         filter: filter(one("filter")),

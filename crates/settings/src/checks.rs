@@ -41,6 +41,7 @@ pub fn check(sheet: &mut Sheet) {
     for group in sheet.groups("auth") {
         crate::auth::check(group, &mut faults);
     }
+    crate::access::check(sheet, &mut faults);
     for group in sheet.groups("bounce") {
         copies(group, &mut faults);
     }

@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** parameter names and defaults exist nowhere else; a configuration with any error yields no settings.
 
+mod access;
 mod auth;
 mod build;
 mod checks;
@@ -27,6 +28,9 @@ mod typed;
 mod units;
 mod value;
 
+pub use access::{
+    About, Access, AccessKeys, AccessPolicy, AnswerPattern, Attributes, DnsList, DnsLists, Otherwise, SPF_RESULTS, SpfAction, TAG_DEPTH,
+};
 pub use auth::{Auth, Backend, Introspection, LdapBind, SenderRule};
 pub use checks::CHANNELS;
 pub use contact::{EarlyTalkers, FirstContact, Overload, Patience};
@@ -41,6 +45,7 @@ pub use serving::{CallAhead, PolicyService};
 pub use times::{Hours, Rate};
 pub use typed::*;
 pub use units::duration;
+pub use value::mailbox;
 
 /// One thing wrong with a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]

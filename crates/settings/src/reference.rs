@@ -26,6 +26,7 @@ pub fn kind_words(kind: Kind) -> String {
         Kind::Texts => "a list of texts".to_owned(),
         Kind::Paths => "a list of absolute paths".to_owned(),
         Kind::Domains => "a list of domains".to_owned(),
+        Kind::Mailboxes => "a list of addresses and domains".to_owned(),
         Kind::Networks => "a list of addresses and address blocks".to_owned(),
         Kind::Servers => "a list of addresses with or without a port".to_owned(),
         Kind::Map => "a table of texts".to_owned(),

@@ -25,6 +25,7 @@ pub struct Settings {
     pub connections: Connections,
     pub rates: Rates,
     pub auth: crate::Auth,
+    pub access: crate::AccessPolicy,
     pub policy_services: Vec<crate::PolicyService>,
     pub call_ahead: crate::CallAhead,
     pub filter: Filter,

@@ -27,7 +27,7 @@ pub enum Value {
 
 /// The kind of a list's elements; `None` when `kind` is no list.
 pub const fn is_list(kind: Kind) -> bool {
-    matches!(kind, Kind::Texts | Kind::Paths | Kind::Domains | Kind::Networks | Kind::Servers)
+    matches!(kind, Kind::Texts | Kind::Paths | Kind::Domains | Kind::Mailboxes | Kind::Networks | Kind::Servers)
 }
 
 /// Reads one scalar.
@@ -81,6 +81,7 @@ pub fn list<'a>(kind: Kind, elements: impl Iterator<Item = &'a str>) -> Result<V
         Kind::Networks => elements.map(str::parse).collect::<Result<_, _>>().map(Value::Networks),
         Kind::Servers => elements.map(server).collect::<Result<_, _>>().map(Value::Servers),
         Kind::Domains => elements.map(|e| domain(e, false)).collect::<Result<_, _>>().map(Value::Texts),
+        Kind::Mailboxes => elements.map(mailbox).collect::<Result<_, _>>().map(Value::Texts),
         Kind::Paths => elements.map(|e| worded(Kind::Path, e)).collect::<Result<_, _>>().map(Value::Texts),
         _ => elements.map(|e| worded(Kind::Text, e)).collect::<Result<_, _>>().map(Value::Texts),
     }
@@ -170,6 +171,20 @@ fn sender(text: &str) -> Result<String, String> {
             Ok(format!("{}@{}", local.to_lowercase(), domain(name, false)?))
         }
         Some(_) => Err(format!("`{text}` is no address")),
+    }
+}
+
+/// A sender or recipient as rules name them: as [`sender`], or `user@` of any domain, or `<>`.
+pub fn mailbox(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("an empty text is no address".to_owned()),
+        "<>" => Ok(text.to_owned()),
+        _ => match text.strip_suffix('@').filter(|local| !local.is_empty()) {
+            Some(local) if !local.chars().any(|c| c.is_control() || c == ' ') => Ok(format!("{}@", local.to_lowercase())),
+            Some(_) => Err(format!("`{}` is no address", text.escape_debug())),
+            None if text.chars().any(char::is_control) => Err(format!("`{}` is no address", text.escape_debug())),
+            None => sender(text),
+        },
     }
 }
 

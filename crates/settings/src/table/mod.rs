@@ -1,5 +1,6 @@
 //! The one table of parameters: section, key, type, default, documentation.
 
+pub mod access;
 mod asking;
 mod auth;
 mod contact;
@@ -60,6 +61,8 @@ pub enum Kind {
     Paths,
     /// Domains or `.suffix`.
     Domains,
+    /// `user@domain`, a domain, `.suffix`, `user@` or `<>`.
+    Mailboxes,
     Networks,
     /// `address:port`; a bare address means port 53.
     Servers,
@@ -136,6 +139,18 @@ pub const SECTIONS: &[Section] = &[
         false,
         "Logins of clients (RFC 4954). Who has logged in may send to any domain. The process authserver judges them; those that speak with clients never see what a password is compared with.",
     ),
+    section(
+        "access",
+        true,
+        "A rule about clients, senders or recipients; zpost-policy(5) has the whole of it. Of each list of keys that is given one must match; without keys the rule is about everybody. The longest key wins: a network by its prefix, user@domain before domain before .suffix before user@; of equal keys the first whose other keys match. What a later one says (client, name, helo, user, sender, recipient) holds instead of what an earlier one says, attribute by attribute.",
+    ),
+    section("policy", false, "Tables of rules."),
+    section(
+        "dns_list",
+        true,
+        "A DNS list (RFC 5782) of bad or good clients or domains. Clients of [relay] networks, of this host, and those that have logged in are not looked up.",
+    ),
+    section("dns_lists", false, "What follows from the sum of the weights."),
     section("policy_service", true, "A policy service of somebody else's that speaks Postfix's policy delegation protocol."),
     section("call_ahead", false, "Next hops that are asked about recipients."),
     section("filter", false, "A program that judges the content of every message before it is accepted."),
@@ -181,6 +196,9 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
         .chain(asking::TABLE)
         .chain(contact::TABLE)
         .chain(auth::TABLE)
+        .chain(access::KEYS)
+        .chain(access::ATTRIBUTES)
+        .chain(access::TABLE)
         .chain(running::TABLE)
         .chain(egress::TABLE)
         .chain(policy::SCOPE)

@@ -1,0 +1,78 @@
+//! What the driver knows of a session.
+
+use address::{Address, Path};
+use settings::ListenerKind;
+use smtp::server::Standing;
+use std::net::IpAddr;
+
+/// Everything a layer may look at; what is not known yet is empty.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// None: a Unix socket of this machine.
+    pub client: Option<IpAddr>,
+    pub listener: ListenerKind,
+    /// In `[relay] networks`, of this machine, or trusted otherwise by the configuration: not looked up in lists, not
+    /// greylisted.
+    pub friend: bool,
+    pub user: Option<User<'a>>,
+    pub tls: bool,
+    pub hello: &'a str,
+    /// Said by EHLO.
+    pub extended: bool,
+    /// The client's port.
+    pub port: u16,
+    pub sender: Option<&'a Path>,
+    pub declared_size: u64,
+    /// Accepted so far.
+    pub recipients: usize,
+    pub candidate: Option<(&'a Address, Standing)>,
+    /// The connection's number, for policy services.
+    pub number: u64,
+}
+
+/// Who has logged in.
+#[derive(Debug, Clone, Copy)]
+pub struct User<'a> {
+    /// Lower case.
+    pub name: &'a str,
+    pub mechanism: &'a str,
+    /// `user@domain`, `@domain`, `*`; empty: any.
+    pub senders: &'a [String],
+}
+
+impl Facts<'_> {
+    /// The word of `[[listener]] kind`.
+    pub const fn listener_word(&self) -> &'static str {
+        match self.listener {
+            ListenerKind::Smtp => "smtp",
+            ListenerKind::Submission => "submission",
+            ListenerKind::Submissions => "submissions",
+            ListenerKind::Lmtp => "lmtp",
+        }
+    }
+
+    /// The sender as rules see it: `<>`, or lower case with a normal domain.
+    pub(crate) fn sender_key(&self) -> String {
+        match self.sender {
+            None => String::new(),
+            Some(Path::Null) => "<>".to_owned(),
+            Some(Path::Mailbox(address)) => mailbox_key(address),
+        }
+    }
+
+    pub(crate) fn sender_domain(&self) -> Option<String> {
+        match self.sender? {
+            Path::Null => None,
+            Path::Mailbox(address) => address::normalise(address.domain()?).ok(),
+        }
+    }
+}
+
+/// `user@domain`, lower case, the domain in its normal form; a bare local part stays so.
+pub(crate) fn mailbox_key(address: &Address) -> String {
+    let local = address.unquoted_local().to_lowercase();
+    match address.domain().map(|domain| address::normalise(domain).unwrap_or_else(|_| domain.to_lowercase())) {
+        Some(domain) => format!("{local}@{domain}"),
+        None => local,
+    }
+}
