@@ -93,9 +93,7 @@ impl Answer {
                 format!("listed {} {}", codes.join(" "), listed.text).trim().to_owned()
             }
             Self::Dns(Ok(dns::Answer::Spf(spf))) => format!("{} ({})", spf.result.word(), spf.domain),
-            Self::Dns(Ok(dns::Answer::MailHosts(hosts))) => {
-                hosts.hosts.iter().map(|host| host.name.as_str()).collect::<Vec<_>>().join(" ")
-            }
+            Self::Dns(Ok(dns::Answer::MailHosts(hosts))) => hosts.hosts.iter().map(|host| host.name.as_str()).collect::<Vec<_>>().join(" "),
             Self::Dns(Ok(_)) => "another answer".to_owned(),
             Self::Dns(Err(dns::Trouble::NoSuchName)) => "no such name".to_owned(),
             Self::Dns(Err(dns::Trouble::NoRecords)) => "no such records".to_owned(),

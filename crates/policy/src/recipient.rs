@@ -223,11 +223,10 @@ impl Session {
         })
     }
 
+    /// What the next hop will not say now it says at delivery: mail for it is taken, as by any backup host.
     pub(crate) fn next_hop_said(&mut self, answer: Answer) {
-        match answer {
-            Answer::CallAhead(callahead::Verdict::Refused(reply)) => self.conclude(Decision::refuse(reply, "call_ahead", "")),
-            // What the next hop will not say now it says at delivery: mail for it is taken, as by any backup host.
-            _ => {}
+        if let Answer::CallAhead(callahead::Verdict::Refused(reply)) = answer {
+            self.conclude(Decision::refuse(reply, "call_ahead", ""));
         }
     }
 

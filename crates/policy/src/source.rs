@@ -50,7 +50,8 @@ pub fn read_source(name: &str, text: &str, records: &mut Records) -> Vec<SourceF
 /// `kind:key` into the table.
 pub fn file(records: &mut Records, key: &str, record: Record) -> Result<(), SourceFault> {
     let fatal = |text: String| SourceFault { line: 0, fatal: true, text };
-    let (kind, key) = key.split_once(':').ok_or_else(|| fatal(format!("`{}` has no kind such as client: before it", key.escape_debug())))?;
+    let (kind, key) =
+        key.split_once(':').ok_or_else(|| fatal(format!("`{}` has no kind such as client: before it", key.escape_debug())))?;
     let given = record.attributes.relay == Some(true);
     let domain = |key: &str| {
         let (dot, name) = key.strip_prefix('.').map_or(("", key), |name| (".", name));

@@ -155,7 +155,10 @@ type Places = Vec<(&'static str, &'static str, String)>;
 fn place(pair: &Pair, shape: Shape) -> Result<Places, String> {
     let Pair { name, value, message } = pair;
     let yes = value == "+";
-    if !yes && value != "-" && matches!(name.as_str(), "rejectnet" | "rejectsource" | "freezenet" | "freezesource" | "freeze" | "relaytarget") {
+    if !yes
+        && value != "-"
+        && matches!(name.as_str(), "rejectnet" | "rejectsource" | "freezenet" | "freezesource" | "freeze" | "relaytarget")
+    {
         return Err(format!("`{}` is neither + nor -", value.escape_debug()));
     }
     let client: &[&'static str] = if shape == Shape::Network { &["client"] } else { &["name"] };
@@ -225,7 +228,8 @@ fn zones(value: &str) -> String {
 
 /// `messages[,recipients]`; a negative one is refused for good.
 fn limits(value: &str, client: &[&'static str]) -> Result<Places, String> {
-    let mut numbers = value.split(',').map(|word| word.trim().parse::<i32>().map_err(|_| format!("`{}` is no number", word.escape_debug())));
+    let mut numbers =
+        value.split(',').map(|word| word.trim().parse::<i32>().map_err(|_| format!("`{}` is no number", word.escape_debug())));
     let messages = numbers.next().unwrap_or_else(|| Err("a number is wanted".to_owned()))?;
     let recipients = numbers.next().transpose()?;
     let mut places = Vec::new();

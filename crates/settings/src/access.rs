@@ -405,7 +405,7 @@ pub(crate) fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
 
 fn check_rule(group: &Group, rule: &Access, faults: &mut Vec<Fault>) {
     let keys = &rule.keys;
-    if !rule.tag.is_empty() && !(keys.is_empty() && keys.listener.is_empty()) {
+    if !(rule.tag.is_empty() || keys.is_empty() && keys.listener.is_empty()) {
         faults.push(at(group, "tag", "access.tag: a set of attributes has no keys; give the keys to the rules that name it".to_owned()));
     }
     let given = KEYS.iter().chain(ATTRIBUTES).filter(|p| group.entry(p.key).is_some_and(|e| e.line > 0)).map(|p| p.key);
