@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Typed reads. A key that is not in the table or of another kind is a slip in this crate (the tests build from every
 /// default); a release build goes on with an empty value.
 impl Group {
-    fn value(&self, key: &str) -> Option<&Value> {
+    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         let value = self.entry(key).map(|e| &e.value);
         debug_assert!(value.is_some(), "no parameter {key}");
         value
@@ -84,8 +84,8 @@ pub fn build(sheet: &Sheet) -> Settings {
         rates: rates(one("rates")),
         auth: crate::auth::auth(one("auth")),
         access: crate::access::build(sheet),
-        policy_services: sheet.groups("policy_service").iter().map(crate::serving::policy_service).collect(),
-        call_ahead: crate::serving::call_ahead(one("call_ahead")),
+        policy_services: sheet.groups("policy_service").iter().map(crate::inquiries::policy_service).collect(),
+        call_ahead: crate::inquiries::call_ahead(one("call_ahead")),
         filter: filter(one("filter")),
         processes: processes(one("processes")),
         queue: queue(one("queue"), sheet.groups("agent")),

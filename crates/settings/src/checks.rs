@@ -42,6 +42,7 @@ pub fn check(sheet: &mut Sheet) {
         crate::auth::check(group, &mut faults);
     }
     crate::access::check(sheet, &mut faults);
+    crate::inquiries::check(sheet, &mut faults);
     for group in sheet.groups("bounce") {
         copies(group, &mut faults);
     }

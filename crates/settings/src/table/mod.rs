@@ -1,10 +1,10 @@
 //! The one table of parameters: section, key, type, default, documentation.
 
 pub mod access;
-mod asking;
 mod auth;
 mod contact;
 mod egress;
+mod inquiries;
 mod places;
 pub mod policy;
 mod programs;
@@ -193,7 +193,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
     places::TABLE
         .iter()
         .chain(serving::TABLE)
-        .chain(asking::TABLE)
+        .chain(inquiries::TABLE)
         .chain(contact::TABLE)
         .chain(auth::TABLE)
         .chain(access::KEYS)
