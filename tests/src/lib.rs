@@ -5,6 +5,7 @@
 
 pub mod dns;
 pub mod dovecot;
+pub mod flood;
 pub mod load;
 pub mod memory;
 pub mod pem;

@@ -56,6 +56,16 @@ impl Session {
         Ok((session, code))
     }
 
+    /// As [`Session::open`], from one of loopback's many addresses.
+    pub fn open_from(from: std::net::Ipv4Addr, port: u16) -> Result<(Self, u16), std::io::Error> {
+        let stream = crate::flood::connect_from(from, port)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_nodelay(true)?;
+        let mut session = Self { reader: BufReader::new(Stream::Plain(stream)) };
+        let (code, _) = session.reply()?;
+        Ok((session, code))
+    }
+
     /// Connects, greets, says STARTTLS and greets again; anything but consent is an error.
     pub fn open_secure(port: u16, config: &Arc<rustls::ClientConfig>) -> Result<Self, std::io::Error> {
         let consent = |answer: (u16, String)| match answer.0 {

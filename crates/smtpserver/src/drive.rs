@@ -4,7 +4,6 @@ use crate::answers::no_helper;
 use crate::connection::{Awaiting, Connection, Flushed};
 use crate::context::Client;
 use crate::envelopes::sender_text;
-use crate::greeting::tls_hint;
 use crate::sync::Key;
 use crate::worker::Worker;
 use ipc::rates::{Event, Kind, ToTracker};
@@ -83,10 +82,7 @@ impl Worker {
                 false
             }
             Read::Broken(reason) => {
-                self.counters.add("tls_failures", 1);
-                if self.noise.allows(self.now) {
-                    daemon::event!(Info, "tls_failed", peer = c.client, reason = reason, hint = tls_hint(&reason));
-                }
+                self.broken_tls(c, &reason);
                 false
             }
         };

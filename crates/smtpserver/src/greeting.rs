@@ -83,7 +83,13 @@ impl Worker {
         let go_on = match read(c, &mut buffer) {
             Read::Nothing => true,
             Read::Bytes(count) => self.talks_early(c, buffer.get(..count).unwrap_or_default()),
-            Read::End | Read::Broken(_) => {
+            Read::Broken(reason) => {
+                self.broken_tls(c, &reason);
+                c.session.output().clear();
+                c.session.close(554, "5.5.0", "no TLS");
+                false
+            }
+            Read::End => {
                 c.session.output().clear();
                 c.session.close(421, "4.4.2", "client is gone");
                 false
@@ -144,6 +150,14 @@ impl Worker {
         c.session.close(554, "5.5.2", foreign.text());
     }
 
+    /// What came is no TLS, or not as we speak it.
+    pub(crate) fn broken_tls(&mut self, c: &Connection, reason: &io::Error) {
+        self.counters.add("tls_failures", 1);
+        if self.noise.allows(self.now) {
+            daemon::event!(Info, "tls_failed", peer = c.client, reason = reason, hint = tls_hint(reason));
+        }
+    }
+
     /// A stranger that has said hello as it should, and nothing out of turn, has passed: the tracker remembers it.
     pub(crate) fn prove(&mut self, c: &mut Connection) {
         if !c.conduct.stranger || c.conduct.passed || c.conduct.condemned || c.session.hello().is_none() || c.session.is_closed() {
@@ -162,7 +176,7 @@ pub(crate) fn shown(bytes: &[u8]) -> std::slice::EscapeAscii<'_> {
 }
 
 /// Why TLS with a client broke, for somebody who has to do something about it.
-pub(crate) fn tls_hint(reason: &io::Error) -> &'static str {
+fn tls_hint(reason: &io::Error) -> &'static str {
     use rustls::{Error, InvalidMessage};
     match reason.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
