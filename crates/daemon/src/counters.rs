@@ -9,10 +9,16 @@ use sys::SharedCounters;
 pub const COLUMNS: usize = 64;
 /// Rows in the table: processes that can be counted apart. The last one is [`OVERLOAD`]'s.
 pub const ROWS: usize = 256;
-/// The row that says how loaded the host is: the level, and when it was said (Unix milliseconds).
+/// The row that says how loaded the host is: the level, when it was said (Unix milliseconds), and which of [`SIGNS`]
+/// made it so.
 const OVERLOAD: usize = ROWS - 1;
+/// The last column of every row says whose row it is: [`tag`] of its service.
+const TAG: usize = COLUMNS - 1;
 /// A level that nobody has renewed for so long is no level.
 const STALE_MS: u64 = 10_000;
+
+/// What overload is known by.
+pub const SIGNS: [&str; 5] = ["sessions", "queue", "sync", "pressure", "memory"];
 
 /// Names of each service's counters; the position is the column. Append only: a row outlives an upgrade.
 /// A name that ends in `_now` is a gauge.
@@ -54,6 +60,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "shed",
             "tls_resumed",
             "key_failures",
+            "sync_micros_now",
         ],
     ),
     (
@@ -100,7 +107,23 @@ pub const NAMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("resolver", &["questions", "cache_hits", "asked", "failures", "timeouts", "over_limit", "cached_now"]),
-    ("ratetracker", &["events", "questions", "refused", "entries_now", "evicted"]),
+    (
+        "ratetracker",
+        &[
+            "events",
+            "questions",
+            "refused",
+            "entries_now",
+            "evicted",
+            "greylisted",
+            "grey_waiting_now",
+            "grey_passed_now",
+            "clients_now",
+            "saves",
+            "overload_now",
+            "sketch_bytes_now",
+        ],
+    ),
     ("keyholder", &["signatures", "refused", "keys_now"]),
     ("authserver", &["exchanges", "accepted", "refused", "failures", "lockouts"]),
     ("delegate", &["questions", "answered", "failures", "connections_now"]),
@@ -141,6 +164,11 @@ pub fn names(service: &str) -> &'static [&'static str] {
     NAMES.iter().find(|(name, _)| *name == service).map_or(&[], |(_, names)| names)
 }
 
+/// A service in a number (FNV-1a): positions in [`NAMES`] would not outlive an upgrade.
+fn tag(service: &str) -> u64 {
+    service.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// This process's row. A name that is not in the table of its service counts nowhere (and fails the unit tests that
 /// use it: see `Counters::column`).
 #[derive(Debug, Clone)]
@@ -157,6 +185,9 @@ impl Counters {
 
     pub fn map(table: &OwnedFd, row: u32, service: &str) -> io::Result<Self> {
         let table = std::sync::Arc::new(SharedCounters::map(table, ROWS, COLUMNS)?);
+        if let Some(cell) = table.row(row as usize).and_then(|cells| cells.get(TAG)) {
+            cell.store(tag(service), Relaxed);
+        }
         Ok(Self { table, row: row as usize, service: names(service) })
     }
 
@@ -192,12 +223,33 @@ impl Counters {
         u8::try_from(level.load(Relaxed)).unwrap_or(0).min(3)
     }
 
-    /// Says how loaded the host is; to be said again within 10 seconds.
-    pub fn say_overload(&self, level: u8) {
-        if let Some([cell, said, ..]) = self.table.row(OVERLOAD) {
+    /// Says how loaded the host is, and which of [`SIGNS`] it is known by; to be said again within 10 seconds.
+    pub fn say_overload(&self, level: u8, sign: usize) {
+        if let Some([cell, said, why, ..]) = self.table.row(OVERLOAD) {
+            why.store(sign as u64, Relaxed);
             cell.store(u64::from(level.min(3)), Relaxed);
             said.store(crate::clock::unix_millis(), Relaxed);
         }
+    }
+
+    /// The sign that the level was known by when it was last said.
+    pub fn overload_sign(&self) -> &'static str {
+        let Some([_, _, why, ..]) = self.table.row(OVERLOAD) else { return "" };
+        usize::try_from(why.load(Relaxed)).ok().and_then(|at| SIGNS.get(at)).copied().unwrap_or_default()
+    }
+
+    /// What every process of a service has in these columns, also those that have ended: (row, values).
+    pub fn of_service<const N: usize>(&self, service: &str, columns: [&str; N]) -> Vec<(usize, [u64; N])> {
+        let (tag, names) = (tag(service), names(service));
+        let at = columns.map(|column| names.iter().position(|name| *name == column));
+        debug_assert!(at.iter().all(Option::is_some), "{columns:?}");
+        let mine = |row: &usize| self.table.row(*row).and_then(|cells| cells.get(TAG)).is_some_and(|cell| cell.load(Relaxed) == tag);
+        let rows = (0..OVERLOAD).filter(mine);
+        rows.filter_map(|row| {
+            let cells = self.table.row(row)?;
+            Some((row, at.map(|at| at.and_then(|at| cells.get(at)).map_or(0, |cell| cell.load(Relaxed)))))
+        })
+        .collect()
     }
 
     /// Another row of the same table, read by the master for `zpost counters`.
@@ -215,8 +267,10 @@ mod tests {
     #[test]
     fn every_service_fits_its_row() {
         for (service, names) in NAMES {
-            assert!(names.len() <= COLUMNS, "{service}");
+            assert!(names.len() <= TAG, "{service}");
         }
+        let tags: std::collections::HashSet<u64> = NAMES.iter().map(|(service, _)| tag(service)).collect();
+        assert_eq!(tags.len(), NAMES.len());
     }
 
     #[test]
@@ -225,10 +279,24 @@ mod tests {
         let a = Counters::map(&table, 1, "ratetracker").unwrap();
         let b = Counters::map(&table, 2, "smtpserver").unwrap();
         assert_eq!(b.overload(), 0);
-        a.say_overload(2);
-        assert_eq!(b.overload(), 2);
-        a.say_overload(9);
-        assert_eq!(b.overload(), 3);
+        a.say_overload(2, 1);
+        assert_eq!((b.overload(), b.overload_sign()), (2, "queue"));
+        a.say_overload(9, 0);
+        assert_eq!((b.overload(), b.overload_sign()), (3, "sessions"));
+    }
+
+    #[test]
+    fn a_service_is_read_over_all_its_rows() {
+        let table = Counters::create_table().unwrap();
+        let reader = Counters::map(&table, 0, "ratetracker").unwrap();
+        for row in [3, 7, 254] {
+            let worker = Counters::map(&table, row, "smtpserver").unwrap();
+            worker.set("sessions_now", u64::from(row));
+            worker.set("syncs", 1);
+        }
+        Counters::map(&table, 4, "router").unwrap().set("files", 9);
+        let rows = reader.of_service("smtpserver", ["sessions_now", "syncs"]);
+        assert_eq!(rows, [(3, [3, 1]), (7, [7, 1]), (254, [254, 1])]);
     }
 
     #[test]

@@ -93,6 +93,10 @@ impl Master {
         if self.accept_after.is_some() {
             troubles.push("file descriptors ran out; accepting pauses".to_owned());
         }
+        match self.counters.overload() {
+            0 => {}
+            level => troubles.push(format!("the host is overloaded, level {level} of 3: {}", signs(self.counters.overload_sign()))),
+        }
         if self.stopping.is_some() {
             troubles.push("the suite is draining".to_owned());
         }
@@ -108,6 +112,18 @@ impl Master {
             }
         }
         all.chunks(PER_FRAME).map(|chunk| Reply::Counters(chunk.to_vec())).collect()
+    }
+}
+
+/// What a sign of overload means.
+fn signs(sign: &str) -> &'static str {
+    match sign {
+        "sessions" => "many connections for [connections] total",
+        "queue" => "many messages in the queue",
+        "sync" => "accepted mail takes long to reach the disk",
+        "pressure" => "processes wait for memory",
+        "memory" => "memory is running out",
+        _ => "see the log of the ratetracker",
     }
 }
 

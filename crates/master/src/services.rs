@@ -50,7 +50,8 @@ const fn subdaemon(name: &'static str, level: u8) -> Service {
 /// All services, by level.
 pub static SERVICES: &[Service] = &[
     subdaemon("resolver", 1),
-    subdaemon("ratetracker", 1),
+    // Its state files have one writer.
+    Service { exclusive: true, ..subdaemon("ratetracker", 1) },
     subdaemon("keyholder", 1),
     subdaemon("contentfilter", 2),
     subdaemon("delegate", 2),

@@ -188,9 +188,12 @@ pub fn make_folders(configuration: &Configuration, site: &mut Site) -> Result<()
         }
     };
     check(&paths.postoffice, spool::Spool::create(&paths.postoffice, &site.owners).map(|_| ()));
-    let keeper = crate::services::named("tlspolicy").and_then(|service| site.identity(service, "")).map(|identity| identity.uid.as_raw());
-    let policies = paths.postoffice.join("tlspolicy");
-    check(&policies, folder(&policies, 0o700, keeper));
+    // Services with a folder of their own, which nobody else may look into.
+    for name in ["tlspolicy", "ratetracker"] {
+        let keeper = crate::services::named(name).and_then(|service| site.identity(service, "")).map(|identity| identity.uid.as_raw());
+        let own = paths.postoffice.join(name);
+        check(&own, folder(&own, 0o700, keeper));
+    }
     check(&paths.run, folder(&paths.run, 0o755, None));
     check(&paths.run, folder(&paths.run.join("notify"), 0o755, None));
     if configuration.settings.log.to_file {

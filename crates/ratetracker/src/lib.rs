@@ -1,18 +1,48 @@
-//! zpost ratetracker: counts by client address and network.
+//! zpost ratetracker: what clients do is counted here, and what is remembered of them is kept.
 //!
-//! **What it does.** Counts connections, messages, recipients, failed authentications and aborted sessions of each
-//! client address and network in a sliding window, and tells the SMTP servers that ask (`ipc::rates`) when one is over
-//! a limit of `[rates]`. Networks: IPv4 /24; of IPv6 both "address" and "network" are the /64, which one customer owns.
+//! **What it does.** Counts connections, messages, recipients, failed authentications, aborted sessions and excesses of each
+//! client address and network, authenticated user and sender domain in a sliding window, and tells the SMTP servers that ask
+//! (`ipc::rates`) when one is over a limit of `[rates]` or of policy. Networks: IPv4 /24; of IPv6 both "address" and
+//! "network" are the /64, which one customer owns. Greylists. Remembers who has passed first contact. Says how loaded the
+//! host is, to all processes, in shared memory.
 //!
-//! **What it trusts.** Its callers, the SMTP servers. Client addresses are just keys: any number of them cannot make
-//! the table grow beyond its setting, the least recently used go.
+//! **What it trusts.** Its callers, the SMTP servers. Addresses, users and domains are just keys: any number of them cannot
+//! make the table grow beyond its setting; the least recently used leave it for a sketch, which never says less than was
+//! counted.
 //!
-//! **What it may touch.** Nothing but its conversations.
+//! **What it may touch.** `ratetracker/` of the postoffice (its own); the counter table; `/proc` and its control group, to
+//! read how much memory there is.
 //!
-//! **When it dies.** The counts begin anew; callers wait a bounded time and then follow `[rates] failure`.
+//! **When it dies.** Callers wait a bounded time and then follow `[rates] failure`; its successor reads counts, triplets and
+//! clients back. What came after the last writing (`[rates] save`, 30 s) is lost when it was killed, nothing when it was
+//! drained.
 
+mod bounded;
+mod clock;
+mod grey;
+mod grey_state;
+mod keys;
 mod limits;
+mod lines;
+mod normal;
+mod overload;
+mod pressure;
+mod rows;
+mod saver;
 mod serve;
+mod sketch;
+mod state;
 mod table;
+mod watch;
 
 pub use serve::run;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod grey_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod serve_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod table_tests;

@@ -1,255 +1,261 @@
-//! The process: contact point, callers, master, signals, on one mio loop.
+//! The process around the counts: questions, commands, the state files.
 
+use crate::clock::{Clock, Stamp};
+use crate::grey::{Grey, Memory};
 use crate::limits::Tracker;
-use daemon::{Counters, Refusal, Signal, Started};
-use ipc::master::{ToChild, ToMaster};
-use ipc::rates::{ToTracker, Verdict};
-use ipc::{Channel, ContactPoint, RecvError};
-use mio::{Events, Interest, Poll, Token};
-use std::collections::HashMap;
-use std::io;
+use crate::rows::{Asked, clear, rows};
+use crate::saver::Saver;
+use crate::watch::Watch;
+use crate::{grey_state, state};
+use daemon::Counters;
+use ipc::control::{RateQuery, Reply, Request};
+use ipc::master::Peer;
+use ipc::rates::{Event, Kind, ToTracker, Verdict};
+use settings::Settings;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use subdaemon::{Asker, Desk, Service};
 
-const MASTER: Token = Token(0);
-const SIGNALS: Token = Token(1);
-const CONTACT: Token = Token(2);
-/// Callers' tokens begin here.
-const FIRST_CALLER: usize = 3;
-/// Callers at a time: far more than the suite has processes.
-const MOST_CALLERS: usize = 4096;
+const COUNTS: &str = "state";
+const GREY: &str = "grey";
 
 /// The ratetracker process.
 pub fn run() -> ExitCode {
-    let outcome = daemon::start("ratetracker").and_then(|started| serve(started).map_err(|e| Refusal::system(format!("ratetracker: {e}"))));
-    daemon::log::flush();
-    match outcome {
-        Ok(code) => code,
-        Err(refusal) => refusal.say(),
-    }
+    subdaemon::run("ratetracker", |desk| Ok(Server::new(&desk.started.settings, desk.started.counters.clone())))
 }
 
-fn serve(mut started: Started) -> io::Result<ExitCode> {
-    let mut contact = started.contacts.serve().ok_or_else(|| io::Error::other("the master sent no contact point"))?;
-    let mut poll = Poll::new()?;
-    poll.registry().register(&mut started.master, MASTER, Interest::READABLE)?;
-    poll.registry().register(&mut started.signals, SIGNALS, Interest::READABLE)?;
-    poll.registry().register(&mut contact, CONTACT, Interest::READABLE)?;
-    let mut callers = Callers::new(Tracker::new(&started.settings.rates), started.counters.clone());
-    started.master.send(&ToMaster::Ready)?;
-    daemon::event!(Info, "started", entries = started.settings.rates.entries);
-    let mut events = Events::with_capacity(256);
-    loop {
-        callers.publish();
-        daemon::log::flush();
-        match poll.poll(&mut events, None) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        }
-        let mut ending = None;
-        for event in &events {
-            match event.token() {
-                MASTER => ending = ending.or(heed_master(&mut started, &mut callers.tracker)),
-                SIGNALS => ending = ending.or(heed_signals(&mut started)),
-                CONTACT => callers.welcome(&contact, poll.registry())?,
-                Token(token) => callers.heed(token, poll.registry()),
-            }
-        }
-        if let Some(code) = ending {
-            return Ok(code);
-        }
-    }
-}
-
-/// A drain has nothing to finish: every answer was sent in the turn its question came.
-fn heed_signals(started: &mut Started) -> Option<ExitCode> {
-    let mut ending = None;
-    while let Some(signal) = started.signals.next() {
-        if signal == Signal::Drain {
-            ending = Some(ExitCode::SUCCESS);
-        }
-    }
-    ending
-}
-
-fn heed_master(started: &mut Started, tracker: &mut Tracker) -> Option<ExitCode> {
-    loop {
-        match started.master.recv() {
-            Ok(None) => return None,
-            Ok(Some((ToChild::Drain, _))) => return Some(ExitCode::SUCCESS),
-            Ok(Some((ToChild::Reload(start), descriptors))) => match started.reload(&start, descriptors) {
-                Ok(_) => {
-                    tracker.reload(&started.settings.rates);
-                    daemon::event!(Info, "reloaded", generation = started.generation);
-                }
-                Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),
-            },
-            Ok(Some(_)) => {}
-            Err(error) => {
-                if !matches!(error, RecvError::Closed) {
-                    daemon::event!(Error, "master_conversation", reason = error);
-                }
-                return Some(ExitCode::from(u8::try_from(daemon::EX_ORPHANED).unwrap_or(1)));
-            }
-        }
-    }
-}
-
-/// The SMTP servers' conversations.
-struct Callers {
+pub(crate) struct Server {
     tracker: Tracker,
+    memory: Memory,
+    clock: Clock,
+    watch: Watch,
+    saver: Saver,
     counters: Counters,
-    channels: HashMap<usize, Channel<Verdict, ToTracker>>,
-    next: usize,
-    started: Instant,
+    save_every: Duration,
+    /// When what is new is written; `None`: nothing is new.
+    save_at: Option<Instant>,
+    /// Triplets or clients are new.
+    grey_changed: bool,
     evicted: u64,
 }
 
-impl Callers {
-    fn new(tracker: Tracker, counters: Counters) -> Self {
-        Self { tracker, counters, channels: HashMap::new(), next: FIRST_CALLER, started: Instant::now(), evicted: 0 }
+/// How long a client is known after first contact.
+const fn remember(settings: &Settings) -> Duration {
+    settings.first_contact.remember
+}
+
+impl Server {
+    pub(crate) fn new(settings: &Settings, counters: Counters) -> Self {
+        let saver = Saver::new(&settings.paths.postoffice.join("ratetracker"));
+        let mut tracker = Tracker::new(&settings.rates);
+        let mut memory = Memory::new(&settings.greylist, remember(settings), settings.rates.entries);
+        let stamps = [
+            load(&saver, COUNTS, |bytes| state::read(bytes, &mut tracker.table)),
+            load(&saver, GREY, |bytes| grey_state::read(bytes, &mut memory)),
+        ];
+        let clock = Clock::since(stamps.into_iter().flatten(), daemon::clock::unix_seconds());
+        daemon::event!(Info, "started", entries = tracker.table.len(), triplets = memory.waiting.len() + memory.passed.len());
+        // What was left out of the table while it was read is no news.
+        let evicted = tracker.table.evicted;
+        Self {
+            tracker,
+            memory,
+            clock,
+            watch: Watch::new(),
+            saver,
+            counters,
+            save_every: settings.rates.save,
+            save_at: None,
+            grey_changed: false,
+            evicted,
+        }
+    }
+
+    /// There is something new to write.
+    fn changed(&mut self, now: Instant, grey: bool) {
+        self.grey_changed |= grey;
+        if self.save_at.is_none() {
+            self.save_at = Some(now + self.save_every);
+        }
+    }
+
+    fn count(&mut self, event: &Event, now: Duration) {
+        self.counters.add("events", 1);
+        self.tracker.count(event, now);
+        if event.kind == Kind::Connection && self.memory.visit(event.address, now) {
+            self.grey_changed = true;
+        }
+    }
+
+    pub(crate) fn take(&mut self, frame: ToTracker, moment: Instant) -> Option<Verdict> {
+        let now = self.clock.at(moment);
+        self.watch.asked(moment);
+        let verdict = match frame {
+            ToTracker::Count(events) => {
+                events.iter().for_each(|event| self.count(event, now));
+                None
+            }
+            ToTracker::Ask { number, event, limits } => {
+                self.counters.add("events", 1);
+                self.counters.add("questions", 1);
+                let refuse = self.tracker.judge(&event, &limits, now);
+                self.counters.add("refused", u64::from(refuse.is_some()));
+                let known = event.kind == Kind::Connection && self.memory.visit(event.address, now);
+                self.grey_changed |= known;
+                Some(Verdict { number, refuse, known, wait: Duration::ZERO })
+            }
+            ToTracker::Grey { number, triplet } => {
+                self.counters.add("questions", 1);
+                self.grey_changed = true;
+                let (known, wait) = match self.memory.judge(&triplet, now) {
+                    Grey::Known => (true, Duration::ZERO),
+                    Grey::Wait(wait) => (false, wait),
+                };
+                self.counters.add("greylisted", u64::from(!known));
+                Some(Verdict { number, refuse: None, known, wait })
+            }
+            ToTracker::Passed { address } => {
+                self.memory.meet(address, now);
+                self.grey_changed = true;
+                None
+            }
+        };
+        self.changed(moment, false);
+        verdict
+    }
+
+    /// The files: the counts, and the triplets and clients where those are new.
+    fn files(&mut self) -> Vec<(&'static str, Vec<u8>)> {
+        let stamp = self.clock.stamp();
+        self.tracker.table.advance(stamp.time);
+        let mut files = vec![(COUNTS, state::write(&self.tracker.table, stamp))];
+        if std::mem::take(&mut self.grey_changed) {
+            self.memory.expire(stamp.time);
+            files.push((GREY, grey_state::write(&self.memory, stamp)));
+        }
+        files
+    }
+
+    fn save(&mut self, now: Instant) {
+        if self.saver.is_busy() {
+            // The disk is slow.
+            self.save_at = Some(now + self.save_every);
+            return;
+        }
+        self.save_at = None;
+        let files = self.files();
+        match self.saver.save(files) {
+            Ok(()) => self.counters.add("saves", 1),
+            Err(e) => daemon::event!(Warning, "state_not_saved", reason = e),
+        }
     }
 
     fn publish(&mut self) {
-        self.counters.set("entries_now", self.tracker.entries() as u64);
-        let evicted = self.tracker.evicted();
+        let table = &self.tracker.table;
+        self.counters.set("entries_now", table.len() as u64);
+        self.counters.set("sketch_bytes_now", table.sketched() as u64);
+        self.counters.set("grey_waiting_now", self.memory.waiting.len() as u64);
+        self.counters.set("grey_passed_now", self.memory.passed.len() as u64);
+        self.counters.set("clients_now", self.memory.met.len() as u64);
         // A reload may have begun a new table.
-        self.counters.add("evicted", evicted.checked_sub(self.evicted).unwrap_or(evicted));
-        self.evicted = evicted;
+        self.counters.add("evicted", table.evicted.checked_sub(self.evicted).unwrap_or(table.evicted));
+        self.evicted = table.evicted;
     }
 
-    fn welcome(&mut self, contact: &ContactPoint, registry: &mio::Registry) -> io::Result<()> {
-        while let Some(mut channel) = contact.accept::<Verdict, ToTracker>()? {
-            if self.channels.len() >= MOST_CALLERS {
-                continue;
-            }
-            let token = self.next;
-            self.next = self.next.checked_add(1).unwrap_or(FIRST_CALLER);
-            registry.register(&mut channel, Token(token), Interest::READABLE | Interest::WRITABLE)?;
-            self.channels.insert(token, channel);
-        }
-        Ok(())
-    }
-
-    /// Serves a caller; one that closed or sent what is no frame is forgotten.
-    fn heed(&mut self, token: usize, registry: &mio::Registry) {
-        let Some(mut channel) = self.channels.remove(&token) else { return };
-        match self.serve(&mut channel) {
-            Ok(()) => {
-                self.channels.insert(token, channel);
-            }
-            Err(error) => {
-                if !matches!(error, RecvError::Closed) {
-                    daemon::event!(Warning, "conversation_ended", reason = error);
-                }
-                let _ = registry.deregister(&mut channel);
-            }
-        }
-    }
-
-    /// Takes frames until there is none. A caller that does not take its answers is not read until it does: the
-    /// writable event comes back here.
-    fn serve(&mut self, channel: &mut Channel<Verdict, ToTracker>) -> Result<(), RecvError> {
-        let now = self.started.elapsed();
-        channel.flush().map_err(closed)?;
-        while channel.pending() == 0 {
-            let Some((frame, _)) = channel.recv()? else { return Ok(()) };
-            match frame {
-                ToTracker::Count(events) => {
-                    self.counters.add("events", events.len() as u64);
-                    events.iter().for_each(|event| self.tracker.count(event, now));
-                }
-                ToTracker::Ask { number, event, .. } => {
-                    self.counters.add("events", 1);
-                    self.counters.add("questions", 1);
-                    let refuse = self.tracker.judge(&event, now).map(|text| ipc::rates::Refusal { text, hard: false });
-                    self.counters.add("refused", u64::from(refuse.is_some()));
-                    channel.send(&Verdict { number, refuse, known: false, wait: Duration::ZERO }).map_err(closed)?;
-                }
-                ToTracker::Grey { number, .. } => {
-                    channel.send(&Verdict { number, refuse: None, known: true, wait: Duration::ZERO }).map_err(closed)?;
-                }
-                ToTracker::Passed { .. } => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-fn closed(error: io::Error) -> RecvError {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => RecvError::Closed,
-        _ => RecvError::Io(error),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use super::*;
-    use ipc::rates::{Event, Kind};
-    use settings::{FailMode, Rates};
-
-    fn callers() -> Callers {
-        let rates = Rates {
-            window: Duration::from_secs(3600),
-            slots: 8,
-            connections_per_address: Some(2),
-            connections_per_network: None,
-            messages_per_address: None,
-            messages_per_network: None,
-            recipients_per_address: None,
-            recipients_per_network: None,
-            failed_authentications_per_address: None,
-            aborts_per_address: None,
-            entries: 100,
-            failure: FailMode::Defer,
-            exempt: vec![],
+    pub(crate) fn show(&mut self, query: &RateQuery) -> Vec<Reply> {
+        let asked = match Asked::of(query) {
+            Ok(asked) => asked,
+            Err(reason) => return vec![Reply::Refused { code: 64, reason }],
         };
-        Callers::new(Tracker::new(&rates), Counters::detached("ratetracker").unwrap())
+        let (now, wall) = (self.clock.now(), daemon::clock::unix_seconds());
+        self.memory.expire(now);
+        rows(&asked, query.most, &mut self.tracker.table, &self.memory, now, wall).into_iter().map(Reply::Rate).collect()
     }
 
-    fn ask(number: u64) -> ToTracker {
-        ToTracker::Ask { number, event: Event::of("192.0.2.1".parse().unwrap(), Kind::Connection, 1), limits: Vec::new() }
+    pub(crate) fn clear(&mut self, query: &RateQuery) -> Vec<Reply> {
+        let asked = match Asked::of(query) {
+            Ok(asked) => asked,
+            Err(reason) => return vec![Reply::Refused { code: 64, reason }],
+        };
+        let forgotten = clear(&asked, &mut self.tracker.table, &mut self.memory, self.clock.now());
+        daemon::event!(
+            Info,
+            "cleared",
+            subject = query.subject.as_deref().unwrap_or("all"),
+            kind = query.kind.as_deref().unwrap_or("all"),
+            forgotten = forgotten
+        );
+        self.changed(Instant::now(), true);
+        vec![Reply::Done(format!("{forgotten} forgotten"))]
+    }
+}
+
+/// Reads one state file; a file that cannot be read is a loss of counts, not a reason to stay away.
+fn load(saver: &Saver, name: &str, read: impl FnOnce(&[u8]) -> state::Loaded) -> Option<Stamp> {
+    let bytes = match saver.read(name) {
+        Ok(bytes) if bytes.is_empty() => return None,
+        Ok(bytes) => bytes,
+        Err(e) => {
+            daemon::event!(Warning, "state_not_read", file = name, reason = e);
+            return None;
+        }
+    };
+    let loaded = read(&bytes);
+    if loaded.damaged > 0 || loaded.stamp.is_none() {
+        daemon::event!(Warning, "state_damaged", file = name, lines = loaded.damaged, entries = loaded.entries);
+    }
+    loaded.stamp
+}
+
+impl Service for Server {
+    type In = ToTracker;
+    type Out = Verdict;
+
+    fn heed(&mut self, asker: Asker, frame: ToTracker, desk: &mut Desk<Verdict>) {
+        if let Some(verdict) = self.take(frame, Instant::now()) {
+            desk.answer(asker, verdict);
+        }
     }
 
-    #[test]
-    fn questions_are_answered_in_order_and_a_slow_caller_waits() {
-        let (ours, theirs) = ipc::channel::pair().unwrap();
-        let mut caller: Channel<ToTracker, Verdict> = Channel::new(theirs).unwrap();
-        let mut channel = Channel::new(ours).unwrap();
-        let mut callers = callers();
-        for number in 0..5000 {
-            caller.send(&ask(number)).unwrap();
+    fn work(&mut self, now: Instant, desk: &mut Desk<Verdict>) {
+        self.watch.work(now, &desk.started.settings, &self.counters);
+        if self.save_at.is_some_and(|at| at <= now) {
+            self.save(now);
         }
-        let mut next = 0;
-        while next < 5000 {
-            caller.flush().unwrap();
-            callers.serve(&mut channel).unwrap();
-            assert!(channel.pending() <= 1);
-            while let Some((verdict, _)) = caller.recv().unwrap() {
-                assert_eq!((verdict.number, verdict.refuse.is_some()), (next, next >= 2));
-                next += 1;
-            }
+        self.publish();
+    }
+
+    fn wake(&self) -> Option<Instant> {
+        self.save_at.into_iter().chain(self.watch.wake()).min()
+    }
+
+    fn reload(&mut self, _contacts: daemon::Contacts, desk: &mut Desk<Verdict>) -> Result<(), String> {
+        let settings = &desk.started.settings;
+        self.tracker.reload(&settings.rates);
+        self.memory.reload(&settings.greylist, remember(settings), settings.rates.entries);
+        self.save_every = settings.rates.save;
+        Ok(())
+    }
+
+    fn command(&mut self, request: &Request, _peer: &Peer, _desk: &mut Desk<Verdict>) -> Vec<Reply> {
+        match request {
+            Request::Rates(query) => self.show(query),
+            Request::ClearRates(query) => self.clear(query),
+            _ => vec![Reply::Refused { code: 70, reason: "the ratetracker knows no such command".to_owned() }],
         }
     }
 
-    #[test]
-    fn a_malformed_frame_ends_one_conversation() {
-        let poll = Poll::new().unwrap();
-        let (ours, theirs) = ipc::channel::pair().unwrap();
-        let contact = ContactPoint::new(theirs).unwrap();
-        let caller = ipc::Caller::new(ours).unwrap();
-        let bad = std::os::unix::net::UnixDatagram::from(caller.call::<ToTracker, Verdict>().unwrap().into_end());
-        let mut good: Channel<ToTracker, Verdict> = caller.call().unwrap();
-        let mut callers = callers();
-        callers.welcome(&contact, poll.registry()).unwrap();
-        bad.send(b"\x40\x09").unwrap();
-        good.send(&ask(1)).unwrap();
-        for token in [FIRST_CALLER, FIRST_CALLER + 1] {
-            callers.heed(token, poll.registry());
+    fn end(&mut self, _desk: &mut Desk<Verdict>) {
+        self.finish();
+    }
+}
+
+impl Server {
+    /// The last files.
+    pub(crate) fn finish(&mut self) {
+        if self.save_at.take().is_some() {
+            let files = self.files();
+            self.saver.finish(files);
         }
-        assert_eq!(callers.channels.len(), 1);
-        assert_eq!(good.recv().unwrap().unwrap().0.number, 1);
     }
 }

@@ -1,242 +1,257 @@
-//! Counts of addresses and networks in a sliding window. Time is passed in.
+//! Counts in a sliding window: exact for those seen lately and often, estimated for the rest. Time is passed in.
+//!
+//! **Invariant:** what is said of a key is never below what was counted of it in the window. Who leaves the exact table
+//! leaves its counts in the sketches, one for each slot of time; who comes back is credited with what they say, once: those
+//! credits are marked and not put into the sketches again.
 
+use crate::bounded::Bounded;
+use crate::keys::Key;
+use crate::sketch::{Seed, Sketch};
 use ipc::rates::Kind;
-use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-const KINDS: usize = 6;
+/// All kinds, in the order of columns.
+pub const KINDS: [Kind; 6] = [Kind::Connection, Kind::Message, Kind::Recipient, Kind::FailedAuthentication, Kind::Abort, Kind::Excess];
 
-/// Who is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Key {
-    Address(IpAddr),
-    Network(IpAddr),
+/// What was counted of a kind in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// Number of the slot, its low bits.
+    pub slot: u32,
+    pub count: u32,
+    /// Column of the kind.
+    pub kind: u8,
+    /// From the sketch, where it still is.
+    pub estimated: bool,
 }
 
-impl Key {
-    /// IPv4-mapped IPv6 is IPv4; an IPv6 client is its /64.
-    pub fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V4(v4) => IpAddr::V4(v4),
-            IpAddr::V6(v6) => IpAddr::V6(prefix64(v6)),
-        })
-    }
-
-    pub fn network(address: IpAddr) -> Self {
-        Self::Network(match address.to_canonical() {
-            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(v4) & 0xffff_ff00)),
-            IpAddr::V6(v6) => IpAddr::V6(prefix64(v6)),
-        })
-    }
+/// Of one key.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    pub cells: Vec<Cell>,
+    /// Seconds of the tracker's time.
+    pub last: u32,
 }
 
-fn prefix64(address: Ipv6Addr) -> Ipv6Addr {
-    Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))
-}
-
-/// Counters of all keys; bounded.
+/// Counts of everybody; bounded.
 #[derive(Debug)]
 pub struct Table {
-    entries: HashMap<Key, Entry>,
-    /// Every key once; the front is considered for eviction next.
-    order: VecDeque<Key>,
-    most: usize,
-    slots: usize,
-    slot: Duration,
+    entries: Bounded<Key, Entry>,
+    /// Of slots in the window that somebody's counts were left in, the oldest first.
+    sketches: VecDeque<(u64, Sketch)>,
+    pub seed: Seed,
+    pub width: usize,
+    pub slots: u32,
+    pub slot: Duration,
+    /// The newest slot so far: time does not go back here.
+    current: u64,
     pub evicted: u64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    /// For each kind `slots` counts, a ring by slot number.
-    counts: Box<[u32]>,
-    /// The number of the slot counted in last.
-    last: u64,
-    /// Counted again since it was last considered for eviction.
-    used: bool,
+pub const fn column(kind: Kind) -> u8 {
+    match kind {
+        Kind::Connection => 0,
+        Kind::Message => 1,
+        Kind::Recipient => 2,
+        Kind::FailedAuthentication => 3,
+        Kind::Abort => 4,
+        Kind::Excess => 5,
+    }
 }
 
 impl Table {
-    /// `most`: keys; the window is cut into `slots`.
-    pub fn new(window: Duration, slots: u32, most: usize) -> Self {
+    /// `most`: keys; the window is cut into `slots`; `width`: cells in a row of a sketch.
+    pub fn new(window: Duration, slots: u32, most: usize, width: usize) -> Self {
         let slots = slots.clamp(1, 1024);
         let slot = (window / slots).max(Duration::from_millis(1));
-        Self { entries: HashMap::new(), order: VecDeque::new(), most: most.max(1), slots: slots as usize, slot, evicted: 0 }
+        Self { entries: Bounded::new(most), sketches: VecDeque::new(), seed: Seed::random(), width, slots, slot, current: 0, evicted: 0 }
     }
 
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Bytes of the sketches.
+    pub fn sketched(&self) -> usize {
+        self.sketches.iter().map(|(_, sketch)| sketch.bytes()).sum()
+    }
+
     /// Adds to a key's count and gives its sum over the window. `now`: since any fixed moment.
-    pub fn add(&mut self, key: Key, kind: Kind, count: u32, now: Duration) -> u64 {
-        let (slots, number) = (self.slots, self.slot_number(now));
-        let entry = self.entry(key, number);
-        entry.advance(number, slots);
-        let ring = entry.ring(kind, slots);
-        // A window has slots, so the remainder is in the ring.
-        if let Some(place) = ring.get_mut((number % slots as u64) as usize) {
-            *place = place.saturating_add(count);
+    pub fn add(&mut self, key: &Key, kind: Kind, count: u32, now: Duration) -> u64 {
+        self.advance(now);
+        if !self.entries.contains(key) {
+            let entry = self.returning(key);
+            if let Some((key, entry)) = self.entries.insert(key.clone(), entry) {
+                self.leave(&key, &entry);
+            }
+            // A newcomer has no second chance before it is seen again.
+        } else {
+            self.entries.used(key);
         }
-        ring.iter().map(|n| u64::from(*n)).sum()
+        let (slot, slots, kind) = (low(self.current), self.slots, column(kind));
+        let Some(entry) = self.entries.get_mut(key) else { return u64::from(count) };
+        entry.last = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        entry.cells.retain(|cell| age(cell, slot) < slots);
+        match entry.cells.iter_mut().find(|cell| cell.slot == slot && cell.kind == kind && !cell.estimated) {
+            Some(cell) => cell.count = cell.count.saturating_add(count),
+            None if count > 0 => entry.cells.push(Cell { slot, count, kind, estimated: false }),
+            None => {}
+        }
+        entry.sum(kind, slot, slots)
     }
 
     /// A key's sum over the window.
-    pub fn sum(&mut self, key: Key, kind: Kind, now: Duration) -> u64 {
-        let (slots, number) = (self.slots, self.slot_number(now));
-        let Some(entry) = self.entries.get_mut(&key) else { return 0 };
-        entry.advance(number, slots);
-        entry.ring(kind, slots).iter().map(|n| u64::from(*n)).sum()
-    }
-
-    fn slot_number(&self, now: Duration) -> u64 {
-        u64::try_from(now.as_millis() / self.slot.as_millis().max(1)).unwrap_or(u64::MAX)
-    }
-
-    fn entry(&mut self, key: Key, number: u64) -> &mut Entry {
-        let known = self.entries.contains_key(&key);
-        if !known {
-            while self.entries.len() >= self.most {
-                self.evict();
-            }
-            self.order.push_back(key);
+    pub fn sum(&mut self, key: &Key, kind: Kind, now: Duration) -> u64 {
+        self.advance(now);
+        let (slot, slots) = (low(self.current), self.slots);
+        match self.entries.get(key) {
+            Some(entry) => entry.sum(column(kind), slot, slots),
+            None => self.returning(key).sum(column(kind), slot, slots),
         }
-        let size = KINDS * self.slots;
-        let entry = self.entries.entry(key).or_insert_with(|| Entry { counts: vec![0; size].into(), last: number, used: false });
-        entry.used = known;
+    }
+
+    /// Sums of every kind, and when it was counted last, of each key counted exactly.
+    pub fn rows(&mut self, now: Duration) -> impl Iterator<Item = (&Key, [u64; KINDS.len()], u32)> {
+        self.advance(now);
+        let (slot, slots) = (low(self.current), self.slots);
+        self.entries.iter().map(move |(key, entry)| (key, sums(entry, slot, slots), entry.last))
+    }
+
+    /// What the sketches say of a key that is not counted exactly now.
+    pub fn estimates(&mut self, key: &Key, now: Duration) -> Option<[u64; KINDS.len()]> {
+        self.advance(now);
+        if self.entries.contains(key) {
+            return None;
+        }
+        Some(sums(&self.returning(key), low(self.current), self.slots))
+    }
+
+    /// Forgets what was counted of a key. It stays in the table, empty: coming back would bring its estimates back.
+    pub fn forget(&mut self, key: &Key) {
+        if let Some((key, entry)) = self.entries.insert(key.clone(), Entry::default()) {
+            self.leave(&key, &entry);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.sketches.clear();
+    }
+
+    /// Other bounds from now on. Sketches of another width are of no use.
+    pub fn resize(&mut self, most: usize, width: usize) {
+        if width != self.width {
+            self.sketches.clear();
+            self.width = width;
+        }
+        for (key, entry) in self.entries.resize(most) {
+            self.leave(&key, &entry);
+        }
+    }
+
+    /// Everything, for the state file. Keys with nothing in the window are left out.
+    pub fn parts(&self) -> (impl Iterator<Item = (&Key, &Entry)>, impl Iterator<Item = &(u64, Sketch)>, u64) {
+        let (slot, slots) = (low(self.current), self.slots);
+        let entries = self.entries.iter().filter(move |(_, entry)| entry.cells.iter().any(|cell| age(cell, slot) < slots));
+        (entries, self.sketches.iter(), self.current)
+    }
+
+    /// Puts back what a state file says of a key; the time must have been advanced to that of the file. Cells that are not
+    /// in the window or of no kind are left out.
+    pub fn restore(&mut self, key: Key, mut entry: Entry) {
+        let (slot, slots) = (low(self.current), self.slots);
+        entry.cells.retain(|cell| age(cell, slot) < slots && usize::from(cell.kind) < KINDS.len());
+        entry.cells.truncate(KINDS.len().saturating_mul(slots as usize).saturating_mul(2));
+        if let Some((key, entry)) = self.entries.insert(key, entry) {
+            self.leave(&key, &entry);
+        }
+    }
+
+    /// Puts a cell of a sketch back.
+    pub fn restore_sketch(&mut self, number: u64, place: usize, count: u32) {
+        if let Some(sketch) = self.sketch(number) {
+            sketch.fill(place, count);
+        }
+    }
+
+    /// Moves the window on.
+    pub fn advance(&mut self, now: Duration) {
+        let number = u64::try_from(now.as_millis() / self.slot.as_millis().max(1)).unwrap_or(u64::MAX);
+        if number > self.current {
+            self.current = number;
+            let slots = u64::from(self.slots);
+            while self.sketches.front().is_some_and(|(old, _)| number - old >= slots) {
+                self.sketches.pop_front();
+            }
+        }
+    }
+
+    /// An entry for a key that is not in the table: what the sketches say of it.
+    fn returning(&self, key: &Key) -> Entry {
+        let mut entry = Entry::default();
+        for (number, sketch) in &self.sketches {
+            for kind in 0..KINDS.len() as u8 {
+                let count = sketch.estimate(self.seed, &(key, kind));
+                if count > 0 {
+                    entry.cells.push(Cell { slot: low(*number), count, kind, estimated: true });
+                }
+            }
+        }
         entry
     }
 
-    /// Second chance: who was counted since its last turn goes to the end of the line.
-    fn evict(&mut self) {
-        while let Some(key) = self.order.pop_front() {
-            match self.entries.get_mut(&key) {
-                Some(entry) if entry.used => {
-                    entry.used = false;
-                    self.order.push_back(key);
-                }
-                _ => {
-                    self.entries.remove(&key);
-                    self.evicted += 1;
-                    return;
-                }
+    /// The counts of one who has left go into the sketches.
+    fn leave(&mut self, key: &Key, entry: &Entry) {
+        self.evicted += 1;
+        let (seed, current, slots) = (self.seed, self.current, self.slots);
+        for cell in entry.cells.iter().filter(|cell| !cell.estimated) {
+            let age = age(cell, low(current));
+            if age < slots
+                && let Some(sketch) = self.sketch(current.saturating_sub(u64::from(age)))
+            {
+                sketch.add(seed, &(key, cell.kind), cell.count);
             }
         }
-        // Cannot be: every key is in line. Should it ever, empty is still bounded.
-        self.entries.clear();
+    }
+
+    /// The sketch of a slot; `None`: it is not in the window.
+    fn sketch(&mut self, number: u64) -> Option<&mut Sketch> {
+        if number > self.current || self.current - number >= u64::from(self.slots) {
+            return None;
+        }
+        let at = self.sketches.partition_point(|(slot, _)| *slot < number);
+        if self.sketches.get(at).is_none_or(|(slot, _)| *slot != number) {
+            self.sketches.insert(at, (number, Sketch::new(self.width)));
+        }
+        self.sketches.get_mut(at).map(|(_, sketch)| sketch)
     }
 }
 
 impl Entry {
-    /// Empties the slots that have passed since the last count. Time that went back stays in the last slot.
-    fn advance(&mut self, number: u64, slots: usize) {
-        let passed = number.saturating_sub(self.last).min(slots as u64);
-        for ring in self.counts.chunks_mut(slots) {
-            for step in 1..=passed {
-                let at = (self.last.wrapping_add(step) % slots as u64) as usize;
-                if let Some(place) = ring.get_mut(at) {
-                    *place = 0;
-                }
-            }
-        }
-        // After a long silence every slot is emptied whatever its number.
-        if number.saturating_sub(self.last) > slots as u64 {
-            self.counts.fill(0);
-        }
-        self.last = self.last.max(number);
-    }
-
-    fn ring(&mut self, kind: Kind, slots: usize) -> &mut [u32] {
-        let begin = match kind {
-            Kind::Connection => 0,
-            Kind::Message => 1,
-            Kind::Recipient => 2,
-            Kind::FailedAuthentication => 3,
-            Kind::Abort => 4,
-            Kind::Excess => 5,
-        } * slots;
-        self.counts.get_mut(begin..begin + slots).unwrap_or_default()
+    fn sum(&self, kind: u8, slot: u32, slots: u32) -> u64 {
+        self.cells.iter().filter(|cell| cell.kind == kind && age(cell, slot) < slots).map(|cell| u64::from(cell.count)).sum()
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn seconds(n: u64) -> Duration {
-        Duration::from_secs(n)
+fn sums(entry: &Entry, slot: u32, slots: u32) -> [u64; KINDS.len()] {
+    let mut sums = [0; KINDS.len()];
+    for (kind, sum) in (0..).zip(&mut sums) {
+        *sum = entry.sum(kind, slot, slots);
     }
+    sums
+}
 
-    fn key(n: u32) -> Key {
-        Key::Address(IpAddr::V4(Ipv4Addr::from(n)))
-    }
+/// Slots since then, for one whose newest slot is `current`.
+pub const fn age_of(cell: &Cell, current: u64) -> u32 {
+    age(cell, low(current))
+}
 
-    #[test]
-    fn counts_leave_the_window_by_slots() {
-        let mut table = Table::new(seconds(80), 8, 10);
-        assert_eq!(table.add(key(1), Kind::Message, 3, seconds(0)), 3);
-        assert_eq!(table.add(key(1), Kind::Message, 2, seconds(45)), 5);
-        assert_eq!(table.sum(key(1), Kind::Message, seconds(79)), 5);
-        assert_eq!(table.sum(key(1), Kind::Message, seconds(80)), 2);
-        assert_eq!(table.sum(key(1), Kind::Message, seconds(119)), 2);
-        assert_eq!(table.sum(key(1), Kind::Message, seconds(120)), 0);
-        assert_eq!(table.sum(key(1), Kind::Recipient, seconds(0)), 0);
-        assert_eq!(table.add(key(1), Kind::Message, 1, seconds(1_000_000)), 1);
-    }
+const fn age(cell: &Cell, slot: u32) -> u32 {
+    slot.wrapping_sub(cell.slot)
+}
 
-    #[test]
-    fn counts_do_not_overflow() {
-        let mut table = Table::new(seconds(80), 8, 10);
-        table.add(key(1), Kind::Message, u32::MAX, seconds(0));
-        assert_eq!(table.add(key(1), Kind::Message, u32::MAX, seconds(0)), u64::from(u32::MAX));
-        assert_eq!(table.add(key(1), Kind::Message, 1, Duration::MAX), 1);
-    }
-
-    #[test]
-    fn keys_fold() {
-        let a = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(Key::address(a("::ffff:192.0.2.7")), Key::address(a("192.0.2.7")));
-        assert_ne!(Key::address(a("192.0.2.8")), Key::address(a("192.0.2.7")));
-        assert_eq!(Key::network(a("192.0.2.8")), Key::network(a("192.0.2.7")));
-        assert_ne!(Key::network(a("192.0.3.8")), Key::network(a("192.0.2.8")));
-        assert_eq!(Key::address(a("2001:db8::1")), Key::address(a("2001:db8::2")));
-        assert_ne!(Key::address(a("2001:db8::1")), Key::address(a("2001:db8:0:1::1")));
-    }
-
-    #[test]
-    fn a_sweep_of_addresses_does_not_push_out_who_is_active() {
-        let mut table = Table::new(seconds(3600), 8, 100);
-        for n in 0..10_000 {
-            table.add(key(n), Kind::Connection, 1, seconds(1));
-            table.add(key(0), Kind::Connection, 1, seconds(1));
-        }
-        assert_eq!(table.sum(key(0), Kind::Connection, seconds(1)), 10_001);
-        assert_eq!((table.len(), table.evicted), (100, 9_900));
-    }
-
-    proptest! {
-        #[test]
-        fn bounded_and_never_more_than_was_counted(
-            most in 1usize..20,
-            slots in 0u32..10,
-            steps in proptest::collection::vec((0u32..40, 0u32..100, 0u64..50), 0..300),
-        ) {
-            let mut table = Table::new(seconds(60), slots, most);
-            let (mut now, mut total) = (0, 0);
-            for (who, count, later) in steps {
-                now += later;
-                total += u64::from(count);
-                let sum = table.add(key(who), Kind::Abort, count, seconds(now));
-                prop_assert!(sum >= u64::from(count) && sum <= total);
-                prop_assert!(table.len() <= most && table.order.len() == table.len());
-            }
-            let keys: Vec<Key> = table.entries.keys().copied().collect();
-            for key in keys {
-                prop_assert_eq!(table.sum(key, Kind::Abort, seconds(now + 61)), 0);
-            }
-        }
-    }
+#[allow(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+pub const fn low(number: u64) -> u32 {
+    number as u32
 }

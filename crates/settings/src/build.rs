@@ -81,7 +81,9 @@ pub fn build(sheet: &Sheet) -> Settings {
         first_contact: crate::contact::first_contact(one("first_contact")),
         overload: crate::contact::overload(one("overload")),
         connections: connections(one("connections")),
-        rates: rates(one("rates")),
+        rates: crate::rates::rates(one("rates")),
+        greylist: crate::rates::greylist(one("greylist")),
+        overload_signs: crate::rates::overload_signs(one("overload")),
         auth: crate::auth::auth(one("auth")),
         access: crate::access::build(sheet),
         policy_services: sheet.groups("policy_service").iter().map(crate::inquiries::policy_service).collect(),
@@ -241,24 +243,6 @@ fn server(g: &Group) -> Server {
 fn connections(g: &Group) -> Connections {
     let total = g.u32("total");
     Connections { total, per_address: g.u32("per_address"), per_network: g.u32("per_network"), reserve: g.u32("reserve").min(total / 4) }
-}
-
-fn rates(g: &Group) -> Rates {
-    Rates {
-        window: g.duration("window"),
-        slots: g.u32("slots"),
-        connections_per_address: g.limit("connections_per_address"),
-        connections_per_network: g.limit("connections_per_network"),
-        messages_per_address: g.limit("messages_per_address"),
-        messages_per_network: g.limit("messages_per_network"),
-        recipients_per_address: g.limit("recipients_per_address"),
-        recipients_per_network: g.limit("recipients_per_network"),
-        failed_authentications_per_address: g.limit("failed_authentications_per_address"),
-        aborts_per_address: g.limit("aborts_per_address"),
-        entries: g.usize("entries"),
-        failure: g.fail_mode("failure"),
-        exempt: g.networks("exempt"),
-    }
 }
 
 fn filter(g: &Group) -> Filter {

@@ -34,6 +34,7 @@ pub fn kind_words(kind: Kind) -> String {
         Kind::Hours => "hours of the week".to_owned(),
         Kind::Priority => "a number from -9 to 9".to_owned(),
         Kind::Factors => "numbers with blanks between".to_owned(),
+        Kind::Steps => "three rising numbers".to_owned(),
     }
 }
 

@@ -23,7 +23,9 @@ pub struct Settings {
     pub first_contact: crate::FirstContact,
     pub overload: crate::Overload,
     pub connections: Connections,
-    pub rates: Rates,
+    pub rates: crate::Rates,
+    pub greylist: crate::Greylist,
+    pub overload_signs: crate::OverloadSigns,
     pub auth: crate::Auth,
     pub access: crate::AccessPolicy,
     pub policy_services: Vec<crate::PolicyService>,
@@ -296,29 +298,6 @@ pub struct Connections {
     pub per_network: u32,
     /// Of the total: not for strangers.
     pub reserve: u32,
-}
-
-/// `[rates]`: limits in a sliding window; `None`: only counted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rates {
-    /// Default 1 h.
-    pub window: Duration,
-    /// Slots the window is cut into. Default 8.
-    pub slots: u32,
-    pub connections_per_address: Option<u32>,
-    pub connections_per_network: Option<u32>,
-    pub messages_per_address: Option<u32>,
-    pub messages_per_network: Option<u32>,
-    pub recipients_per_address: Option<u32>,
-    pub recipients_per_network: Option<u32>,
-    pub failed_authentications_per_address: Option<u32>,
-    pub aborts_per_address: Option<u32>,
-    /// Addresses and networks remembered; the least recently used go first. Default 100,000.
-    pub entries: usize,
-    /// Without a ratetracker: `defer` or `accept`.
-    pub failure: FailMode,
-    /// Networks that are counted but never limited. Default: loopback.
-    pub exempt: Vec<Network>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

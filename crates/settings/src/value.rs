@@ -70,6 +70,8 @@ fn worded(kind: Kind, text: &str) -> Result<String, String> {
         Kind::Priority => Err(format!("`{text}` is no priority from -9 to 9")),
         Kind::Factors if factors(text).is_some() => Ok(text.to_owned()),
         Kind::Factors => Err(format!("`{text}` are no factors such as 1 1 2 3 5")),
+        Kind::Steps if crate::rates::steps(text).is_some() => Ok(text.to_owned()),
+        Kind::Steps => Err(format!("`{text}` are no three rising numbers such as 70 85 95")),
         Kind::Line if text.len() > 500 => Err("longer than 500 bytes".to_owned()),
         _ => Ok(text.to_owned()),
     }

@@ -126,6 +126,11 @@ impl Disks {
         self.disks.iter_mut().flat_map(ended).collect()
     }
 
+    /// Microseconds that mail takes to the slowest disk.
+    pub fn latency(&self) -> u64 {
+        self.disks.iter().map(|disk| disk.threads.latency()).max().unwrap_or(0)
+    }
+
     pub fn in_flight(&self) -> usize {
         self.disks.iter().map(|disk| disk.threads.in_flight).sum()
     }

@@ -6,7 +6,9 @@ use mio::Waker;
 use spool::{Draft, Spool, Submitter};
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Jobs that one thread takes at a time.
 const BATCH: usize = 16;
@@ -97,6 +99,8 @@ struct Shared {
     done: Mutex<Vec<Done>>,
     waker: Arc<Waker>,
     spool: Arc<Spool>,
+    /// What a batch took lately, in microseconds: moves by an eighth with each.
+    latency: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -112,7 +116,7 @@ pub(crate) struct Threads {
 impl Threads {
     /// Threads are made when there is work for them, up to `most`.
     pub fn new(spool: Arc<Spool>, most: u16, waker: Arc<Waker>) -> Self {
-        let shared = Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool };
+        let shared = Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool, latency: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), most: usize::from(most.max(1)), waiting: Vec::new(), in_flight: 0 }
     }
 
@@ -147,6 +151,11 @@ impl Threads {
         }
     }
 
+    /// Microseconds from the moment a thread takes a batch to the end of its last sync, averaged.
+    pub fn latency(&self) -> u64 {
+        self.shared.latency.load(Ordering::Relaxed)
+    }
+
     /// Everything that has come to an end.
     pub fn take(&mut self) -> Vec<Done> {
         let done = std::mem::take(&mut *self.shared.done.lock().unwrap_or_else(PoisonError::into_inner));
@@ -161,9 +170,16 @@ fn work(shared: &Shared) {
     let mut ended = Vec::with_capacity(BATCH);
     loop {
         next(shared, &mut jobs);
+        let begin = Instant::now();
         perform_all(&mut jobs, &mut ended, shared, &mut submitter);
         if ended.is_empty() {
             continue;
+        }
+        if ended.iter().any(|done| matches!(done, Done::Committed { .. })) {
+            // Between threads one of two readings may get lost: it is an average.
+            let (took, before) = (begin.elapsed().as_micros(), shared.latency.load(Ordering::Relaxed));
+            let average = (u128::from(before) * 7 + took) / 8;
+            shared.latency.store(u64::try_from(average).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         let mut finished = shared.done.lock().unwrap_or_else(PoisonError::into_inner);
         // The loop takes all at once: only the first of a batch needs to wake it.

@@ -8,6 +8,7 @@ mod inquiries;
 mod places;
 pub mod policy;
 mod programs;
+mod rates;
 mod running;
 mod security;
 mod serving;
@@ -76,6 +77,8 @@ pub enum Kind {
     Priority,
     /// `1 1 2 3 5`.
     Factors,
+    /// Three rising whole numbers, or nothing.
+    Steps,
 }
 
 /// One parameter.
@@ -131,9 +134,14 @@ pub const SECTIONS: &[Section] = &[
     section(
         "overload",
         false,
-        "What changes for clients that are not exempt from first_contact while the host is overloaded. From level 2 clients that have not been here before are refused with 421 4.3.2; at level 3 idle ones that have, too.",
+        "When the host counts as overloaded: for each sign of it, where levels 1, 2 and 3 begin. And what changes then for clients that are not exempt from first_contact. From level 2 clients that have not been here before are refused with 421 4.3.2; at level 3 idle ones that have, too.",
     ),
     section("rates", false, "Limits in a sliding window of time. 0 counts without limiting."),
+    section(
+        "greylist",
+        false,
+        "Greylisting, for the clients that [[access]] wants it for: a triplet of client network, sender and recipient that was never seen waits.",
+    ),
     section(
         "auth",
         false,
@@ -193,6 +201,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
     places::TABLE
         .iter()
         .chain(serving::TABLE)
+        .chain(rates::TABLE)
         .chain(inquiries::TABLE)
         .chain(contact::TABLE)
         .chain(auth::TABLE)

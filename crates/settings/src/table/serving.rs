@@ -1,8 +1,7 @@
-//! The SMTP server, connection and rate limits, the content filter.
+//! The SMTP server, connection limits, the content filter.
 
-use super::{DAY, Kind, Parameter, SECOND, TIMEOUT, count, optional};
+use super::{Kind, Parameter, TIMEOUT, count, optional};
 
-const LIMIT: Kind = count(0, u32::MAX as u64);
 const MIB: u64 = 1 << 20;
 
 pub const TABLE: &[Parameter] = &[
@@ -67,31 +66,6 @@ pub const TABLE: &[Parameter] = &[
         "500",
         "Of the total, places that strangers cannot have: for submission, relay.networks and local sockets. At most a quarter of the total.",
     ),
-    optional("rates", "window", Kind::Duration { min: SECOND, max: 7 * DAY }, "1h", "Length of the window."),
-    optional("rates", "slots", count(1, 64), "8", "Pieces the window moves by."),
-    optional("rates", "connections_per_address", LIMIT, "0", "Connections of one address."),
-    optional("rates", "connections_per_network", LIMIT, "0", "Connections of one network."),
-    optional("rates", "messages_per_address", LIMIT, "0", "Messages of one address."),
-    optional("rates", "messages_per_network", LIMIT, "0", "Messages of one network."),
-    optional("rates", "recipients_per_address", LIMIT, "0", "Recipients of one address."),
-    optional("rates", "recipients_per_network", LIMIT, "0", "Recipients of one network."),
-    optional("rates", "failed_authentications_per_address", LIMIT, "0", "Failed logins of one address."),
-    optional("rates", "aborts_per_address", LIMIT, "0", "Sessions that one address broke off."),
-    optional(
-        "rates",
-        "entries",
-        count(100, 100_000_000),
-        "100000",
-        "Addresses and networks remembered; the least recently seen are forgotten first.",
-    ),
-    optional(
-        "rates",
-        "failure",
-        Kind::Choice(&["defer", "accept", "reject"]),
-        "defer",
-        "What happens to mail while the rate tracker does not answer.",
-    ),
-    optional("rates", "exempt", Kind::Networks, "127.0.0.0/8, ::1", "Networks that are counted but never limited."),
     optional("filter", "program", Kind::Texts, "", "The program and its arguments. Default: no filter."),
     optional("filter", "processes", count(1, 1000), "2", "How many of it run."),
     optional("filter", "timeout", TIMEOUT, "2m", "For one message."),
