@@ -108,13 +108,19 @@ impl Context {
     pub fn limits_connections(&self) -> bool {
         let r = &self.settings.rates;
         // Aborts and failed logins close the door at the next connection.
-        r.connections_per_address.or(r.connections_per_network).or(r.failed_authentications_per_address).or(r.aborts_per_address).is_some()
+        let failed = r.failed_authentications_per_address.or(r.failed_authentications_per_network);
+        r.connections_per_address.or(r.connections_per_network).or(failed).or(r.aborts_per_address).or(r.aborts_per_network).is_some()
     }
-    pub fn limits_messages(&self) -> bool {
-        self.settings.rates.messages_per_address.or(self.settings.rates.messages_per_network).is_some()
+    /// `user`: the client has logged in.
+    pub fn limits_messages(&self, user: bool) -> bool {
+        let r = &self.settings.rates;
+        let of_all = r.messages_per_address.or(r.messages_per_network).or(r.messages_per_sender_domain);
+        of_all.or(r.messages_per_user.filter(|_| user)).is_some()
     }
-    pub fn limits_recipients(&self) -> bool {
-        self.settings.rates.recipients_per_address.or(self.settings.rates.recipients_per_network).is_some()
+    pub fn limits_recipients(&self, user: bool) -> bool {
+        let r = &self.settings.rates;
+        let of_all = r.recipients_per_address.or(r.recipients_per_network).or(r.recipients_per_sender_domain);
+        of_all.or(r.recipients_per_user.filter(|_| user)).is_some()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::context::Client;
 use crate::envelopes::sender_text;
 use crate::sync::Key;
 use crate::worker::Worker;
-use ipc::rates::{Event, Kind, ToTracker};
+use ipc::rates::{Kind, ToTracker};
 use ipc::routing::{Ask, Question, ToRoutermux};
 use smtp::server::{Rejection, Stage, Standing, Step};
 use status::{Enhanced, Reply};
@@ -100,7 +100,7 @@ impl Worker {
             return false;
         }
         c.awaiting = awaiting;
-        let event = Event::of(address, kind, 1);
+        let event = self.event(c, address, kind);
         self.tracker.ask(|number| ToTracker::Ask { number, event, limits: Vec::new() }, key, self.poll.registry(), self.now);
         true
     }
@@ -182,7 +182,7 @@ impl Worker {
             let reply = Reply::new(452, Enhanced::transient(3, 1), "insufficient system storage");
             return c.session.answer(Err(reply));
         }
-        if self.context.limits_messages() && self.ask_rate(c, key, Kind::Message, Awaiting::SenderRate) {
+        if self.context.limits_messages(c.session.user().is_some()) && self.ask_rate(c, key, Kind::Message, Awaiting::SenderRate) {
             return;
         }
         c.session.answer(Ok(()));
@@ -197,7 +197,9 @@ impl Worker {
             return c.session.answer(Err(reply));
         }
         let verify = standing == Standing::Verify;
-        if self.context.limits_recipients() && self.ask_rate(c, key, Kind::Recipient, Awaiting::RecipientRate { verify }) {
+        if self.context.limits_recipients(c.session.user().is_some())
+            && self.ask_rate(c, key, Kind::Recipient, Awaiting::RecipientRate { verify })
+        {
             return;
         }
         self.verify(c, key, verify);

@@ -113,6 +113,7 @@ impl Worker {
             volume: message.volume,
             from: envelopes::sender_text(&transaction),
             client: c.client,
+            user: c.session.user().map(str::to_lowercase),
             size: message.given + message.content.len() as u64,
             nrcpt: transaction.recipients().len(),
             proto: with,
@@ -239,11 +240,12 @@ impl Worker {
             let volume = self.disks.volumes.all().get(usize::from(meta.volume)).map_or("", |volume| &volume.name);
             if volume.is_empty() { line.end() } else { line.field("volume", &volume).end() }
         }
-        if !self.context.limits_messages() {
-            self.tally.count(meta.client, Kind::Message, 1);
+        let user = meta.user.as_deref();
+        if !self.context.limits_messages(user.is_some()) {
+            self.tally.count_of(meta.client, user, Kind::Message, 1);
         }
-        if !self.context.limits_recipients() {
-            self.tally.count(meta.client, Kind::Recipient, meta.nrcpt);
+        if !self.context.limits_recipients(user.is_some()) {
+            self.tally.count_of(meta.client, user, Kind::Recipient, meta.nrcpt);
         }
         if !frozen {
             self.arrived.push(self.disks.volumes.written(meta.volume, meta.id.as_str()));

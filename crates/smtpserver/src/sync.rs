@@ -28,6 +28,8 @@ pub(crate) struct Meta {
     pub volume: spool::VolumeNumber,
     pub from: String,
     pub client: Client,
+    /// Who has logged in.
+    pub user: Option<String>,
     pub size: u64,
     pub nrcpt: usize,
     pub proto: &'static str,
@@ -116,7 +118,8 @@ pub(crate) struct Threads {
 impl Threads {
     /// Threads are made when there is work for them, up to `most`.
     pub fn new(spool: Arc<Spool>, most: u16, waker: Arc<Waker>) -> Self {
-        let shared = Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool, latency: AtomicU64::new(0) };
+        let shared =
+            Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool, latency: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), most: usize::from(most.max(1)), waiting: Vec::new(), in_flight: 0 }
     }
 

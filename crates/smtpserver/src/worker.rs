@@ -208,6 +208,7 @@ impl Worker {
         for (volume, done) in self.disks.take() {
             self.done(volume, done);
         }
+        self.counters.set("sync_micros_now", self.disks.latency());
     }
 
     fn hear_signals(&mut self) {

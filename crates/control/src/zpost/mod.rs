@@ -7,6 +7,7 @@ mod destination;
 mod freeze;
 mod lifecycle;
 pub mod queue;
+mod rates;
 pub mod route;
 mod show;
 mod start;
@@ -135,6 +136,8 @@ enum Command {
         #[arg(long)]
         prometheus: bool,
     },
+    /// Show what clients, users and sender domains have done lately, the most first; or forget it
+    Rates(rates::Rates),
     /// Send the reports about TLS that the day is not over for yet (RFC 8460)
     Tlsrpt {
         /// Not after midnight (UTC), but at once
@@ -230,6 +233,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),
         Command::Destination { host, channel, explain } => destination::run(&site, &host, channel.as_deref(), explain, json),
         Command::Counters { prometheus } => counters::run(&site, prometheus, json),
+        Command::Rates(which) => rates::run(&site, &which, json),
         Command::Tlsrpt { .. } => lifecycle::order(&site, &Request::TlsReports, "reports are on their way"),
         Command::Notify { who, name } => lifecycle::notify(&site, &who, &name),
         Command::Config(_) => Ok(0),
