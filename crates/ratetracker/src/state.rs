@@ -137,7 +137,7 @@ fn cell(word: &str, sketches: bool) -> Option<Cell> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use ipc::rates::Kind;

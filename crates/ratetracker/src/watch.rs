@@ -119,7 +119,8 @@ mod tests {
         assert_eq!(look(&mut watch), (2, "sessions"));
         scheduler.set("messages_now", 300);
         assert_eq!(look(&mut watch), (3, "queue"));
-        (scheduler.set("messages_now", 0), master.set("sessions_now", 0));
+        scheduler.set("messages_now", 0);
+        master.set("sessions_now", 0);
         worker.set("sync_micros_now", 60_000_000);
         let levels: Vec<u8> = (0..15).map(|_| look(&mut watch).0).collect();
         assert_eq!(levels.last(), Some(&0), "a worker that syncs nothing says nothing: {levels:?}");
