@@ -106,7 +106,7 @@ mod tests {
         std::fs::create_dir(&site.settings.paths.run).unwrap();
         let which = |all| Rates { subject: None, kind: None, top: 50, clear: true, all };
         assert_eq!(run(&site, &which(false), false).unwrap_err().code, EX_USAGE);
-        let server = fake(&site.settings.paths.run, vec![Reply::Done("3 forgotten".to_owned()), Reply::End]);
+        let server = fake(&site.settings.paths.run, vec![Reply::Done("3 forgotten".to_owned())]);
         assert_eq!(run(&site, &which(true), false), Ok(0));
         assert!(matches!(server.join().unwrap(), Request::ClearRates(query) if query.subject.is_none()));
     }

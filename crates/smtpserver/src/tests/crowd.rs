@@ -47,20 +47,20 @@ fn those_that_are_exempt_are_not_shed_for_the_places_of_strangers() {
 #[test]
 fn an_overloaded_host_refuses_those_it_does_not_know() {
     let mut site = Site::new(Plan { change: Some(strangers), tracker: Some(tracker(100)), ..Plan::default() });
-    site.counters.say_overload(1);
+    site.counters.say_overload(1, 0);
     site.client().hello();
-    site.counters.say_overload(2);
+    site.counters.say_overload(2, 0);
     is_gone(site.client());
     // Local sockets, and so submission and relay networks, are not touched.
-    site.counters.say_overload(3);
+    site.counters.say_overload(3, 0);
     site.local_client(1000).hello();
     is_gone(site.client());
-    site.counters.say_overload(0);
+    site.counters.say_overload(0, 0);
     site.client().hello();
 
     for level in [2, 3] {
         let mut site = Site::new(Plan { change: Some(strangers), tracker: Some(remembering_tracker()), ..Plan::default() });
-        site.counters.say_overload(level);
+        site.counters.say_overload(level, 0);
         site.client().hello();
     }
 }
@@ -68,9 +68,9 @@ fn an_overloaded_host_refuses_those_it_does_not_know() {
 #[test]
 fn without_a_tracker_level_two_lets_in_and_level_three_does_not() {
     let mut site = Site::new(Plan { change: Some(strangers), ..Plan::default() });
-    site.counters.say_overload(2);
+    site.counters.say_overload(2, 0);
     site.client().hello();
-    site.counters.say_overload(3);
+    site.counters.say_overload(3, 0);
     is_gone(site.client());
 }
 
@@ -90,7 +90,7 @@ fn idle_sessions_end_when_the_host_is_loaded() {
     busy.say("MAIL FROM:<a@b.example>", "250");
     let mut local = site.local_client(1000);
     local.hello();
-    site.counters.say_overload(2);
+    site.counters.say_overload(2, 0);
     // Any event brings the worker round.
     while site.counters.read_row(0, "smtpserver").iter().all(|(name, value)| *name != "overloaded" || *value == 0) {
         local.say("RSET", "250");
@@ -110,7 +110,7 @@ fn times_are_shorter_when_the_host_is_loaded() {
     let mut site = Site::new(Plan { change: Some(change), ..Plan::default() });
     let mut before = site.client();
     before.hello();
-    site.counters.say_overload(1);
+    site.counters.say_overload(1, 0);
     // Both the one that comes now and the one that was there.
     let mut after = site.client();
     after.hello();
