@@ -1,10 +1,8 @@
 //! A client under the test's control: SMTP over a socket, line by line, with TLS once it asks for it.
 
 use crate::tls::{self, ClientStream};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,18 +48,7 @@ pub type Answer = Result<(u16, String), std::io::Error>;
 impl Session {
     /// Connects and reads the greeting.
     pub fn open(port: u16) -> Result<(Self, u16), std::io::Error> {
-        Self::greeted(TcpStream::connect(("127.0.0.1", port))?)
-    }
-
-    /// The same from another address of the loopback network.
-    pub fn open_from(source: Ipv4Addr, port: u16) -> Result<(Self, u16), std::io::Error> {
-        let end = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-        bind(end.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(source, 0)))?;
-        connect(end.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)))?;
-        Self::greeted(TcpStream::from(end))
-    }
-
-    fn greeted(stream: TcpStream) -> Result<(Self, u16), std::io::Error> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_nodelay(true)?;
         let mut session = Self { reader: BufReader::new(Stream::Plain(stream)) };
