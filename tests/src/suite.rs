@@ -74,9 +74,17 @@ impl SuiteBuilder {
     }
     /// A certificate for some names: `NAME.pem` and `NAME.key` in the scratch folder.
     pub fn with_certificate(self, name: &str, hosts: &[&str]) -> Self {
-        crate::pem::certificate(self.suite.folder.path(), name, hosts);
+        self.with_certificate_of(name, hosts, crate::pem::USUAL)
+    }
+    /// The same with a key of some kind, as `openssl req -newkey` wants to hear of it.
+    pub fn with_certificate_of(self, name: &str, hosts: &[&str], key: &[&str]) -> Self {
+        crate::pem::certificate_of(self.suite.folder.path(), name, hosts, key);
         let section = crate::pem::section(self.suite.folder.path(), name);
         self.with(&section)
+    }
+    /// The scratch folder.
+    pub fn folder(&self) -> &Path {
+        self.suite.folder.path()
     }
     /// A further listener section body.
     pub fn listening(mut self, toml: &str) -> Self {

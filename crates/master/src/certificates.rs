@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::configuration::{Configuration, read_text, render, sealed};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -30,6 +31,25 @@ pub fn of_client(configuration: &Configuration) -> Result<Option<Halves>, Failur
     let (mut chains, mut keys) = (String::new(), Vec::new());
     read_pair(configuration, "tls", chain, key, (&mut chains, &mut keys))?;
     halves(&chains, &mut keys)
+}
+
+/// Issuers of clients' certificates: path and text of each, with NUL behind both.
+pub fn authorities(configuration: &Configuration) -> Result<Option<OwnedFd>, Failure> {
+    let mut texts = BTreeMap::new();
+    for path in configuration.settings.listeners.iter().filter_map(|listener| listener.client_ca.as_deref()) {
+        let text = read_text(path).map_err(|e| e.to_string());
+        let text = text.and_then(|text| tls::client::roots(text.as_bytes()).map(|_| text).map_err(|e| e.to_string()));
+        let text = text.map_err(|why| {
+            let fault = configuration.fault(&path.to_string_lossy(), format!("listener.client_ca: {}: {why}", path.display()));
+            Failure::config(render(&configuration.path, &[fault]))
+        })?;
+        texts.insert(path.display().to_string(), text);
+    }
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let words: Vec<u8> = texts.iter().flat_map(|(path, text)| [path.as_bytes(), b"\0", text.as_bytes(), b"\0"].concat()).collect();
+    sealed(&words).map(Some).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))
 }
 
 fn read_pair(

@@ -244,7 +244,10 @@ impl Master {
     pub fn tls_for(&self, service: &Service) -> io::Result<Vec<(String, OwnedFd)>> {
         let (of_listeners, of_client) = (self.configuration.certificates.as_ref(), self.configuration.identity.as_ref());
         let files = match service.name {
-            "smtpserver" => vec![("certificates", of_listeners.map(|halves| &halves.chains))],
+            "smtpserver" => vec![
+                ("certificates", of_listeners.map(|halves| &halves.chains)),
+                ("client_authorities", self.configuration.authorities.as_ref()),
+            ],
             "ta-smtp" => vec![("identity", of_client.map(|halves| &halves.chains))],
             "keyholder" => vec![("keys", of_listeners.map(|halves| &halves.keys)), ("identity_key", of_client.map(|halves| &halves.keys))],
             _ => return Ok(Vec::new()),

@@ -72,6 +72,7 @@ pub fn build(sheet: &Sheet) -> Settings {
         volumes: sheet.groups("volume").iter().map(volume).collect(),
         listeners: sheet.groups("listener").iter().map(listener).collect(),
         certificates: sheet.groups("certificate").iter().map(certificate).collect(),
+        client_certificates: sheet.groups("client_certificate").iter().map(crate::clients::client_certificate).collect(),
         relay: Relay { networks: one("relay").networks("networks"), domains: one("relay").texts("domains") },
         routes: sheet.groups("route").iter().map(route).collect(),
         local: local(one("local"), &identity.hostname),
@@ -139,7 +140,7 @@ fn listener(g: &Group) -> Listener {
         Some(Value::Bind(bind)) => bind.clone(),
         _ => Bind::Unix(PathBuf::new()),
     };
-    Listener { kind, bind, backlog: g.u32("backlog") }
+    Listener { kind, bind, backlog: g.u32("backlog"), client_certificates: crate::clients::demand(g), client_ca: g.path("client_ca") }
 }
 
 fn certificate(g: &Group) -> Certificate {

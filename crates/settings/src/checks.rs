@@ -15,6 +15,7 @@ pub const CHANNELS: [&str; 7] = ["smtp", "lmtp", "local", "pipe", "error", "hold
 pub fn check(sheet: &mut Sheet) {
     let mut faults = Vec::new();
     listeners(sheet.groups("listener"), sheet.groups("certificate").is_empty(), &mut faults);
+    crate::clients::check(sheet, &mut faults);
     volumes(sheet, &mut faults);
     let mut own = own_channels(sheet, &mut faults);
     own.extend(crate::programs::check(sheet, &own, &mut faults));

@@ -7,6 +7,7 @@ mod access;
 mod auth;
 mod build;
 mod checks;
+mod clients;
 mod contact;
 mod doubts;
 mod effective;
@@ -34,6 +35,7 @@ pub use access::{
 };
 pub use auth::{Auth, Backend, Introspection, LdapBind, SenderRule};
 pub use checks::CHANNELS;
+pub use clients::{ClientCertificate, ClientCertificates};
 pub use contact::{EarlyTalkers, FirstContact, Overload, Patience};
 pub use doubts::doubts;
 pub use effective::{Effective, effective};

@@ -171,6 +171,20 @@ fn each_fault_says_where_and_what() {
         ("[[listener]]\nbind = \"127.0.0.1:0\"\n", "f:4:8: listener.bind: port 0"),
         ("[[listener]]\n", "f:3:1: [listener] bind must be given"),
         ("[[listener]]\nkind = \"submissions\"\nbind = \"127.0.0.1:465\"\n", "f:4:8: listener.kind: submissions needs a [[certificate]]"),
+        (
+            "[[listener]]\nbind = \"127.0.0.1:25\"\nclient_certificates = \"ask\"\n",
+            "f:5:23: listener.client_certificates: TLS needs a [[certificate]]",
+        ),
+        ("[[listener]]\nbind = \"127.0.0.1:25\"\nclient_ca = \"/ca.pem\"\n", "f:5:13: listener.client_ca: has no effect"),
+        (
+            "[[certificate]]\nchain = \"/c\"\nkey = \"/k\"\n[[listener]]\nbind = \"127.0.0.1:25\"\nclient_certificates = \"require\"\n",
+            "f:8:23: listener.client_certificates: no certificate could be known",
+        ),
+        ("[[client_certificate]]\nfingerprint = \"sha256:00\"\nuser = \"u\"\n", "f:4:15: client_certificate.fingerprint: no SHA-256"),
+        (
+            "[[client_certificate]]\nfingerprint = \"0000000000000000000000000000000000000000000000000000000000000000\"\nuser = \"\"\n",
+            "f:5:8: client_certificate.user: a name is wanted",
+        ),
         ("[[listener]]\nbind = \"[::1]:25\"\n[[listener]]\nbind = \"[::1]:25\"\n", "f:6:8: listener.bind: the listener of line 4 has"),
         ("[[route]]\ndomain = \"*\"\n", "f:3:1: [route] channel must be given"),
         ("[[route]]\ndomain = \"*\"\nchannel = \"pipe\"\n", "f:3:1: route.host: there is no [[pipe]] with name `-`"),

@@ -14,6 +14,7 @@ pub struct Settings {
     pub identity: Identity,
     pub listeners: Vec<Listener>,
     pub certificates: Vec<Certificate>,
+    pub client_certificates: Vec<crate::ClientCertificate>,
     pub relay: Relay,
     pub routes: Vec<Route>,
     pub local: Local,
@@ -96,6 +97,10 @@ pub struct Listener {
     pub bind: Bind,
     /// Listen backlog. Default 1024.
     pub backlog: u32,
+    /// Default no.
+    pub client_certificates: crate::ClientCertificates,
+    /// Issuers of certificates that make a client known.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `[[certificate]]`: PEM files.

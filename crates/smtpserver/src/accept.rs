@@ -1,5 +1,6 @@
 //! How sessions come and go.
 
+use crate::certificates::Offer;
 use crate::conduct::Conduct;
 use crate::connection::{Connection, Stream};
 use crate::context::Client;
@@ -8,7 +9,6 @@ use crate::worker::{FIRST_SESSION, Worker};
 use ipc::master::Session;
 use ipc::rates::Kind;
 use mio::Token;
-use rustls::ServerConfig;
 use smtp::server::Security;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -47,8 +47,8 @@ impl Worker {
         let stranger = self.context.settings.is_stranger(self.context.kind(arrival.listener), address);
         let mut conduct = Conduct::new(self.now, stranger);
         let tls = self.tls(client, arrival.listener);
-        if let (true, Some(config)) = (self.context.is_implicit_tls(arrival.listener), &tls) {
-            stream.secure(config)?;
+        if let (true, Some(offer)) = (self.context.is_implicit_tls(arrival.listener), &tls) {
+            stream.secure(offer)?;
             conduct.handshaking = true;
         }
         let slot = self.connections.vacant();
@@ -64,7 +64,7 @@ impl Worker {
     }
 
     /// TLS is for the network; a Unix socket is on this machine.
-    fn tls(&self, client: Client, listener: u16) -> Option<Arc<ServerConfig>> {
+    fn tls(&self, client: Client, listener: u16) -> Option<Arc<Offer>> {
         self.certificates.of(listener).filter(|_| matches!(client, Client::Network(_))).cloned()
     }
 

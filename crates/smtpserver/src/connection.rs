@@ -1,5 +1,6 @@
 //! One client's socket and what belongs to it.
 
+use crate::certificates::Offer;
 use crate::conduct::Conduct;
 use crate::context::Client;
 use crate::messages::Incoming;
@@ -7,7 +8,6 @@ use crate::secure::Secure;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
-use rustls::ServerConfig;
 use smtp::server::Session;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -49,13 +49,13 @@ impl Stream {
     }
 
     /// Wraps the connection. From now on its bytes are those inside TLS; the handshake comes with the next reads.
-    pub fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
+    pub fn secure(&mut self, offer: &Offer) -> io::Result<()> {
         match std::mem::replace(self, Self::Gone) {
             Self::Tcp(socket) => {
                 // The ticket after the handshake is a small segment of its own; without this the first reply would wait for
                 // its acknowledgement, which the client delays by up to 40 ms.
                 socket.set_nodelay(true)?;
-                *self = Self::Tls(Box::new(Secure::new(config, socket)?));
+                *self = Self::Tls(Box::new(Secure::new(offer, socket)?));
             }
             other => *self = other,
         }
@@ -138,7 +138,7 @@ pub(crate) struct Connection {
     pub session: Session,
     pub greeted: bool,
     /// What STARTTLS would be made with.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<Offer>>,
     /// 220 to STARTTLS is in the output; the handshake follows.
     pub securing: bool,
     pub awaiting: Awaiting,

@@ -71,7 +71,12 @@ impl Worker {
 
     fn read_once(&mut self, c: &mut Connection, key: Key) -> bool {
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        let go_on = match read(c, &mut buffer) {
+        let brought = read(c, &mut buffer);
+        // Before the first command inside: who the client is may come out of the handshake.
+        if c.conduct.handshaking && !c.stream.is_handshaking() {
+            self.shaken_hands(c);
+        }
+        let go_on = match brought {
             Read::Bytes(count) => {
                 self.feed(c, key, buffer.get(..count).unwrap_or_default());
                 true
@@ -87,9 +92,6 @@ impl Worker {
             }
         };
         self.read_buffer = buffer;
-        if c.conduct.handshaking && !c.stream.is_handshaking() {
-            self.shaken_hands(c);
-        }
         go_on
     }
 
@@ -112,13 +114,13 @@ impl Worker {
             Flushed::Broken => return false,
             Flushed::All => c.securing = false,
         }
-        let Some(config) = c.tls.take() else { return false };
+        let Some(offer) = c.tls.take() else { return false };
         c.conduct.handshaking = true;
         c.deadline = self.now + self.command_timeout(c);
         c.readable = true;
         c.session.secured(self.context.rights(c.client, self.scheduler.exists()));
         self.counters.add("tls_sessions", 1);
-        c.stream.secure(&config).is_ok()
+        c.stream.secure(&offer).is_ok()
     }
 
     /// Feeds input; what the session does not take while a question is open is held.

@@ -33,6 +33,7 @@ mod envelopes;
 mod foreign;
 mod greeting;
 mod helper;
+mod identified;
 mod messages;
 mod patience;
 mod rates;

@@ -120,6 +120,7 @@ impl Worker {
     pub(crate) fn shaken_hands(&mut self, c: &mut Connection) {
         c.conduct.handshaking = false;
         c.deadline = self.now + self.command_timeout(c);
+        self.identify(c);
     }
 
     /// When the session's timer has to come at the latest.

@@ -1,9 +1,11 @@
 //! A client's connection inside TLS, as a socket that does not block.
 
+use crate::certificates::Offer;
 use mio::net::TcpStream;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{HandshakeKind, ServerConnection};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use tls::server::Clients;
 
 /// TLS over a socket. The handshake happens inside [`Secure::read`] and [`Secure::push`]; what is written before it is
 /// done waits.
@@ -11,14 +13,15 @@ use std::sync::Arc;
 pub(crate) struct Secure {
     pub socket: TcpStream,
     tls: ServerConnection,
+    clients: Option<Arc<Clients>>,
 }
 
 impl Secure {
-    pub fn new(config: &Arc<ServerConfig>, socket: TcpStream) -> io::Result<Self> {
-        let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+    pub fn new(offer: &Offer, socket: TcpStream) -> io::Result<Self> {
+        let mut tls = ServerConnection::new(Arc::clone(&offer.config)).map_err(io::Error::other)?;
         // Replies are small; a client that takes none must not make us keep more than it would in the clear.
         tls.set_buffer_limit(Some(16 * 1024));
-        Ok(Self { socket, tls })
+        Ok(Self { socket, tls, clients: offer.clients.clone() })
     }
 
     /// Decrypted bytes; `Ok(0)`: the client has ended; `WouldBlock`: the socket is empty.
@@ -70,6 +73,16 @@ impl Secure {
 
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
+    }
+
+    /// Whose certificate the client has shown; `None`: nobody's that we know.
+    pub fn user(&self) -> Option<String> {
+        self.clients.as_ref()?.user(self.tls.peer_certificates()?, rustls::pki_types::UnixTime::now())
+    }
+
+    /// The handshake took up an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Tells the client that nothing follows (RFC 8446 section 6.1), as far as the socket has room.

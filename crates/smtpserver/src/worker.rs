@@ -139,7 +139,7 @@ impl Worker {
             relieved: 0,
             swept: None,
             most_sessions: crate::crowd::most_sessions(),
-            certificates: Certificates::read(&mut started.contacts, &settings.listeners, &started.counters)?,
+            certificates: Certificates::read(&mut started.contacts, &settings, &started.counters)?,
             context: Context::new(settings),
             started,
         })

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod auth;
+mod clients;
 mod contact;
 mod egress;
 mod inquiries;
@@ -120,6 +121,7 @@ pub const SECTIONS: &[Section] = &[
         true,
         "A certificate for TLS with clients. Give one section for each; the first is for clients that name no host. Without any, STARTTLS is not offered. Read at start and at zpost reload.",
     ),
+    section("client_certificate", true, "A client that is known by its certificate, on listeners with client_certificates."),
     section("relay", false, "Who may send mail through this host to other hosts. Nobody by default."),
     section("route", true, "Where mail for a domain goes. The first match wins; what no route names goes by MX through channel smtp."),
     section("local", false, "Mail that is delivered on this host."),
@@ -200,6 +202,7 @@ pub const SECTIONS: &[Section] = &[
 pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
     places::TABLE
         .iter()
+        .chain(clients::TABLE)
         .chain(serving::TABLE)
         .chain(rates::TABLE)
         .chain(inquiries::TABLE)

@@ -110,6 +110,12 @@ impl Session {
         self.refuse(Stage::Authentication, "", reply);
     }
 
+    /// The client has shown who it is without AUTH, by its certificate in the handshake: what it may do from now on.
+    pub fn identified(&mut self, user: &str, rights: Arc<Rights>) {
+        self.user = Some(user.into());
+        self.rights = rights;
+    }
+
     /// Who has logged in.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
