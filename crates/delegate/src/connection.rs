@@ -2,13 +2,15 @@
 
 use crate::pool::Question;
 use crate::protocol::{Answer, AnswerReader};
-use crate::socket::Socket;
-use std::io;
+use mio::{Registry, Token};
+use nexthop::{Candidate, Socket};
+use settings::{Bind, PolicyService};
+use std::io::{self, Read, Write};
 use std::time::Instant;
 
 #[derive(Debug)]
 pub struct Connection {
-    pub socket: Socket,
+    socket: Socket,
     made: bool,
     pub question: Option<Question>,
     /// Bytes of the question that are written.
@@ -36,6 +38,16 @@ impl Connection {
         Self { socket, made: false, question: Some(question), written: 0, reader, answered: 0, begun: now, idle_since: now }
     }
 
+    /// Begins the connection to a service.
+    pub fn socket(service: &PolicyService, registry: &Registry, token: Token) -> io::Result<Socket> {
+        let mut socket = Socket::connect(&match &service.server {
+            Bind::Tcp(address) => Candidate::Network { name: service.name.clone(), address: *address },
+            Bind::Unix(path) => Candidate::Socket(path.clone()),
+        })?;
+        socket.register(registry, token)?;
+        Ok(socket)
+    }
+
     /// The next question, on a connection that has none.
     pub fn put(&mut self, question: Question) -> Progress {
         self.question = Some(question);
@@ -59,7 +71,7 @@ impl Connection {
 
     fn try_advance(&mut self) -> Result<Option<Answer>, String> {
         if !self.made {
-            self.made = self.socket.is_made().map_err(|e| format!("no connection: {e}"))?;
+            self.made = self.socket.connected().map_err(|e| format!("no connection: {e}"))?.is_some();
             if !self.made {
                 return Ok(None);
             }

@@ -23,7 +23,6 @@ mod connection;
 mod pool;
 mod protocol;
 mod serve;
-mod socket;
 
 pub use serve::run;
 

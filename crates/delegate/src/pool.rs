@@ -1,9 +1,9 @@
 //! One service: its connections, the questions that wait for one, and how it has been doing.
 
 use crate::connection::{Connection, Progress};
-use crate::socket::Socket;
 use daemon::Counters;
 use mio::Token;
+use nexthop::Socket;
 use settings::PolicyService;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -32,11 +32,10 @@ pub struct Question {
 /// What became of one: the action, or why there is none.
 pub type Outcome = (Asker, u64, Result<String, String>);
 
-/// What a pool needs of the loop.
-pub trait Ground {
-    fn connect(&mut self, service: &PolicyService) -> std::io::Result<(Token, Socket)>;
-    fn close(&mut self, connection: &mut Connection);
-}
+/// Begins a connection: its token and socket.
+pub trait Connect: FnMut(&PolicyService) -> std::io::Result<(Token, Socket)> {}
+
+impl<F: FnMut(&PolicyService) -> std::io::Result<(Token, Socket)>> Connect for F {}
 
 #[derive(Debug)]
 pub struct Pool {
@@ -101,28 +100,28 @@ impl Pool {
     }
 
     /// One of the connections can go on.
-    pub fn event(&mut self, token: Token, now: Instant, ground: &mut impl Ground) {
+    pub fn event(&mut self, token: Token, now: Instant) {
         if let Some(connection) = self.connections.get_mut(&token) {
             let progress = connection.advance();
-            self.heed(token, progress, now, ground);
+            self.heed(token, progress, now);
         }
     }
 
     /// Gives out questions and ends what has lasted too long.
-    pub fn work(&mut self, now: Instant, ground: &mut impl Ground) {
-        self.give_up(now, ground);
+    pub fn work(&mut self, now: Instant, begin: &mut impl Connect) {
+        self.give_up(now);
         while let Some(question) = self.waiting.pop_front() {
             if let Some(token) = self.free() {
                 let progress = self.connections.get_mut(&token).map_or(Progress::Waiting, |connection| connection.put(question));
-                self.heed(token, progress, now, ground);
+                self.heed(token, progress, now);
             } else if self.connections.len() < self.service.connections {
-                self.connect(question, now, ground);
+                self.connect(question, now, begin);
             } else {
                 self.waiting.push_front(question);
                 break;
             }
         }
-        self.close_idle(now, ground);
+        self.close_idle(now);
     }
 
     /// When [`Pool::work`] is wanted at the latest.
@@ -141,8 +140,8 @@ impl Pool {
         idle.max_by_key(|(_, connection)| connection.idle_since).map(|(token, _)| *token)
     }
 
-    fn connect(&mut self, question: Question, now: Instant, ground: &mut impl Ground) {
-        match ground.connect(&self.service) {
+    fn connect(&mut self, question: Question, now: Instant, begin: &mut impl Connect) {
+        match begin(&self.service) {
             Ok((token, socket)) => {
                 self.connections.insert(token, Connection::new(socket, question, now));
             }
@@ -150,7 +149,7 @@ impl Pool {
         }
     }
 
-    fn heed(&mut self, token: Token, progress: Progress, now: Instant, ground: &mut impl Ground) {
+    fn heed(&mut self, token: Token, progress: Progress, now: Instant) {
         match progress {
             Progress::Waiting => {}
             Progress::Answered(answer) => {
@@ -159,7 +158,7 @@ impl Pool {
                 connection.answered = connection.answered.saturating_add(1);
                 connection.idle_since = now;
                 if answer.more || self.retired {
-                    self.end(token, ground);
+                    self.connections.remove(&token);
                 }
                 if self.failures > 0 {
                     daemon::event!(Info, "policy_service_back", service = self.service.name);
@@ -171,12 +170,12 @@ impl Pool {
                 }
             }
             Progress::Broken(why) => {
-                let Some(mut connection) = self.end(token, ground) else { return };
+                let Some(mut connection) = self.connections.remove(&token) else { return };
                 let was_idle = connection.was_idle();
                 match connection.question.take() {
                     Some(question) if was_idle && !question.again => {
                         // Others that are idle were closed with it, most likely.
-                        self.close_idle_of(|_| true, ground);
+                        self.close_idle_of(|_| true);
                         self.waiting.push_front(Question { again: true, ..question });
                     }
                     Some(question) => self.broken(question, &why, now),
@@ -187,11 +186,11 @@ impl Pool {
     }
 
     /// Questions whose time is over, with the connections they are on.
-    fn give_up(&mut self, now: Instant, ground: &mut impl Ground) {
+    fn give_up(&mut self, now: Instant) {
         let late = |connection: &Connection| connection.question.as_ref().is_some_and(|question| question.deadline <= now);
         let tokens: Vec<Token> = self.connections.iter().filter(|(_, c)| late(c)).map(|(token, _)| *token).collect();
         for token in tokens {
-            if let Some(question) = self.end(token, ground).and_then(|mut connection| connection.question.take()) {
+            if let Some(question) = self.connections.remove(&token).and_then(|mut connection| connection.question.take()) {
                 let why = format!("no answer in {} s", self.service.timeout.as_secs_f32());
                 self.broken(question, &why, now);
             }
@@ -202,23 +201,13 @@ impl Pool {
         }
     }
 
-    fn close_idle(&mut self, now: Instant, ground: &mut impl Ground) {
+    fn close_idle(&mut self, now: Instant) {
         let retired = self.retired;
-        self.close_idle_of(|connection| retired || connection.ends() <= now, ground);
+        self.close_idle_of(|connection| retired || connection.ends() <= now);
     }
 
-    fn close_idle_of(&mut self, which: impl Fn(&Connection) -> bool, ground: &mut impl Ground) {
-        let over = |connection: &Connection| connection.question.is_none() && which(connection);
-        let tokens: Vec<Token> = self.connections.iter().filter(|(_, c)| over(c)).map(|(token, _)| *token).collect();
-        for token in tokens {
-            self.end(token, ground);
-        }
-    }
-
-    fn end(&mut self, token: Token, ground: &mut impl Ground) -> Option<Connection> {
-        let mut connection = self.connections.remove(&token)?;
-        ground.close(&mut connection);
-        Some(connection)
+    fn close_idle_of(&mut self, which: impl Fn(&Connection) -> bool) {
+        self.connections.retain(|_, connection| connection.question.is_some() || !which(connection));
     }
 
     /// The service has failed with this question: it is left alone for a while, and those that wait need not wait.

@@ -1,11 +1,10 @@
 //! The process: questions of sessions to the pools, answers back.
 
 use crate::connection::Connection;
-use crate::pool::{Ground, Pool, Question};
+use crate::pool::{Pool, Question};
 use crate::protocol;
-use crate::socket::Socket;
 use ipc::delegate::{Ask, Told};
-use mio::{Token, event::Event};
+use mio::event::Event;
 use settings::PolicyService;
 use std::io;
 use std::process::ExitCode;
@@ -40,17 +39,6 @@ fn confine(wish: settings::Sandbox) -> io::Result<()> {
 #[derive(Debug, Default)]
 pub struct Server {
     pools: Vec<Pool>,
-}
-
-impl Ground for Desk<Told> {
-    fn connect(&mut self, service: &PolicyService) -> io::Result<(Token, Socket)> {
-        let token = self.token();
-        Ok((token, Socket::connect(&service.server, self.registry(), token)?))
-    }
-
-    fn close(&mut self, connection: &mut Connection) {
-        let _ = self.registry().deregister(connection.socket.source());
-    }
 }
 
 impl Server {
@@ -102,16 +90,19 @@ impl Service for Server {
         self.pools.iter_mut().for_each(|pool| pool.forget(asker));
     }
 
-    fn event(&mut self, event: &Event, desk: &mut Desk<Told>) {
+    fn event(&mut self, event: &Event, _desk: &mut Desk<Told>) {
         if let Some(pool) = self.pools.iter_mut().find(|pool| pool.owns(event.token())) {
-            pool.event(event.token(), Instant::now(), desk);
+            pool.event(event.token(), Instant::now());
         }
     }
 
     fn work(&mut self, now: Instant, desk: &mut Desk<Told>) {
         let mut connections = 0;
         for pool in &mut self.pools {
-            pool.work(now, desk);
+            pool.work(now, &mut |service: &PolicyService| {
+                let token = desk.token();
+                Ok((token, Connection::socket(service, desk.registry(), token)?))
+            });
             connections += pool.connections();
             for (asker, number, action) in pool.take_outcomes() {
                 desk.answer(asker, Told { number, action });

@@ -1,13 +1,12 @@
 //! A pool against services that answer, are slow, die, or talk nonsense, and against postgrey.
 
 use crate::connection::Connection;
-use crate::pool::{Ground, Outcome, Pool, Question};
+use crate::pool::{Outcome, Pool, Question};
 use crate::protocol;
-use crate::socket::Socket;
 use daemon::Counters;
 use mio::{Events, Poll, Token};
 use settings::{Bind, PolicyService};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,20 +21,6 @@ struct Driver {
     pool: Pool,
     next: usize,
     number: u64,
-}
-
-struct Sockets<'a>(&'a Poll, &'a mut usize);
-
-impl Ground for Sockets<'_> {
-    fn connect(&mut self, service: &PolicyService) -> io::Result<(Token, Socket)> {
-        *self.1 += 1;
-        let token = Token(*self.1);
-        Ok((token, Socket::connect(&service.server, self.0.registry(), token)?))
-    }
-
-    fn close(&mut self, connection: &mut Connection) {
-        let _ = self.0.registry().deregister(connection.socket.source());
-    }
 }
 
 impl Driver {
@@ -62,7 +47,11 @@ impl Driver {
         let mut events = Events::with_capacity(64);
         loop {
             let now = Instant::now();
-            self.pool.work(now, &mut Sockets(&self.poll, &mut self.next));
+            let Self { poll, next, .. } = self;
+            self.pool.work(now, &mut |service: &PolicyService| {
+                *next += 1;
+                Ok((Token(*next), Connection::socket(service, poll.registry(), Token(*next))?))
+            });
             outcomes.extend(self.pool.take_outcomes());
             if outcomes.len() >= count {
                 return outcomes;
@@ -71,7 +60,7 @@ impl Driver {
             let sleep = self.pool.wake().map_or(Duration::from_secs(1), |at| at.saturating_duration_since(now) + Duration::from_millis(1));
             self.poll.poll(&mut events, Some(sleep)).unwrap();
             for event in &events {
-                self.pool.event(event.token(), Instant::now(), &mut Sockets(&self.poll, &mut self.next));
+                self.pool.event(event.token(), Instant::now());
             }
         }
     }

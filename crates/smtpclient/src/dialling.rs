@@ -1,9 +1,9 @@
 //! One attempt at a connection: from which address, through which proxy, and what is said before SMTP begins.
 
-use crate::candidates::Candidate;
 use crate::egress::Exit;
-use crate::socket::Socket;
 use mio::net::TcpStream;
+use nexthop::Candidate;
+use nexthop::Socket;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt};
 use proxy::Socks5;

@@ -14,9 +14,7 @@
 //! Standards: RFC 5321 (sections 4.2, 4.5.3.2, 5.1), 1870, 2033, 2034, 2852, 2920, 3030, 3461, 4954, 6152, 6531, 6710, 7504, 7505, 8305,
 //! 9422; logins and proxies: crates sasl and proxy; TLS: 3207, 7672, 8461 (section 5), 8689.
 
-mod candidates;
 mod content;
-mod destination;
 mod dialling;
 mod egress;
 mod ending;
@@ -32,7 +30,6 @@ mod secured;
 mod security;
 mod session;
 mod sharing;
-mod socket;
 mod stream;
 mod waiting;
 mod work;

@@ -57,14 +57,14 @@ impl Lookups {
         self.put(waiting, registry, token).map_err(|(waiting, why)| (waiting.work, temporary(&why)))
     }
 
-    fn put(&mut self, mut waiting: Waiting, registry: &Registry, token: Token) -> Result<(), (Waiting, String)> {
+    fn put(&mut self, mut waiting: Waiting, registry: &Registry, token: Token) -> Result<(), (Box<Waiting>, String)> {
         self.last += 1;
         waiting.asked += 1;
         let ask = Ask { number: self.last, question: waiting.question.clone() };
         match self.open(registry, token) {
             // A send that fails means that the resolver has died: the event that says so is on its way, see `receive`.
             Ok(channel) => drop(channel.send(&ask)),
-            Err(e) => return Err((waiting, format!("the resolver cannot be asked: {e}"))),
+            Err(e) => return Err((Box::new(waiting), format!("the resolver cannot be asked: {e}"))),
         }
         self.waiting.insert(self.last, waiting);
         Ok(())
@@ -98,10 +98,10 @@ impl Lookups {
             let again = if waiting.asked < MOST_ASKED {
                 self.put(waiting, registry, token)
             } else {
-                Err((waiting, "the resolver went away".to_owned()))
+                Err((Box::new(waiting), "the resolver went away".to_owned()))
             };
             if let Err((waiting, why)) = again {
-                answered.push((waiting, Err(Trouble::Temporary(why))));
+                answered.push((*waiting, Err(Trouble::Temporary(why))));
             }
         }
         answered

@@ -1,9 +1,9 @@
 //! What has been found out, for one job, about the TLS of the hosts it may go to.
 
-use crate::candidates::Candidate;
 use crate::security::{Assurance, Dane, Demand, Facts, assure};
 use ipc::dns::{Answer, MailHosts, Question, Tlsa, Trouble};
 use ipc::tlspolicy::{StsMode, StsPolicy};
+use nexthop::Candidate;
 use smtp::client::Verdict;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! Start-up, and the turns of the event loop.
 
-use crate::candidates::Ourselves;
 use crate::content::Reader;
 use crate::egress::{Egress, read_secrets};
 use crate::keeper::Keeper;
@@ -12,6 +11,7 @@ use daemon::{Counters, EX_ORPHANED, Refusal, Signal, Signals};
 use ipc::master::{ToChild, ToMaster};
 use ipc::{Caller, Channel, RecvError};
 use mio::{Events, Interest, Poll, Token, Waker};
+use nexthop::Ourselves;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signing::Keyholder;
 use std::io;

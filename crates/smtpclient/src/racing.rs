@@ -1,10 +1,10 @@
 //! Several addresses of one host at a time (RFC 8305): while a connection is being made, the next address is tried beside it
 //! after a while. The first to be connected wins, the others are closed.
 
-use crate::candidates::Candidate;
 use crate::dialling::Dialled;
 use crate::session::{Session, Turn};
 use crate::worker::Worker;
+use nexthop::Candidate;
 use std::time::Instant;
 
 /// An attempt beside the first.

@@ -1,7 +1,5 @@
 //! From a job's host field to a connection: destination, lookup, addresses in turn.
 
-use crate::candidates::{self, Candidate, Dead};
-use crate::destination::Destination;
 use crate::dialling::{Dialled, Failure, dial};
 use crate::egress::Way;
 use crate::lookups;
@@ -12,6 +10,7 @@ use crate::work::Work;
 use crate::worker::Worker;
 use envelope::TlsTerms;
 use ipc::dns::{Answer, Question, Trouble};
+use nexthop::{Candidate, Dead, Destination};
 use smtp::client::Verdict;
 use status::{Enhanced, Phase};
 use std::collections::VecDeque;
@@ -35,7 +34,7 @@ impl Worker {
             }
             Ok(Destination::Address(address)) => {
                 let name = address.ip().to_string();
-                let found = candidates::host(&name, &[address.ip()], address.port(), &self.ourselves);
+                let found = nexthop::host(&name, &[address.ip()], address.port(), &self.ourselves);
                 return self.found(work, found);
             }
             Ok(Destination::Exchangers { domain, port }) => (Question::MailHosts { domain, validate: self.validates(&work) }, port),
@@ -71,13 +70,13 @@ impl Worker {
             let (name, port) = (question_name(&waiting.question), waiting.port);
             let trouble = match answer {
                 Ok(Answer::MailHosts(hosts)) => {
-                    let found = candidates::exchangers(&hosts.hosts, port, &self.ourselves);
+                    let found = nexthop::exchangers(&hosts.hosts, port, &self.ourselves);
                     self.plan_domain(&mut waiting.work, name, &hosts, &found);
                     self.found(waiting.work, found);
                     continue;
                 }
                 Ok(Answer::Addresses(ips)) => {
-                    let found = candidates::host(name, &ips, port, &self.ourselves);
+                    let found = nexthop::host(name, &ips, port, &self.ourselves);
                     plan_host(&mut waiting.work, name, port);
                     self.found(waiting.work, found);
                     continue;

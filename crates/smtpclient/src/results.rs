@@ -1,10 +1,10 @@
 //! What became of TLS with a server, for reports to its domain (RFC 8460).
 
-use crate::candidates::Candidate;
 use crate::plan::Plan;
 use crate::security::Assurance;
 use crate::session::Session;
 use ipc::tlspolicy::{PolicyKind, StsMode, StsPolicy, TlsResult};
+use nexthop::Candidate;
 use tls::client::{Failure, Record, policy_host_matches};
 
 /// Bytes of a record's data that a report shows.

@@ -1,6 +1,5 @@
 //! TLS of sessions: what they are made with, what came of the handshake, and what is done when none comes about.
 
-use crate::candidates::{Candidate, Dead};
 use crate::plan::{Plan, Step, assurance};
 use crate::results;
 use crate::security::{Assurance, Demand, Proof, Reached};
@@ -10,6 +9,7 @@ use crate::worker::Worker;
 use crate::{keeper, plan};
 use envelope::TlsTerms;
 use ipc::dns::{MailHosts, Trouble};
+use nexthop::{Candidate, Dead};
 use settings::{Place, TlsPolicy};
 use signing::Keyholder;
 use smtp::client::{StartTls, Verdict};

@@ -1,6 +1,5 @@
 //! One connection: socket, protocol machine, what is still to be written, and its deadline.
 
-use crate::candidates::Candidate;
 use crate::content::{Content, Progress, Reader, survey};
 use crate::dialling::Dialled;
 use crate::egress::Way;
@@ -9,6 +8,7 @@ use crate::secured::Security;
 use crate::stream::Stream;
 use crate::work::Work;
 use ipc::agents::Learned;
+use nexthop::Candidate;
 use proxy::Socks5;
 use smtp::client::{Awaiting, Client, Event, Flavour, Form, Framing};
 use std::io;

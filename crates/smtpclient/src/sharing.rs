@@ -1,9 +1,9 @@
 //! Sessions across domains: mail for another domain at the same exchanger goes over a session that is there.
 
-use crate::candidates::Candidate;
 use crate::security::Assurance;
 use crate::work::Work;
 use crate::worker::Worker;
+use nexthop::Candidate;
 
 impl Worker {
     /// Gives a job to an idle session of another domain that is connected to this candidate (the same name, address and port),

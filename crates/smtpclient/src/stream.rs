@@ -1,6 +1,6 @@
 //! The byte stream of a session: the bare socket, or TLS over it.
 
-use crate::socket::Socket;
+use nexthop::Socket;
 use std::io::{self, Read, Write};
 
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! A job in hand: what is to be sent, where it may still go, and its report.
 
-use crate::candidates::Candidate;
 use crate::egress::Way;
 use crate::plan::Plan;
 use crate::security::Demand;
 use envelope::TlsTerms;
 use ipc::agents::{Handed, Job, RecipientResult, Report, Sharing};
+use nexthop::Candidate;
 use settings::TlsPolicy;
 use smtp::client::{By, Client, Flavour, Recipient, Transaction, Verdict};
 use status::{Outcome, Phase};

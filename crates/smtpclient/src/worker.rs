@@ -1,6 +1,5 @@
 //! The event loop: jobs from the scheduler, sessions with servers, reports back.
 
-use crate::candidates::Ourselves;
 use crate::content::{PIECE, Reader, Supplied, Supply};
 use crate::egress::{Egress, Way};
 use crate::fitting;
@@ -13,6 +12,7 @@ use crate::work::Work;
 use agent::Link;
 use daemon::Counters;
 use mio::{Registry, Token};
+use nexthop::Ourselves;
 use smtp::client::{Event, Flavour};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;

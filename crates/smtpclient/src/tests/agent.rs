@@ -1,5 +1,4 @@
 //! The agent in a thread, and the scheduler's end of it.
-use crate::candidates::Ourselves;
 use crate::egress::Egress;
 use crate::process::Parts;
 use ::agent::Link;
@@ -10,6 +9,7 @@ use ipc::channel::pair;
 use ipc::dns::{Answer, Ask, Question, Told, Trouble};
 use ipc::master::{ToChild, ToMaster};
 use ipc::{Caller, Channel, ContactPoint, RecvError};
+use nexthop::Ourselves;
 use std::collections::HashMap;
 use std::io::Write;
 use std::process::ExitCode;

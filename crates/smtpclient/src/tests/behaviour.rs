@@ -1,9 +1,9 @@
 //! Destinations, several addresses, reuse, size, drain.
 use super::agent::{Agent, client, resolver};
 use super::server::{play, serve};
-use crate::candidates::Ourselves;
 use ipc::agents::Handed;
 use ipc::dns::{Answer, MailHost, MailHosts, Question, Trouble};
+use nexthop::Ourselves;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;

@@ -37,10 +37,10 @@ impl fmt::Display for Candidate {
 /// How we would recognise ourselves.
 #[derive(Debug, Clone, Default)]
 pub struct Ourselves {
-    pub(crate) names: Vec<String>,
-    pub(crate) listeners: Vec<SocketAddr>,
+    pub names: Vec<String>,
+    pub listeners: Vec<SocketAddr>,
     /// Addresses of this machine, for listeners bound to all of them.
-    pub(crate) addresses: Vec<IpAddr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Ourselves {

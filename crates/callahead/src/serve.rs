@@ -1,0 +1,91 @@
+//! The process: questions in, what is remembered or found out back.
+
+use crate::lookups::Lookups;
+use crate::prober::Prober;
+use ipc::callahead::{Ask, Told};
+use mio::event::Event;
+use std::io;
+use std::process::ExitCode;
+use std::time::Instant;
+use subdaemon::{Asker, Desk, Service};
+
+/// The whole program.
+pub fn run() -> ExitCode {
+    subdaemon::run("callahead", |desk| {
+        let resolver = desk.started.contacts.caller("resolver");
+        let token = desk.token();
+        let lookups = Lookups::new(resolver, token);
+        let prober = Prober::new(&desk.started.settings, lookups, desk.started.counters.clone());
+        confine(desk.started.settings.processes.sandbox)?;
+        Ok(Server { prober })
+    })
+}
+
+/// From here on no file can be opened and nothing executed; connections can be made.
+fn confine(wish: settings::Sandbox) -> io::Result<()> {
+    // The first line logged reads the time zone.
+    daemon::event!(Debug, "confining");
+    daemon::log::flush();
+    let entered = sandbox::enter(wish, &sandbox::Needs::client());
+    let (walls, lacking) =
+        entered.map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))?;
+    for why in lacking {
+        daemon::event!(Warning, "sandbox_lacks", reason = why);
+    }
+    daemon::event!(Debug, "sandboxed", walls = walls);
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Server {
+    prober: Prober,
+}
+
+impl Server {
+    fn answer(&mut self, desk: &mut Desk<Told>) {
+        for (asker, told) in self.prober.take_answers() {
+            desk.answer(asker, told);
+        }
+    }
+}
+
+impl Service for Server {
+    type In = Ask;
+    type Out = Told;
+
+    fn heed(&mut self, asker: Asker, ask: Ask, desk: &mut Desk<Told>) {
+        self.prober.ask(asker, ask, Instant::now());
+        self.answer(desk);
+    }
+
+    fn gone(&mut self, asker: Asker) {
+        self.prober.forget(asker);
+    }
+
+    fn event(&mut self, event: &Event, desk: &mut Desk<Told>) {
+        self.prober.event(event.token(), Instant::now());
+        self.answer(desk);
+    }
+
+    fn work(&mut self, now: Instant, desk: &mut Desk<Told>) {
+        let registry = match desk.registry().try_clone() {
+            Ok(registry) => registry,
+            Err(e) => return daemon::event!(Error, "no_registry", error = e),
+        };
+        self.prober.work(now, &registry, &mut || desk.token());
+        self.answer(desk);
+    }
+
+    fn wake(&self) -> Option<Instant> {
+        self.prober.wake()
+    }
+
+    fn reload(&mut self, _contacts: daemon::Contacts, desk: &mut Desk<Told>) -> Result<(), String> {
+        self.prober.reload(&desk.started.settings);
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.prober.is_idle()
+    }
+}
