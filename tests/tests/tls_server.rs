@@ -251,3 +251,10 @@ fn certificates_of_clients_are_logins() {
     let log = suite.log();
     assert!(log.contains("client_certificate peer=127.0.0.1 user=joe") && log.contains("user=ann.example") && !log.contains("user=eve"));
 }
+
+#[test]
+fn as_the_manual_shows_it() {
+    let suite = Suite::builder().with_certificate("one", NAMES).start();
+    let output = s_client(suite.port, &["-tls1_2", "-reconnect"]);
+    assert!(text(&output).matches("Reused, TLS").count() == 5, "{}", text(&output));
+}
