@@ -5,6 +5,7 @@ use crate::networks::Networks;
 use crate::rule::{Rule, domain_keys, mailbox_keys};
 use crate::sheet::flatten;
 use crate::table::{Record, Table, Trouble};
+use ipc::rates::Kind;
 use settings::{AccessKeys, DnsList, DnsLists, FailMode, Settings};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -43,8 +44,17 @@ pub struct Policy {
     pub(crate) relay_domains: Vec<String>,
     pub(crate) ahead_domains: Vec<String>,
     pub(crate) rate_failure: FailMode,
-    pub(crate) asks_messages: bool,
-    pub(crate) asks_recipients: bool,
+    limits_messages: Limited,
+    limits_recipients: Limited,
+    /// Sender domains are counted only where something limits them: most are made up.
+    pub(crate) limits_domains: bool,
+}
+
+/// What `[rates]` limits of everybody, and of those only that have logged in.
+#[derive(Debug, Clone, Copy)]
+struct Limited {
+    all: bool,
+    users: bool,
 }
 
 /// One way to find rules.
@@ -80,8 +90,15 @@ impl Policy {
             relay_domains: settings.relay.domains.clone(),
             ahead_domains: settings.call_ahead.domains.clone(),
             rate_failure: rates.failure,
-            asks_messages: rates.messages_per_address.or(rates.messages_per_network).is_some(),
-            asks_recipients: rates.recipients_per_address.or(rates.recipients_per_network).is_some(),
+            limits_messages: Limited {
+                all: rates.messages_per_address.or(rates.messages_per_network).or(rates.messages_per_sender_domain).is_some(),
+                users: rates.messages_per_user.is_some(),
+            },
+            limits_recipients: Limited {
+                all: rates.recipients_per_address.or(rates.recipients_per_network).or(rates.recipients_per_sender_domain).is_some(),
+                users: rates.recipients_per_user.is_some(),
+            },
+            limits_domains: rates.limits_sender_domains(),
             file: site.file,
         };
         let find = |tag: &str| access.rules.iter().find(|rule| !rule.tag.is_empty() && rule.tag == tag).map(|rule| &rule.attributes);
@@ -128,6 +145,12 @@ impl Policy {
     /// No rule, no list, no table: nothing but what `[rates]` and the routers say.
     pub fn is_plain(&self) -> bool {
         self.rules.is_empty() && self.lists.is_empty() && self.tables.is_empty() && self.ahead_domains.is_empty()
+    }
+
+    /// Does `[rates]` want the tracker's word?
+    pub(crate) const fn limits(&self, kind: Kind, user: bool) -> bool {
+        let limited = if matches!(kind, Kind::Message) { self.limits_messages } else { self.limits_recipients };
+        limited.all || limited.users && user
     }
 
     /// A rule or list is about names of clients.

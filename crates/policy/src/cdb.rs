@@ -8,6 +8,12 @@ pub trait Bytes: Send + Sync {
     fn read_at(&self, place: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
+impl Bytes for std::fs::File {
+    fn read_at(&self, place: u64, buffer: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, buffer, place)
+    }
+}
+
 impl Bytes for Vec<u8> {
     fn read_at(&self, place: u64, buffer: &mut [u8]) -> io::Result<()> {
         let from = usize::try_from(place).unwrap_or(usize::MAX);

@@ -5,7 +5,7 @@
 //! [`Turn`]: a decision, or questions for other processes. Each answer comes back by [`Session::told`], until the layer
 //! decides. What a layer needs to know is asked all at once; what it does not need is not asked.
 //!
-//! **Invariants.** No I/O, no clock, no randomness. A name or a sender that anybody can write gives nobody the right to
+//! **Invariants.** No I/O but reads of the tables it was given, no clock, no randomness. A name or a sender that anybody can write gives nobody the right to
 //! relay. An answer that does not come never makes a refusal for good (but where `rates.failure` says so). Without
 //! rules a session is a few bytes and allocates nothing.
 

@@ -112,17 +112,21 @@ impl Session {
     }
 
     /// Asks the tracker where anything is limited.
-    pub(crate) fn ask_rate(&self, policy: &Policy, facts: &Facts<'_>, kind: Kind, turn: u32, ask: &mut Questions) {
+    pub(crate) fn ask_rate(&mut self, policy: &Policy, facts: &Facts<'_>, kind: Kind, turn: u32, ask: &mut Questions) {
         let Some(address) = facts.client else { return };
         let most = self.said(|a| if kind == Kind::Message { a.max_messages } else { a.max_recipients });
-        let everywhere = if kind == Kind::Message { policy.asks_messages } else { policy.asks_recipients };
-        if most.is_none() && !everywhere {
+        let asks = most.is_some() || policy.limits(kind, facts.user.is_some());
+        let hard = self.said(|a| a.hard_limits).is_some_and(|(hard, _)| hard);
+        let limits: Vec<Limit> = most.map(|(most, rule)| Limit { per: per(rule), kind, most, hard }).into_iter().collect();
+        let counted = if kind == Kind::Message { &mut self.counted.0 } else { &mut self.counted.1 };
+        *counted = asks;
+        if !asks {
             return;
         }
-        let hard = self.said(|a| a.hard_limits).is_some_and(|(hard, _)| hard);
-        let limits = most.map(|(most, rule)| Limit { per: per(rule), kind, most, hard }).into_iter().collect();
-        let user = facts.user.map(|user| user.name.to_owned());
-        let event = Event { address, user, domain: facts.sender_domain(), kind, count: 1 };
+        let domain =
+            (policy.limits_domains || limits.iter().any(|limit| limit.per == Per::SenderDomain)).then(|| facts.sender_domain()).flatten();
+        let user = facts.user.map(|user| user.name.to_lowercase());
+        let event = Event { address, user, domain, kind, count: 1 };
         ask.push((QueryId { turn, what: What::Rate }, Query::Rate { event, limits }));
     }
 

@@ -38,6 +38,8 @@ pub struct Session {
     pub(crate) turn: u32,
     /// Questions without answer.
     pub(crate) open: u16,
+    /// The tracker has counted the message, and its recipients, with our question.
+    pub(crate) counted: (bool, bool),
     /// Transactions so far.
     pub(crate) transactions: u32,
     /// What the turn has come to so far.
@@ -83,7 +85,7 @@ pub struct End {
 
 impl Default for Session {
     fn default() -> Self {
-        Self { stage: Stage::Idle, turn: 0, open: 0, transactions: 0, result: None, more: None }
+        Self { stage: Stage::Idle, turn: 0, open: 0, counted: (false, false), transactions: 0, result: None, more: None }
     }
 }
 
@@ -106,6 +108,11 @@ impl Session {
     /// A layer waits for answers.
     pub const fn is_asking(&self) -> bool {
         self.open > 0
+    }
+
+    /// Whether the tracker knows of the message and of its recipients from what it was asked.
+    pub const fn counted(&self) -> (bool, bool) {
+        self.counted
     }
 
     /// The client's verified name, where rules wanted it.

@@ -23,6 +23,8 @@ impl fmt::Display for Trouble {
     }
 }
 
+impl std::error::Error for Trouble {}
+
 /// What stands under one key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {

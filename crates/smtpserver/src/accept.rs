@@ -59,6 +59,7 @@ impl Worker {
         // The first event says that the socket is writable, and whether the client spoke before it was greeted.
         let mut connection = Box::new(Connection::new(stream, arrival.number, client, session, conduct, deadline));
         connection.tls = tls;
+        connection.listener = arrival.listener;
         self.connections.put(slot, connection);
         Ok(())
     }

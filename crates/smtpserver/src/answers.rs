@@ -4,8 +4,7 @@ use crate::connection::{Awaiting, Connection};
 use crate::sync::{Job, Key, Meta};
 use crate::worker::Worker;
 use ipc::filter::{Judge, Judgement};
-use ipc::rates::Refusal;
-use ipc::routing::Answer;
+use policy::Answer;
 use settings::FailMode;
 use spool::Draft;
 use status::{Enhanced, Reply};
@@ -26,81 +25,64 @@ impl Worker {
     pub(crate) fn hear_router(&mut self) {
         let mut answers = Vec::new();
         self.router.receive(self.poll.registry(), self.now, &mut answers);
-        for (key, told) in answers {
-            let verdict = match told.answer {
-                Answer::Routed { .. } => Ok(()),
-                Answer::Refused { reply, .. } => Err(reply),
-            };
-            self.verified(key, verdict);
+        for (asker, told) in answers {
+            self.answered(asker, Answer::Router(told.answer));
         }
-    }
-
-    fn verified(&mut self, key: Key, verdict: Result<(), Reply>) {
-        let Some(mut c) = self.take_connection(key) else { return };
-        if c.awaiting == Awaiting::Verify {
-            c.awaiting = Awaiting::Nothing;
-            c.session.answer(verdict);
-            self.note(&mut c);
-        }
-        self.settle(key, c);
     }
 
     pub(crate) fn hear_tracker(&mut self) {
         let mut answers = Vec::new();
         self.tracker.receive(self.poll.registry(), self.now, &mut answers);
-        for (key, verdict) in answers {
-            self.recognised(key, verdict.known);
-            self.within_rate(key, verdict.refuse);
+        for (asker, verdict) in answers {
+            self.answered(asker, Answer::Rate(verdict));
         }
     }
 
-    /// The tracker knows the client, or does not.
-    fn recognised(&mut self, key: Key, known: bool) {
+    /// The tracker's word on a connection: `known` and what it has against it, or none in time.
+    pub(crate) fn rated_connection(&mut self, key: Key, answer: Answer) {
         let Some(mut c) = self.take_connection(key) else { return };
         if c.awaiting == Awaiting::ConnectionRate {
-            c.conduct.known = known;
-            c.conduct.asked = true;
+            c.awaiting = Awaiting::Nothing;
+            let refuse = match answer {
+                Answer::Rate(verdict) => {
+                    c.conduct.known = verdict.known;
+                    c.conduct.asked = true;
+                    verdict.refuse.map(|refusal| refusal.text)
+                }
+                _ => self.unrated(),
+            };
+            self.admit_rated(&mut c, key, refuse);
+            self.note(&mut c);
         }
-        self.connections.put(key.slot, c);
-    }
-
-    /// The tracker's word: `refuse` is the text for the client.
-    fn within_rate(&mut self, key: Key, refuse: Option<Refusal>) {
-        let refuse = refuse.map(|refusal| match refusal.hard {
-            true => Reply::new(550, Enhanced::permanent(7, 1), refusal.text),
-            false => Reply::new(450, Enhanced::transient(7, 1), refusal.text),
-        });
-        self.rated(key, refuse);
-    }
-
-    fn rated(&mut self, key: Key, refuse: Option<Reply>) {
-        let Some(mut c) = self.take_connection(key) else { return };
-        let awaiting = std::mem::replace(&mut c.awaiting, Awaiting::Nothing);
-        match (awaiting, refuse) {
-            (Awaiting::ConnectionRate, refuse) => self.rated_connection(&mut c, refuse),
-            (Awaiting::SenderRate, refuse) => c.session.answer(refuse.map_or(Ok(()), Err)),
-            (Awaiting::RecipientRate { .. }, Some(reply)) => c.session.answer(Err(reply)),
-            (Awaiting::RecipientRate { verify }, None) => self.verify(&mut c, key, verify),
-            (other, _) => c.awaiting = other,
-        }
-        self.note(&mut c);
         self.settle(key, c);
     }
 
-    fn rated_connection(&mut self, c: &mut Connection, refuse: Option<Reply>) {
+    /// The text for a client that the tracker said nothing of, where it is refused for that.
+    fn unrated(&self) -> Option<String> {
+        match self.context.settings.rates.failure {
+            FailMode::Accept => None,
+            FailMode::Defer => Some(no_helper().text),
+            FailMode::Reject => Some("the rate of this client is not known".into()),
+        }
+    }
+
+    fn admit_rated(&mut self, c: &mut Connection, key: Key, refuse: Option<String>) {
         // Without limits it was only asked whether it knows the client: no answer is none against it.
         match refuse.filter(|_| self.context.limits_connections()) {
-            None => self.admitted(c),
-            Some(reply) => {
-                daemon::event!(Info, "rejected", stage = "connection", peer = c.client, code = 421, text = reply.text);
+            None => self.admitted(c, key),
+            Some(text) => {
+                daemon::event!(Info, "rejected", stage = "connection", peer = c.client, code = 421, text = text);
                 c.session.output().clear();
-                c.session.close(421, "4.7.0", &reply.text);
+                c.session.close(421, "4.7.0", &text);
             }
         }
     }
 
     /// The complete, unsynced message goes to the filter.
-    pub(crate) fn judge(&mut self, meta: Box<Meta>, draft: Draft) {
+    pub(crate) fn judge(&mut self, mut meta: Box<Meta>, draft: Draft) {
+        if let Some(reason) = meta.freeze.take() {
+            return self.judged(Judging { meta, draft }, Judgement::Freeze(reason.into()));
+        }
         if !self.filter.exists() {
             let verdict = self.unjudged();
             return self.judged(Judging { meta, draft }, verdict);
@@ -143,22 +125,25 @@ impl Worker {
         let unverified = self.router.tend(registry, self.now);
         let unrated = self.tracker.tend(registry, self.now);
         let unjudged = self.filter.tend(registry, self.now);
-        let lost = unverified.len() + unrated.len() + unjudged.len();
+        let [unresolved, undelegated, unprobed] = self.tend_inquiries();
+        let named = [
+            ("routermux", unverified.len()),
+            ("ratetracker", unrated.len()),
+            ("contentfilter", unjudged.len()),
+            ("resolver", unresolved.len()),
+            ("delegate", undelegated.len()),
+            ("callahead", unprobed.len()),
+        ];
+        let lost: usize = named.iter().map(|(_, count)| count).sum();
         if lost == 0 {
             return;
         }
         self.counters.add("helper_failures", lost as u64);
-        daemon::event!(Warning, "no_answer", routermux = unverified.len(), ratetracker = unrated.len(), contentfilter = unjudged.len());
-        for key in unverified {
-            self.verified(key, Err(no_helper()));
+        if let Some(line) = daemon::log::Line::begin(settings::LogLevel::Warning, "no_answer") {
+            named.iter().filter(|(_, count)| *count > 0).fold(line, |line, (name, count)| line.field(name, count)).end();
         }
-        for key in unrated {
-            let refuse = match self.context.settings.rates.failure {
-                FailMode::Accept => None,
-                FailMode::Defer => Some(no_helper()),
-                FailMode::Reject => Some(Reply::new(550, Enhanced::permanent(7, 1), "the rate of this client is not known")),
-            };
-            self.rated(key, refuse);
+        for asker in [unverified, unrated, unresolved, undelegated, unprobed].into_iter().flatten() {
+            self.answered(asker, Answer::Nothing);
         }
         for judging in unjudged {
             let verdict = self.unjudged();

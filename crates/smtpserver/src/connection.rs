@@ -4,6 +4,7 @@ use crate::certificates::Offer;
 use crate::conduct::Conduct;
 use crate::context::Client;
 use crate::messages::Incoming;
+use crate::policy::Layer;
 use crate::secure::Secure;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -117,14 +118,8 @@ pub(crate) enum Awaiting {
     ConnectionRate,
     /// Nobody: the client has to wait for its greeting.
     FirstContact,
-    /// The tracker, at MAIL.
-    SenderRate,
-    /// The tracker, at RCPT; then the router where `verify`.
-    RecipientRate {
-        verify: bool,
-    },
-    /// The router: does the recipient exist?
-    Verify,
+    /// Whoever the policy of this layer asks.
+    Policy(Layer),
     /// A thread or the filter has the message.
     Commit,
 }
@@ -137,6 +132,9 @@ pub(crate) struct Connection {
     pub client: Client,
     pub session: Session,
     pub greeted: bool,
+    /// Its place in the configuration.
+    pub listener: u16,
+    pub policy: policy::Session,
     /// What STARTTLS would be made with.
     pub tls: Option<Arc<Offer>>,
     /// 220 to STARTTLS is in the output; the handshake follows.
@@ -176,6 +174,8 @@ impl Connection {
             client,
             session,
             greeted: false,
+            listener: u16::MAX,
+            policy: policy::Session::default(),
             tls: None,
             securing: false,
             awaiting: Awaiting::Nothing,

@@ -1,6 +1,7 @@
 //! What the configuration means for sessions.
 
 use ipc::master::Peer;
+use policy::{Policy, Table};
 use settings::{BareNewline, ListenerKind, Settings};
 use smtp::server::{Config, Protocol, RelayPolicy, Rights};
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 pub(crate) struct Context {
     pub settings: Arc<Settings>,
     pub machine: Arc<Config>,
+    pub policy: Arc<Policy>,
     /// By [`Class::index`]: sessions of a class share theirs.
     rights: Vec<Arc<Rights>>,
 }
@@ -46,7 +48,7 @@ pub(crate) enum Client {
 }
 
 impl Context {
-    pub fn new(settings: Arc<Settings>) -> Self {
+    pub fn new(settings: Arc<Settings>, tables: Vec<Table>) -> Self {
         let server = &settings.server;
         let machine = Config {
             hostname: settings.identity.hostname.clone(),
@@ -62,7 +64,9 @@ impl Context {
             relay: relay_policy(&settings),
         };
         let rights = (0..Class::ALL).map(|index| Arc::new(Class::of(index).rights())).collect();
-        Self { settings, machine: Arc::new(machine), rights }
+        let site = policy::Site { own_addresses: machine.relay.own_addresses.clone(), file: "zpost.toml".into() };
+        let policy = Arc::new(Policy::new(&settings, site, tables));
+        Self { settings, machine: Arc::new(machine), policy, rights }
     }
 
     /// `None`: the local submission socket.
@@ -110,17 +114,6 @@ impl Context {
         // Aborts and failed logins close the door at the next connection.
         let failed = r.failed_authentications_per_address.or(r.failed_authentications_per_network);
         r.connections_per_address.or(r.connections_per_network).or(failed).or(r.aborts_per_address).or(r.aborts_per_network).is_some()
-    }
-    /// `user`: the client has logged in.
-    pub fn limits_messages(&self, user: bool) -> bool {
-        let r = &self.settings.rates;
-        let of_all = r.messages_per_address.or(r.messages_per_network).or(r.messages_per_sender_domain);
-        of_all.or(r.messages_per_user.filter(|_| user)).is_some()
-    }
-    pub fn limits_recipients(&self, user: bool) -> bool {
-        let r = &self.settings.rates;
-        let of_all = r.recipients_per_address.or(r.recipients_per_network).or(r.recipients_per_sender_domain);
-        of_all.or(r.recipients_per_user.filter(|_| user)).is_some()
     }
 }
 

@@ -4,10 +4,10 @@ use crate::answers::no_helper;
 use crate::connection::{Awaiting, Connection, Flushed};
 use crate::context::Client;
 use crate::envelopes::sender_text;
+use crate::policy::Asker;
 use crate::sync::Key;
 use crate::worker::Worker;
 use ipc::rates::{Kind, ToTracker};
-use ipc::routing::{Ask, Question, ToRoutermux};
 use smtp::server::{Rejection, Stage, Standing, Step};
 use status::{Enhanced, Reply};
 use std::io;
@@ -103,7 +103,8 @@ impl Worker {
         }
         c.awaiting = awaiting;
         let event = self.event(c, address, kind);
-        self.tracker.ask(|number| ToTracker::Ask { number, event, limits: Vec::new() }, key, self.poll.registry(), self.now);
+        let asker = Asker::Connection(key);
+        self.tracker.ask(|number| ToTracker::Ask { number, event, limits: Vec::new() }, asker, self.poll.registry(), self.now);
         true
     }
 
@@ -184,27 +185,15 @@ impl Worker {
             let reply = Reply::new(452, Enhanced::transient(3, 1), "insufficient system storage");
             return c.session.answer(Err(reply));
         }
-        if self.context.limits_messages(c.session.user().is_some()) && self.ask_rate(c, key, Kind::Message, Awaiting::SenderRate) {
-            return;
-        }
-        c.session.answer(Ok(()));
+        self.sender_policy(c, key);
     }
 
     fn recipient(&mut self, c: &mut Connection, key: Key, standing: Standing) {
-        if standing == Standing::Denied {
-            return c.session.answer(Ok(()));
-        }
         if c.conduct.condemned {
             let reply = Reply::new(554, Enhanced::permanent(7, 1), "this client spoke before it was greeted");
             return c.session.answer(Err(reply));
         }
-        let verify = standing == Standing::Verify;
-        if self.context.limits_recipients(c.session.user().is_some())
-            && self.ask_rate(c, key, Kind::Recipient, Awaiting::RecipientRate { verify })
-        {
-            return;
-        }
-        self.verify(c, key, verify);
+        self.recipient_policy(c, key, standing);
     }
 
     /// DATA, where somebody wants to be asked.
@@ -213,24 +202,13 @@ impl Worker {
         self.begin_message(c);
     }
 
-    /// The last word on a recipient: the router's where the address is ours.
-    pub(crate) fn verify(&mut self, c: &mut Connection, key: Key, verify: bool) {
-        c.awaiting = Awaiting::Nothing;
-        if !verify {
-            return c.session.answer(Ok(()));
-        }
-        if !self.router.exists() {
-            return c.session.answer(Err(no_helper()));
-        }
-        let Some(address) = c.session.candidate().map(|a| a.as_str().to_owned()) else { return };
-        let sender = c.session.transaction().map(sender_text).unwrap_or_default();
-        c.awaiting = Awaiting::Verify;
-        let question = Question::Verify { address, sender };
-        self.router.ask(|number| ToRoutermux::Ask(Ask { number, question }), key, self.poll.registry(), self.now);
-    }
-
     /// Refusals for log and counters.
     pub(crate) fn note(&mut self, c: &mut Connection) {
+        self.note_because(c, None);
+    }
+
+    /// As [`Worker::note`], of a decision of policy.
+    pub(crate) fn note_because(&mut self, c: &mut Connection, cause: Option<&policy::Cause>) {
         for Rejection { stage, code, subject, text } in c.session.take_rejections() {
             let counter = match stage {
                 Stage::Connection => "rejected_connection",
@@ -246,19 +224,26 @@ impl Worker {
                 self.counters.add("deferred", 1);
             }
             let from = c.session.transaction().map(sender_text).unwrap_or_default();
-            daemon::event!(
-                Info,
-                "rejected",
-                stage = stage.word(),
-                peer = c.client,
-                helo = c.session.hello().unwrap_or_default(),
-                from = from,
-                subject = subject,
-                code = code,
-                text = text
-            );
+            let Some(line) = daemon::log::Line::begin(settings::LogLevel::Info, "rejected") else { continue };
+            let line = line.field("stage", &stage.word()).field("peer", &c.client);
+            let line = line.field("helo", &c.session.hello().unwrap_or_default()).field("from", &from);
+            let line = line.field("subject", &subject).field("code", &code).field("text", &text);
+            because(line, cause).end();
         }
     }
+}
+
+/// Why policy refuses: the rule's place, what led to it, the score of lists, more of it.
+fn because(mut line: daemon::log::Line, cause: Option<&policy::Cause>) -> daemon::log::Line {
+    let Some(cause) = cause else { return line };
+    line = line.field("cause", &cause.what);
+    if !cause.rule.is_empty() {
+        line = line.field("rule", &cause.rule);
+    }
+    if let Some(score) = cause.score {
+        line = line.field("score", &score);
+    }
+    if cause.detail.is_empty() { line } else { line.field("detail", &cause.detail) }
 }
 
 /// One read. A short one has emptied the socket: no second call is needed to hear so.

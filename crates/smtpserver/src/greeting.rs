@@ -9,6 +9,7 @@
 use crate::connection::{Awaiting, Connection};
 use crate::drive::{Read, read};
 use crate::foreign::{self, Foreign};
+use crate::policy::Layer;
 use crate::sync::Key;
 use crate::worker::Worker;
 use ipc::rates::Kind;
@@ -35,7 +36,7 @@ impl Worker {
         if self.asks_at_connection(c, key) {
             return false;
         }
-        self.admitted(c);
+        self.admitted(c, key);
         c.greeted
     }
 
@@ -50,15 +51,22 @@ impl Worker {
     }
 
     /// The tracker has nothing against the client: it is greeted now or after the wait.
-    pub(crate) fn admitted(&mut self, c: &mut Connection) {
+    pub(crate) fn admitted(&mut self, c: &mut Connection, key: Key) {
         if self.is_too_strange(c) {
             self.counters.add("overloaded", 1);
             c.session.output().clear();
             return c.session.close(421, "4.3.2", "this server is overloaded, try again later");
         }
+        let accepted = self.connect_policy(c, key);
+        if c.session.is_closed() {
+            return;
+        }
         let wait = self.context.settings.first_contact.wait;
         if !c.conduct.is_unproven() || wait.is_zero() {
-            return self.met(c);
+            if accepted {
+                self.met(c);
+            }
+            return;
         }
         self.counters.add("waited", 1);
         c.awaiting = Awaiting::FirstContact;
@@ -67,12 +75,18 @@ impl Worker {
 
     /// The wait is over and the client has kept silent.
     pub(crate) fn waited(&mut self, c: &mut Connection) {
+        if c.policy.is_asking() {
+            // What the lists say of the client takes longer than the wait.
+            c.awaiting = Awaiting::Policy(Layer::Connect);
+            c.deadline = self.now + self.command_timeout(c);
+            return;
+        }
         c.awaiting = Awaiting::Nothing;
         self.met(c);
     }
 
     /// Nothing stands between the client and its greeting any more.
-    fn met(&mut self, c: &mut Connection) {
+    pub(crate) fn met(&mut self, c: &mut Connection) {
         c.greeted = true;
         c.deadline = self.now + self.command_timeout(c);
     }

@@ -34,11 +34,14 @@ mod foreign;
 mod greeting;
 mod helper;
 mod identified;
+mod inquiries;
 mod messages;
 mod patience;
+mod policy;
 mod rates;
 mod secure;
 mod sync;
+mod tables;
 mod worker;
 
 #[cfg(test)]

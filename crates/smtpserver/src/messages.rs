@@ -8,6 +8,7 @@ use crate::sync::{Done, Job, Key, Meta, Opening};
 use crate::worker::Worker;
 use envelope::MessageId;
 use ipc::rates::Kind;
+use policy::Verdict;
 use smtp::server::Transaction;
 use spool::{Draft, POSTOFFICE, VolumeNumber};
 use status::{Enhanced, Reply};
@@ -36,6 +37,8 @@ pub(crate) struct Incoming {
     pub id: MessageId,
     pub volume: VolumeNumber,
     pub content: Vec<u8>,
+    /// Bytes that are ours.
+    pub added: usize,
     /// Bytes given to threads.
     pub given: u64,
     pub earlier: Earlier,
@@ -67,12 +70,18 @@ impl Worker {
         let declared = c.session.transaction().map_or(0, |t| t.declared_size);
         let mut content = self.buffers.pop().unwrap_or_default();
         content.reserve(usize::try_from(declared).unwrap_or(PIECE).clamp(4 * 1024, PIECE) + 1024);
+        // Above our own trace (RFC 7208 section 9.1).
+        for line in c.policy.prepend() {
+            content.extend_from_slice(line.as_bytes());
+            content.push(b'\n');
+        }
         envelopes::received(c, &self.context, id, &mut content);
+        let added = content.len();
         let room = self.context.settings.server.min_free_bytes.saturating_add(declared);
         // Room there was at MAIL; should it be gone, the disk has the last word.
         let volume = self.disks.choose(room, self.now).unwrap_or(POSTOFFICE);
         self.disks.placed();
-        c.message = Some(Box::new(Incoming { id, volume, content, given: 0, earlier: Earlier::Nothing, ending: None }));
+        c.message = Some(Box::new(Incoming { id, volume, content, added, given: 0, earlier: Earlier::Nothing, ending: None }));
     }
 
     /// Gives a full buffer to a thread, unless one is still at the piece before it.
@@ -104,6 +113,11 @@ impl Worker {
     /// The dot has come and the content is acceptable.
     pub(crate) fn end_message(&mut self, c: &mut Connection, key: Key, mut transaction: Box<Transaction>, with: &'static str) {
         c.awaiting = Awaiting::Commit;
+        if self.is_refused_whole(c) {
+            return;
+        }
+        let end = c.policy.end();
+        let stage = end.freeze.is_some() || self.filters() && !end.unfiltered;
         let Some(mut message) = c.message.take() else {
             return self.finish(c, Err(Reply::new(451, Enhanced::transient(3, 0), "local error in processing")));
         };
@@ -117,23 +131,37 @@ impl Worker {
             size: message.given + message.content.len() as u64,
             nrcpt: transaction.recipients().len(),
             proto: with,
+            freeze: end.freeze.map(String::into_boxed_str),
+            stage,
+            counted: c.policy.counted(),
         });
         match message.earlier {
             Earlier::Nothing => {
                 let mut envelope = envelopes::envelope(c.client, c.session.hello().unwrap_or_default(), with, &transaction);
                 envelope.recipients = transaction.take_recipients().into_iter().map(envelopes::recipient).collect();
                 let content = std::mem::take(&mut message.content);
-                self.disks.put(message.volume, Job::Submit { meta, envelope: Box::new(envelope), content, stage: self.filters() });
+                self.disks.put(message.volume, Job::Submit { meta, envelope: Box::new(envelope), content, stage });
             }
-            Earlier::Draft(draft) => {
-                self.disks.put(message.volume, Job::Finish { meta, draft, piece: message.content, stage: self.filters() })
-            }
+            Earlier::Draft(draft) => self.disks.put(message.volume, Job::Finish { meta, draft, piece: message.content, stage }),
             Earlier::Away => {
                 message.ending = Some(meta);
                 c.message = Some(message);
             }
             Earlier::Failed(reply) => self.finish(c, Err(reply)),
         }
+    }
+
+    /// A rule allows less than what has come: the message goes, and the client has its reply.
+    fn is_refused_whole(&mut self, c: &mut Connection) -> bool {
+        let Some(message) = &c.message else { return false };
+        let size = (message.given + message.content.len() as u64).saturating_sub(message.added as u64);
+        let Some(decision) = c.policy.content(size) else { return false };
+        let Verdict::Refuse(reply) = decision.verdict else { return false };
+        self.drop_message(c);
+        self.note(c);
+        self.finish(c, Err(reply));
+        self.note_because(c, decision.cause.as_deref());
+        true
     }
 
     /// The content was refused, or the client is gone: what there is of it goes.
@@ -218,7 +246,8 @@ impl Worker {
         let message = *message;
         match message.earlier {
             Earlier::Draft(draft) => {
-                self.disks.put(message.volume, Job::Finish { meta, draft, piece: message.content, stage: self.filters() })
+                let stage = meta.stage;
+                self.disks.put(message.volume, Job::Finish { meta, draft, piece: message.content, stage })
             }
             Earlier::Failed(reply) => self.finish(c, Err(reply)),
             Earlier::Nothing | Earlier::Away => {
@@ -241,10 +270,10 @@ impl Worker {
             if volume.is_empty() { line.end() } else { line.field("volume", &volume).end() }
         }
         let user = meta.user.as_deref();
-        if !self.context.limits_messages(user.is_some()) {
+        if !meta.counted.0 {
             self.tally.count_of(meta.client, user, Kind::Message, 1);
         }
-        if !self.context.limits_recipients(user.is_some()) {
+        if !meta.counted.1 {
             self.tally.count_of(meta.client, user, Kind::Recipient, meta.nrcpt);
         }
         if !frozen {

@@ -33,6 +33,12 @@ pub(crate) struct Meta {
     pub size: u64,
     pub nrcpt: usize,
     pub proto: &'static str,
+    /// Policy wants it set aside, for this reason.
+    pub freeze: Option<Box<str>>,
+    /// Left for the filter to read, or to be set aside: not yet committed.
+    pub stage: bool,
+    /// The tracker knows of the message, of its recipients.
+    pub counted: (bool, bool),
 }
 
 /// A draft, or what is needed to begin one.

@@ -7,6 +7,8 @@ use crate::context::Context;
 use crate::disks::Disks;
 use crate::greeting::Noise;
 use crate::helper::{Helper, ROOM_AGAIN};
+use crate::inquiries::Inquiries;
+use crate::policy::Asker;
 use crate::rates::Tally;
 use crate::sync::Key;
 use daemon::{Counters, Signal, Started, Timers};
@@ -19,6 +21,7 @@ use ipc::routing::{ToRoutermux, Told};
 use ipc::{Caller, RecvError};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
+use policy::Questions;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::Arc;
@@ -47,6 +50,9 @@ pub(crate) struct Callers {
     pub tracker: Option<Caller>,
     pub filter: Option<Caller>,
     pub scheduler: Option<Caller>,
+    pub resolver: Option<Caller>,
+    pub delegate: Option<Caller>,
+    pub ahead: Option<Caller>,
 }
 
 pub(crate) struct Worker {
@@ -55,9 +61,12 @@ pub(crate) struct Worker {
     pub poll: Poll,
     pub connections: Connections,
     pub disks: Disks,
-    pub router: Helper<ToRoutermux, Told, Key>,
-    pub tracker: Helper<ToTracker, Verdict, Key>,
+    pub router: Helper<ToRoutermux, Told, Asker>,
+    pub tracker: Helper<ToTracker, Verdict, Asker>,
     pub filter: Helper<Judge, Judged, Judging>,
+    pub inquiries: Inquiries,
+    /// What policy asks in this moment: one buffer for all sessions.
+    pub questions: Questions,
     /// Told of ETRN.
     pub scheduler: Teller,
     pub timers: Timers<Key>,
@@ -98,17 +107,22 @@ impl Worker {
             tracker: contacts.caller("ratetracker"),
             filter: contacts.caller("contentfilter"),
             scheduler: contacts.caller("scheduler"),
+            resolver: contacts.caller("resolver"),
+            delegate: contacts.caller("delegate"),
+            ahead: contacts.caller("callahead"),
         };
         Self::with(started, callers)
     }
 
-    pub(crate) fn with(mut started: Started, callers: Callers) -> io::Result<Self> {
+    pub(crate) fn with(mut started: Started, mut callers: Callers) -> io::Result<Self> {
         let settings = Arc::clone(&started.settings);
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), THREADS)?);
         poll.registry().register(&mut started.master, MASTER, Interest::READABLE)?;
         poll.registry().register(&mut started.signals, SIGNALS, Interest::READABLE)?;
+        let tables = crate::tables::open(&mut started.contacts, &settings)?;
         let disks = Disks::open(&settings, &waker)?;
+        let inquiries = Inquiries::new(&mut callers, &settings);
         let patience = settings.server.helper_timeout;
         let now = Instant::now();
         let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
@@ -117,6 +131,8 @@ impl Worker {
             counters: started.counters.clone(),
             router: Helper::new(ROUTER, callers.router, patience),
             tracker: Helper::new(TRACKER, callers.tracker, patience),
+            inquiries,
+            questions: Vec::new(),
             filter: Helper::new(FILTER, callers.filter, settings.filter.timeout + FILTER_GRACE),
             disks,
             poll,
@@ -140,7 +156,7 @@ impl Worker {
             swept: None,
             most_sessions: crate::crowd::most_sessions(),
             certificates: Certificates::read(&mut started.contacts, &settings, &started.counters)?,
-            context: Context::new(settings),
+            context: Context::new(settings, tables),
             started,
         })
     }
@@ -176,7 +192,15 @@ impl Worker {
         }
         let now = Instant::now();
         let room = (self.started.master.pending() > 0).then(|| now + ROOM_AGAIN);
-        let helpers = [self.router.wake(now), self.tracker.wake(now), self.filter.wake(now), room, self.tally_due, self.relief_wake()];
+        let helpers = [
+            self.router.wake(now),
+            self.tracker.wake(now),
+            self.filter.wake(now),
+            self.inquiries.wake(now),
+            room,
+            self.tally_due,
+            self.relief_wake(),
+        ];
         let helpers = helpers.into_iter().flatten().min().map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
         self.timers.sleep(now).into_iter().chain(helpers).min()
     }
@@ -189,6 +213,7 @@ impl Worker {
             ROUTER => self.hear_router(),
             TRACKER => self.hear_tracker(),
             FILTER => self.hear_filter(),
+            token @ (Inquiries::RESOLVER | Inquiries::DELEGATE | Inquiries::AHEAD) => self.hear_inquiries(token),
             Token(token) => self.hear_client(token.saturating_sub(FIRST_SESSION), event),
         }
         None
@@ -232,10 +257,13 @@ impl Worker {
                 Ok(Some((ToChild::Drain, _))) => self.drain(),
                 Ok(Some((ToChild::Reload(start), descriptors))) => match self.started.reload(&start, descriptors) {
                     // For new sessions; the others keep what they began with.
-                    Ok(_) => {
-                        self.disks.weigh(&self.started.settings);
-                        self.context = Context::new(Arc::clone(&self.started.settings));
-                    }
+                    Ok(mut contacts) => match crate::tables::open(&mut contacts, &self.started.settings) {
+                        Ok(tables) => {
+                            self.disks.weigh(&self.started.settings);
+                            self.context = Context::new(Arc::clone(&self.started.settings), tables);
+                        }
+                        Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),
+                    },
                     Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),
                 },
                 Ok(Some(_)) => {}

@@ -57,7 +57,7 @@ impl Site {
             change(&mut settings);
         }
         let (ours, theirs) = ipc::channel::pair().unwrap();
-        let callers = Callers { router: plan.router, tracker: plan.tracker, filter: plan.filter, scheduler: None };
+        let callers = Callers { router: plan.router, tracker: plan.tracker, filter: plan.filter, ..Callers::default() };
         let counters = Counters::detached("smtpserver").unwrap();
         let theirs_too = counters.clone();
         let worker = std::thread::spawn(move || {
