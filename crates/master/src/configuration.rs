@@ -29,6 +29,8 @@ pub struct Configuration {
     pub identity: Option<Halves>,
     /// Passwords of `[[credentials]]` and proxies with the paths of their files, sealed, for the same agents.
     pub secrets: Option<OwnedFd>,
+    /// Of `[policy] tables`, in their order.
+    pub tables: Vec<OwnedFd>,
 }
 
 impl Configuration {
@@ -38,15 +40,25 @@ impl Configuration {
         let text = read_text(path).map_err(|e| Failure::config(format!("{name}: cannot read the configuration: {e}")))?;
         let settings = settings::parse(&text, &name.to_string()).map_err(|faults| Failure::config(render(path, &faults)))?;
         let memory = sealed(text.as_bytes()).map_err(|e| Failure::system(format!("cannot make a memory file: {e}")))?;
-        let mut read =
-            Self { path: path.to_owned(), settings, text, memory, certificates: None, authorities: None, identity: None, secrets: None };
+        let mut read = Self {
+            path: path.to_owned(),
+            settings,
+            text,
+            memory,
+            certificates: None,
+            authorities: None,
+            identity: None,
+            secrets: None,
+            tables: Vec::new(),
+        };
         let results = (certificates::of_listeners(&read), certificates::of_client(&read), read.try_files(), read.read_secrets());
-        let authorities = certificates::authorities(&read);
+        let (authorities, tables) = (certificates::authorities(&read), crate::tables::open(&read));
         let mut said = Vec::new();
         (read.certificates, read.identity) = (keep(results.0, &mut said)?, keep(results.1, &mut said)?);
         keep(results.2.map(|()| None::<()>), &mut said)?;
         read.authorities = keep(authorities, &mut said)?;
         read.secrets = keep(results.3, &mut said)?;
+        read.tables = keep(tables, &mut said)?.unwrap_or_default();
         if said.is_empty() { Ok(read) } else { Err(Failure::config(said.join("\n"))) }
     }
 

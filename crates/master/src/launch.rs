@@ -215,6 +215,11 @@ impl Master {
         let keep = &self.keepsakes;
         let mut named: Vec<(String, OwnedFd)> = self.common_descriptors()?;
         named.extend(self.tls_for(service)?);
+        if service.kind == Kind::Workers {
+            for (number, table) in self.configuration.tables.iter().enumerate() {
+                named.push((format!("policy:{number}"), table.try_clone()?));
+            }
+        }
         if let Some(secrets) = self.configuration.secrets.as_ref().filter(|_| service.name == "ta-smtp") {
             named.push(("secrets".into(), secrets.try_clone()?));
         }

@@ -47,6 +47,7 @@ mod sockets;
 mod start;
 mod stop;
 mod supervise;
+mod tables;
 
 use std::process::ExitCode;
 

@@ -161,7 +161,7 @@ pub fn wanted(settings: &Settings, roles: Option<&[&'static Service]>) -> Vec<&'
         .filter(|s| s.name != "keyholder" || !settings.certificates.is_empty() || settings.tls.certificate.is_some())
         .filter(|s| s.name != "authserver" || !settings.auth.backends.is_empty())
         .filter(|s| s.name != "delegate" || !settings.policy_services.is_empty())
-        .filter(|s| s.name != "callahead" || !settings.call_ahead.domains.is_empty())
+        .filter(|s| s.name != "callahead" || settings.calls_ahead())
         .filter(|s| s.name != "ta-pipe" || !settings.pipes.is_empty())
         .filter(|s| s.name != "ta-line" || settings.agents.iter().any(|agent| !agent.program.is_empty()))
         .collect()

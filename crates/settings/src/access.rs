@@ -315,6 +315,13 @@ fn number(group: &Group, key: &str) -> f64 {
     if let Some(Value::Number(n)) = group.entry(key).map(|e| &e.value) { *n } else { 0.0 }
 }
 
+impl crate::Settings {
+    /// Some rule may have a next hop asked. Tables may, where `[call_ahead]` names any domain.
+    pub fn calls_ahead(&self) -> bool {
+        !self.call_ahead.domains.is_empty() || self.access.rules.iter().any(|rule| rule.attributes.call_ahead == Some(true))
+    }
+}
+
 pub(crate) fn build(sheet: &Sheet) -> AccessPolicy {
     let single = |section: &str| sheet.groups(section).first().cloned().unwrap_or_default();
     let (policy, scores) = (single("policy"), single("dns_lists"));
@@ -383,6 +390,9 @@ pub(crate) fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
             faults.push(at(group, "answers", format!("dns_list.answers: `{text}` is no answer such as 127.0.0.2 or 127.0.0.2-11")));
         }
     }
+    for group in sheet.groups("policy").iter().filter(|group| texts(group, "tables").len() > MOST_TABLES) {
+        faults.push(at(group, "tables", format!("policy.tables: more than {MOST_TABLES}; zpost newdb makes one of several sources")));
+    }
     let rules: Vec<Access> = sheet.groups("access").iter().map(access).collect();
     let services: Vec<String> = sheet.groups("policy_service").iter().map(|g| text(g, "name")).collect();
     for (group, rule) in sheet.groups("access").iter().zip(&rules) {
@@ -421,6 +431,9 @@ fn check_rule(group: &Group, rule: &Access, faults: &mut Vec<Fault>) {
         faults.push(at(group, "trust", "access.trust: not for everybody; say for whom".to_owned()));
     }
 }
+
+/// Each is a descriptor beside the first frame of a worker.
+const MOST_TABLES: usize = 50;
 
 /// Tags within tags, at most.
 pub const TAG_DEPTH: usize = 3;
