@@ -9,9 +9,13 @@ use std::sync::Arc;
 pub struct Asker(pub(crate) usize);
 
 impl Asker {
-    /// For unit tests of services.
+    /// The asker of a number, for services that keep their askers so.
     pub const fn numbered(number: usize) -> Self {
         Self(number)
+    }
+
+    pub const fn number(self) -> usize {
+        self.0
     }
 }
 
@@ -50,6 +54,13 @@ impl<Out> Desk<Out> {
         let token = Token(self.next);
         self.next = self.next.wrapping_add(1);
         token
+    }
+
+    /// The first of so many tokens in a row, for the service alone.
+    pub fn tokens(&mut self, count: usize) -> Token {
+        let first = Token(self.next);
+        self.next = self.next.wrapping_add(count);
+        first
     }
 
     /// Wakes the loop from a thread: [`crate::Service::work`] comes next.

@@ -24,6 +24,9 @@ const FIRST: usize = 16;
 const MOST_CALLERS: usize = 4096;
 /// Answers that a caller may leave untaken before it is dropped.
 const MOST_PENDING: usize = 10_000;
+/// Commands that have not taken all their replies, and how long they may take for it.
+const MOST_CLIENTS: usize = 64;
+const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 
 struct Server<S: Service> {
     service: S,
@@ -32,7 +35,7 @@ struct Server<S: Service> {
     poll: Poll,
     callers: HashMap<Asker, Channel<S::Out, S::In>>,
     /// Commands that have not taken all their replies yet.
-    clients: HashMap<usize, Channel<Reply, Request>>,
+    clients: HashMap<usize, (Channel<Reply, Request>, Instant)>,
     draining: bool,
 }
 
@@ -67,28 +70,32 @@ impl<S: Service> Server<S> {
     fn serve(&mut self) -> u8 {
         let mut events = Events::with_capacity(256);
         loop {
-            let now = Instant::now();
-            self.service.work(now, &mut self.desk);
-            self.send_answers();
-            daemon::log::flush();
-            if self.draining && self.service.is_idle() && self.callers.values().all(|caller| caller.pending() == 0) {
-                return 0;
-            }
-            let sleep = self.service.wake().map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
-            match self.poll.poll(&mut events, sleep) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => {
-                    daemon::event!(Error, "poll_failed", error = e);
-                    return daemon::EX_OSERR;
-                }
-                Ok(()) => {}
-            }
-            for event in &events {
-                if let Some(code) = self.dispatch(event) {
-                    return code;
-                }
+            if let Some(code) = self.turn(&mut events) {
+                return code;
             }
         }
+    }
+
+    /// One turn of the loop; `Some`: the exit code.
+    fn turn(&mut self, events: &mut Events) -> Option<u8> {
+        let now = Instant::now();
+        self.service.work(now, &mut self.desk);
+        self.send_answers();
+        self.clients.retain(|_, (_, until)| *until > now);
+        daemon::log::flush();
+        if self.draining && self.service.is_idle() && self.callers.values().all(|caller| caller.pending() == 0) {
+            return Some(0);
+        }
+        let sleep = self.service.wake().map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
+        match self.poll.poll(events, sleep) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return None,
+            Err(e) => {
+                daemon::event!(Error, "poll_failed", error = e);
+                return Some(daemon::EX_OSERR);
+            }
+            Ok(()) => {}
+        }
+        events.iter().find_map(|event| self.dispatch(event))
     }
 
     fn dispatch(&mut self, event: &Event) -> Option<u8> {
@@ -144,16 +151,16 @@ impl<S: Service> Server<S> {
             return;
         }
         let token = self.desk.token();
-        if self.poll.registry().register(&mut client, token, Interest::WRITABLE).is_ok() {
-            self.clients.insert(token.0, client);
+        if self.clients.len() < MOST_CLIENTS && self.poll.registry().register(&mut client, token, Interest::WRITABLE).is_ok() {
+            self.clients.insert(token.0, (client, Instant::now() + CLIENT_PATIENCE));
         }
     }
 
     /// A command takes the rest of its replies.
     fn tell_client(&mut self, token: usize) {
-        if let Some(mut client) = self.clients.remove(&token) {
+        if let Some((mut client, until)) = self.clients.remove(&token) {
             if client.flush().is_ok() && client.pending() > 0 {
-                self.clients.insert(token, client);
+                self.clients.insert(token, (client, until));
             } else {
                 let _ = self.poll.registry().deregister(&mut client);
             }
@@ -219,5 +226,135 @@ impl<S: Service> Server<S> {
             let _ = self.poll.registry().deregister(&mut caller);
             self.service.gone(asker);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use ipc::rates::{Event as Counted, Kind, ToTracker, Verdict};
+    use ipc::{Caller, Frame};
+
+    /// Answers every question; keeps the loop awake.
+    struct Echo {
+        gone: usize,
+    }
+
+    impl Service for Echo {
+        type In = ToTracker;
+        type Out = Verdict;
+
+        fn heed(&mut self, asker: Asker, frame: ToTracker, desk: &mut Desk<Verdict>) {
+            if let ToTracker::Ask { number, .. } = frame {
+                desk.answer(asker, Verdict { number, refuse: None, known: false, wait: Duration::ZERO });
+            }
+        }
+
+        fn gone(&mut self, _asker: Asker) {
+            self.gone += 1;
+        }
+
+        fn wake(&self) -> Option<Instant> {
+            Some(Instant::now())
+        }
+    }
+
+    struct Rig {
+        server: Server<Echo>,
+        caller: Caller,
+        master: Channel<ToChild, ToMaster>,
+        events: Events,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let ((ours, theirs), (serve, caller)) = (ipc::channel::pair().unwrap(), ipc::channel::pair().unwrap());
+            let text = "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"mta.example\"\n";
+            let started = Started {
+                service: "ratetracker".to_owned(),
+                index: 0,
+                generation: 1,
+                channel: String::new(),
+                settings: Arc::new(settings::parse(text, "t").unwrap()),
+                master: Channel::new(theirs).unwrap(),
+                contacts: daemon::Contacts::of(vec![("serve".to_owned(), serve)]),
+                counters: daemon::Counters::detached("ratetracker").unwrap(),
+                signals: daemon::Signals::block().unwrap(),
+            };
+            let server = Server::new(started, |_| Ok(Echo { gone: 0 })).unwrap();
+            Self { server, caller: Caller::new(caller).unwrap(), master: Channel::new(ours).unwrap(), events: Events::with_capacity(16) }
+        }
+
+        fn turns(&mut self, count: usize) -> Option<u8> {
+            (0..count).find_map(|_| self.server.turn(&mut self.events))
+        }
+    }
+
+    fn ask(number: u64) -> ToTracker {
+        ToTracker::Ask { number, event: Counted::of("192.0.2.1".parse().unwrap(), Kind::Connection, 1), limits: Vec::new() }
+    }
+
+    #[test]
+    fn answers_come_in_order_and_a_slow_caller_waits() {
+        let mut rig = Rig::new();
+        let mut caller: Channel<ToTracker, Verdict> = rig.caller.call().unwrap();
+        for number in 0..5000 {
+            caller.send(&ask(number)).unwrap();
+        }
+        let mut next = 0;
+        while next < 5000 {
+            caller.flush().unwrap();
+            assert_eq!(rig.turns(1), None);
+            assert!(rig.server.callers.values().all(|channel| channel.pending() <= 1), "it is not read while it takes nothing");
+            while let Some((verdict, _)) = caller.recv().unwrap() {
+                assert_eq!(verdict.number, next);
+                next += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn a_malformed_frame_ends_one_conversation() {
+        let mut rig = Rig::new();
+        let bad = std::os::unix::net::UnixDatagram::from(rig.caller.call::<ToTracker, Verdict>().unwrap().into_end());
+        let mut good: Channel<ToTracker, Verdict> = rig.caller.call().unwrap();
+        bad.send(&[ToTracker::PROTOCOL, 0x09]).unwrap();
+        good.send(&ask(1)).unwrap();
+        assert_eq!(rig.turns(5), None);
+        assert_eq!((rig.server.callers.len(), rig.server.service.gone), (1, 1));
+        assert_eq!(good.recv().unwrap().unwrap().0.number, 1);
+    }
+
+    #[test]
+    fn who_comes_while_it_drains_waits_for_the_successor() {
+        let mut rig = Rig::new();
+        assert!(matches!(rig.master.recv().unwrap(), Some((ToMaster::Ready, _))));
+        rig.master.send(&ToChild::Drain).unwrap();
+        let mut late: Channel<ToTracker, Verdict> = rig.caller.call().unwrap();
+        late.send(&ask(1)).unwrap();
+        rig.server.draining = true;
+        assert_eq!(rig.turns(5), Some(0));
+        assert!(rig.server.callers.is_empty());
+    }
+
+    #[test]
+    fn without_its_master_it_ends() {
+        let mut rig = Rig::new();
+        let (other, _) = ipc::channel::pair().unwrap();
+        rig.master = Channel::new(other).unwrap();
+        assert_eq!(rig.turns(5), Some(u8::try_from(EX_ORPHANED).unwrap()));
+    }
+
+    #[test]
+    fn an_unknown_command_is_refused() {
+        let mut rig = Rig::new();
+        let (ours, theirs) = ipc::channel::pair().unwrap();
+        let mut client: Channel<Request, Reply> = Channel::new(ours).unwrap();
+        let peer = Peer::Local { uid: 0, gid: 0, pid: 0 };
+        rig.master.send_with(&ToChild::Command { request: Request::TlsReports, peer }, vec![theirs]).unwrap();
+        assert_eq!(rig.turns(5), None);
+        assert!(matches!(client.recv().unwrap(), Some((Reply::Refused { code: 70, .. }, _))));
+        assert!(matches!(client.recv().unwrap(), Some((Reply::End, _))));
     }
 }
