@@ -1,7 +1,8 @@
 //! What EHLO announces, over real sockets through the whole suite.
 
 use end_to_end::wire::{ChunkSink, Wire};
-use end_to_end::{LONG, Suite, wait_until};
+use end_to_end::{LONG, Suite, SuiteBuilder, files, free_port, installed, wait_until};
+use std::process::Command;
 
 #[test]
 fn octets_cross_the_suite_unchanged() {
@@ -54,5 +55,124 @@ fn lines_in_chunks_are_the_same_lines() {
     wait_until("both arrive", LONG, || sink.taken().len() == 2);
     for taken in sink.taken() {
         assert!(taken.content.ends_with(content.as_bytes()));
+    }
+}
+
+fn frozen(more: &str) -> SuiteBuilder {
+    Suite::builder().with_maildirs().with(more)
+}
+
+/// Runs swaks against a port; its output.
+fn swaks(port: u16, arguments: &[&str]) -> String {
+    let output = Command::new("swaks")
+        .args(["--server", &format!("127.0.0.1:{port}"), "--helo", "client.example"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn terms_are_seen_in_the_queue() {
+    let suite = frozen("").start();
+    let mut client = Wire::hello(suite.port);
+    let id = client.message("<a@b.example> HOLDFOR=3600 MT-PRIORITY=4 BY=7200;R", "<u@local.example>", "Subject: later\r\n\r\nx");
+    let mut shown = String::new();
+    wait_until("the message is in the queue", LONG, || {
+        shown = String::from_utf8_lossy(&suite.zpost(&["show", &id]).stdout).into_owned();
+        shown.contains("riority")
+    });
+    assert!(shown.contains('4') && shown.to_lowercase().contains("hold"), "{shown}");
+    let control = control_file(&suite, &id);
+    for start in ["p 4", "u 1", "b 1"] {
+        assert!(control.lines().any(|line| line.starts_with(start)), "{start}: {control}");
+    }
+}
+
+/// The text of a message's control file.
+fn control_file(suite: &Suite, id: &str) -> String {
+    let transport = suite.postoffice("transport");
+    let folder = files(&transport).into_iter().find(|folder| transport.join(folder).join(id).exists()).unwrap();
+    std::fs::read_to_string(transport.join(folder).join(id)).unwrap()
+}
+
+#[test]
+fn the_router_tells_whom_an_address_stands_for() {
+    let suite = frozen("[server]\nvrfy = [\"127.0.0.0/8\"]\nexpn = [\"127.0.0.0/8\"]").prepare();
+    let aliases = suite.path("aliases");
+    std::fs::write(&aliases, "team: joe, far@sink.example\n").unwrap();
+    let text = std::fs::read_to_string(suite.config()).unwrap();
+    let text = text.replace("[local]\n", &format!("[local]\naliases = [\"{}\"]\n", aliases.display()));
+    std::fs::write(suite.config(), text).unwrap();
+    suite.give_away();
+    let mut suite = suite;
+    suite.start();
+    let mut client = Wire::hello(suite.port);
+    client.say("VRFY joe@local.example", "250 2.1.5 <joe@local.example>");
+    client.say("VRFY x@far.example", "252 2.1.5");
+    let all = client.say("EXPN team@local.example", "250-2.1.5 <");
+    assert!(all.contains("<far@sink.example>") && all.contains("<joe@local.example>"), "{all}");
+    client.say("EXPN x@far.example", "550 5.1.2");
+}
+
+#[test]
+fn swaks_stands_for_another_client() {
+    if !installed("swaks") {
+        return;
+    }
+    let suite = frozen("[server]\nxclient = [\"127.0.0.0/8\"]").start();
+    let to = ["--from", "a@b.example", "--to", "u@local.example"];
+    let said = swaks(suite.port, &[&to[..], &["--xclient-addr", "203.0.113.9", "--xclient-helo", "out.example"]].concat());
+    assert!(said.contains("XCLIENT ") && said.contains("queued as"), "{said}");
+    let said = swaks(suite.port, &["--from", "a@b.example", "--to", "u@far.example", "--xclient-addr", "203.0.113.9"]);
+    assert!(said.contains("550 5.7.1"), "{said}");
+    wait_until("the log names both", LONG, || suite.log().contains("client=203.0.113.9"));
+    // Whoever is not trusted stays who it is.
+    let suite = frozen("").start();
+    let mut client = Wire::hello(suite.port);
+    client.say("XCLIENT ADDR=203.0.113.9", "550 5.7.0");
+}
+
+#[test]
+fn swaks_comes_through_a_balancer() {
+    if !installed("swaks") {
+        return;
+    }
+    let port = free_port();
+    let suite = frozen("").listening(&format!("bind = \"127.0.0.1:{port}\"\nproxy = true")).start();
+    for version in ["1", "2"] {
+        let family = if version == "1" { "TCP4" } else { "AF_INET" };
+        let header = [
+            "--proxy-version",
+            version,
+            "--proxy-family",
+            family,
+            "--proxy-source",
+            "203.0.113.9",
+            "--proxy-source-port",
+            "4000",
+            "--proxy-dest",
+            "198.51.100.1",
+            "--proxy-dest-port",
+            "25",
+            "--proxy-protocol",
+            "STREAM",
+            "--proxy-command",
+            "PROXY",
+        ];
+        let header = if version == "1" { &header[..12] } else { &header[..] };
+        let said = swaks(port, &[header, &["--from", "a@b.example", "--to", "u@local.example"]].concat());
+        assert!(said.contains("queued as"), "{version}: {said}");
+        let said = swaks(port, &[header, &["--from", "a@b.example", "--to", "u@far.example"]].concat());
+        assert!(said.contains("550 5.7.1"), "{version}: {said}");
+    }
+    let mut bare = Wire::connect(port);
+    bare.send("EHLO x\r\n");
+    assert_eq!(bare.reply(), "");
+    let mailbox = suite.path("mail/u/new");
+    wait_until("both are delivered", LONG, || files(&mailbox).len() == 2);
+    for name in files(&mailbox) {
+        let text = std::fs::read_to_string(mailbox.join(name)).unwrap();
+        assert!(text.contains("Received: from client.example ([203.0.113.9])"), "{text}");
     }
 }

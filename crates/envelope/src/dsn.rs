@@ -116,7 +116,8 @@ pub fn is_orcpt(text: &str) -> bool {
     text.len() <= 500 && kind_ok && !address.is_empty() && address_ok
 }
 
-fn is_xtext(text: &str) -> bool {
+/// xtext that stands for printable ASCII (RFC 3461 section 4).
+pub fn is_xtext(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic() && b != b'=') && is_plus_escaped(text)
 }
 

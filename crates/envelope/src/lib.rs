@@ -16,7 +16,7 @@ mod terms;
 pub use control::{Control, ControlError, ControlRecipient, Diagnostic, Happened, Parsed, Quad, RecipientState};
 pub use control_read::parse_control;
 pub use control_write::{MAX_DIAGNOSTIC, diagnostic_line, write_control};
-pub use dsn::{BodyType, Notify, RecipientDsn, Ret, is_envid, is_orcpt};
+pub use dsn::{BodyType, Notify, RecipientDsn, Ret, is_envid, is_orcpt, is_xtext};
 pub use id::{IdError, IdSource, MessageId};
 pub use message::{Envelope, EnvelopeError, EnvelopeRecipient, INCOMPLETE, LENGTH_FIELD, MAX_LINE, parse_envelope, write_envelope};
 pub use terms::{DeliverBy, Terms, TlsTerms, read_priority};

@@ -26,7 +26,7 @@ pub enum Question {
     Verify { address: String, sender: String },
     /// `zpost route`: where does it go, and why?
     Explain { address: String, sender: String },
-    /// EXPN: whom does this address stand for? Answered by quads, at most 100.
+    /// EXPN: whom does this address stand for? Answered by quads of which only `user` says something, at most 100.
     Expand { address: String },
 }
 

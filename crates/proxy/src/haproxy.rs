@@ -3,12 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+pub(crate) const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2, command PROXY.
-const PROXY: u8 = 0x21;
+pub(crate) const PROXY: u8 = 0x21;
 /// TCP over IPv4, over IPv6.
-const TCP4: u8 = 0x11;
-const TCP6: u8 = 0x21;
+pub(crate) const TCP4: u8 = 0x11;
+pub(crate) const TCP6: u8 = 0x21;
 
 /// The text form; at most 107 bytes.
 pub fn version_1(from: SocketAddr, to: SocketAddr) -> Vec<u8> {

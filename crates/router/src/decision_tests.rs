@@ -189,6 +189,22 @@ fn questions_end_early_and_name_the_rule() {
     assert!(steps.iter().any(|s| s.contains("[[route]] at line")), "{steps:?}");
 }
 
+/// EXPN names addresses, and nothing of how they are delivered.
+#[test]
+fn an_expansion_shows_no_program() {
+    let rules = rules(false);
+    let mut tables = fake("team: joe, a@sink.example, |/usr/bin/secret, A@sink.example, a@sink.example", Some(&["joe"]));
+    let mut expand = |address: &str| answer(&Question::Expand { address: address.into() }, &rules, &mut tables);
+    let Answer::Routed { quads, steps } = expand("team@local.example") else { panic!() };
+    let users: Vec<&str> = quads.iter().map(|quad| quad.user.as_str()).collect();
+    assert_eq!(users, ["joe@local.example", "a@sink.example", "A@sink.example"]);
+    assert!(
+        steps.is_empty() && quads.iter().all(|q| q.channel == "-" && q.host == "-" && q.attributes == "-" && !q.user.contains("secret"))
+    );
+    let Answer::Refused { reply, steps } = expand("max@local.example") else { panic!() };
+    assert_eq!((reply.code, steps.len()), (550, 0));
+}
+
 #[test]
 fn a_local_domain_may_be_a_suffix() {
     let rules = rules_of("[local]\ndomains = [\".Own.example\"]\ndelivery = \"maildir\"\nusers = \"any\"\n");

@@ -19,7 +19,7 @@ const MAX_QUAD_BYTES: usize = 60 * 1024;
 pub fn answer(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> Answer {
     let (address, sender, want) = match question {
         Question::Verify { address, sender } => (address, sender.as_str(), Want::First),
-        Question::Expand { address } => (address, "", Want::Explanation),
+        Question::Expand { address } => (address, "", Want::Recipients),
         Question::Explain { address, sender } => (address, sender.as_str(), Want::Explanation),
     };
     let address = match Address::parse(address) {
@@ -30,7 +30,27 @@ pub fn answer(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> An
         }
     };
     let sender = Address::parse(sender).map_or(Path::Null, Path::Mailbox);
-    answer_from(route(&address, &sender, want, rules, tables))
+    let routing = route(&address, &sender, want, rules, tables);
+    match question {
+        Question::Expand { .. } => members(&address, routing),
+        _ => answer_from(routing),
+    }
+}
+
+/// EXPN: addresses only. Where they go, and programs and files that stand in an alias, are nobody's business: they
+/// show as the address that was asked about.
+fn members(asked: &Address, mut routing: Routing) -> Answer {
+    let mut seen = std::collections::HashSet::new();
+    for outcome in &mut routing.outcomes {
+        if let Verdict::Deliver(quad) = &mut outcome.verdict {
+            // The name of a program may look like a local part.
+            let member = Address::parse(&outcome.address).ok().filter(|member| member.domain().is_some());
+            let member = member.as_ref().unwrap_or(asked).as_str().to_owned();
+            *quad = Quad { channel: "-".to_owned(), host: "-".to_owned(), user: member, attributes: "-".to_owned() };
+        }
+    }
+    routing.outcomes.retain(|outcome| if let Verdict::Deliver(quad) = &outcome.verdict { seen.insert(quad.user.clone()) } else { true });
+    answer_from(routing)
 }
 
 /// Taken when there is one place to deliver to; else 4xx when a table failed, else the first refusal.

@@ -79,6 +79,8 @@ pub fn build(sheet: &Sheet) -> Settings {
         dns: dns(one("dns")),
         server: server(one("server")),
         patience: crate::contact::patience(one("server")),
+        extensions: crate::extensions::extensions(one("server")),
+        submission: crate::extensions::submission(one("submission")),
         first_contact: crate::contact::first_contact(one("first_contact")),
         overload: crate::contact::overload(one("overload")),
         connections: connections(one("connections")),
@@ -140,7 +142,14 @@ fn listener(g: &Group) -> Listener {
         Some(Value::Bind(bind)) => bind.clone(),
         _ => Bind::Unix(PathBuf::new()),
     };
-    Listener { kind, bind, backlog: g.u32("backlog"), client_certificates: crate::clients::demand(g), client_ca: g.path("client_ca") }
+    Listener {
+        kind,
+        bind,
+        backlog: g.u32("backlog"),
+        proxy: g.is("proxy"),
+        client_certificates: crate::clients::demand(g),
+        client_ca: g.path("client_ca"),
+    }
 }
 
 fn certificate(g: &Group) -> Certificate {

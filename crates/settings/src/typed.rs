@@ -21,6 +21,8 @@ pub struct Settings {
     pub dns: Dns,
     pub server: Server,
     pub patience: crate::Patience,
+    pub extensions: crate::Extensions,
+    pub submission: crate::Submission,
     pub first_contact: crate::FirstContact,
     pub overload: crate::Overload,
     pub connections: Connections,
@@ -101,6 +103,8 @@ pub struct Listener {
     pub client_certificates: crate::ClientCertificates,
     /// Issuers of certificates that make a client known.
     pub client_ca: Option<PathBuf>,
+    /// A PROXY header comes before the client's bytes.
+    pub proxy: bool,
 }
 
 /// `[[certificate]]`: PEM files.

@@ -1,5 +1,6 @@
 //! How sessions come and go.
 
+use crate::behalf::HEADER_TIME;
 use crate::certificates::Offer;
 use crate::conduct::Conduct;
 use crate::connection::{Connection, Stream};
@@ -47,7 +48,12 @@ impl Worker {
         let stranger = self.context.settings.is_stranger(self.context.kind(arrival.listener), address);
         let mut conduct = Conduct::new(self.now, stranger);
         let tls = self.tls(client, arrival.listener);
-        if let (true, Some(offer)) = (self.context.is_implicit_tls(arrival.listener), &tls) {
+        let heralded = !self.context.is_behind_proxy(arrival.listener);
+        if !heralded && !self.is_balancer(client) {
+            return Err(io::Error::other(format!("{client} is no load balancer of [server] proxies")));
+        }
+        // A PROXY header comes before the handshake.
+        if let (true, true, Some(offer)) = (heralded, self.context.is_implicit_tls(arrival.listener), &tls) {
             stream.secure(offer)?;
             conduct.handshaking = true;
         }
@@ -60,6 +66,10 @@ impl Worker {
         let mut connection = Box::new(Connection::new(stream, arrival.number, client, session, conduct, deadline));
         connection.tls = tls;
         connection.listener = arrival.listener;
+        connection.heralded = heralded;
+        if !heralded {
+            connection.deadline = self.now + HEADER_TIME;
+        }
         self.connections.put(slot, connection);
         Ok(())
     }

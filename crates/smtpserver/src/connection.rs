@@ -120,6 +120,8 @@ pub(crate) enum Awaiting {
     FirstContact,
     /// Whoever the policy of this layer asks.
     Policy(Layer),
+    /// The router: VRFY or EXPN.
+    Inquiry,
     /// A thread or the filter has the message.
     Commit,
 }
@@ -135,6 +137,8 @@ pub(crate) struct Connection {
     /// Its place in the configuration.
     pub listener: u16,
     pub policy: policy::Session,
+    /// No PROXY header is awaited (any more).
+    pub heralded: bool,
     /// What STARTTLS would be made with.
     pub tls: Option<Arc<Offer>>,
     /// 220 to STARTTLS is in the output; the handshake follows.
@@ -176,6 +180,7 @@ impl Connection {
             greeted: false,
             listener: u16::MAX,
             policy: policy::Session::default(),
+            heralded: true,
             tls: None,
             securing: false,
             awaiting: Awaiting::Nothing,

@@ -2,8 +2,8 @@
 
 use ipc::master::Peer;
 use policy::{Policy, Table};
-use settings::{BareNewline, ListenerKind, Settings};
-use smtp::server::{Config, Protocol, RelayPolicy, Rights};
+use settings::{BareNewline, ListenerKind, Network, Settings};
+use smtp::server::{Config, Offers, Protocol, RelayPolicy, Rights};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,21 +22,28 @@ pub(crate) struct Context {
 pub(crate) struct Class {
     pub relay: bool,
     pub etrn: bool,
+    pub vrfy: bool,
+    pub expn: bool,
+    pub xclient: bool,
+    pub xforward: bool,
 }
 
 impl Class {
-    const ALL: usize = 4;
+    const ALL: usize = 64;
 
     fn index(self) -> usize {
-        usize::from(self.relay) | usize::from(self.etrn) << 1
+        let flags = [self.relay, self.etrn, self.vrfy, self.expn, self.xclient, self.xforward];
+        flags.iter().rev().fold(0, |index, flag| index << 1 | usize::from(*flag))
     }
 
     fn of(index: usize) -> Self {
-        Self { relay: index & 1 != 0, etrn: index & 2 != 0 }
+        let flag = |place: u32| index >> place & 1 != 0;
+        Self { relay: flag(0), etrn: flag(1), vrfy: flag(2), expn: flag(3), xclient: flag(4), xforward: flag(5) }
     }
 
     fn rights(self) -> Rights {
-        Rights { relay: self.relay, etrn: self.etrn, ..Rights::default() }
+        let Self { relay, etrn, vrfy, expn, xclient, xforward } = self;
+        Rights { relay, etrn, vrfy, expn, xclient, xforward, ..Rights::default() }
     }
 }
 
@@ -62,6 +69,7 @@ impl Context {
             max_line: server.max_line,
             blank_newlines: server.bare_newline == BareNewline::Blank,
             relay: relay_policy(&settings),
+            offers: offers(&settings),
         };
         let rights = (0..Class::ALL).map(|index| Arc::new(Class::of(index).rights())).collect();
         let site = policy::Site { own_addresses: machine.relay.own_addresses.clone(), file: "zpost.toml".into() };
@@ -83,6 +91,11 @@ impl Context {
         }
     }
 
+    /// A PROXY header comes first.
+    pub fn is_behind_proxy(&self, listener: u16) -> bool {
+        self.settings.listeners.get(usize::from(listener)).is_some_and(|l| l.proxy)
+    }
+
     /// TLS from the first byte (RFC 8314).
     pub fn is_implicit_tls(&self, listener: u16) -> bool {
         self.kind(listener) == Some(ListenerKind::Submissions)
@@ -90,7 +103,15 @@ impl Context {
 
     /// What a client may do until more is known of it; `etrn`: there is a scheduler to tell.
     pub fn rights(&self, client: Client, etrn: bool) -> Arc<Rights> {
-        let class = Class { relay: self.may_relay(client), etrn: etrn && self.may_etrn(client) };
+        let e = &self.settings.extensions;
+        let class = Class {
+            relay: self.may_relay(client),
+            etrn: etrn && self.may_etrn(client),
+            vrfy: is_in(client, &e.vrfy),
+            expn: is_in(client, &e.expn),
+            xclient: is_in(client, &e.xclient),
+            xforward: is_in(client, &e.xforward),
+        };
         self.rights.get(class.index()).cloned().unwrap_or_default()
     }
 
@@ -115,6 +136,22 @@ impl Context {
         let failed = r.failed_authentications_per_address.or(r.failed_authentications_per_network);
         r.connections_per_address.or(r.connections_per_network).or(failed).or(r.aborts_per_address).or(r.aborts_per_network).is_some()
     }
+}
+
+fn offers(settings: &Settings) -> Offers {
+    let e = &settings.extensions;
+    Offers {
+        clock: daemon::clock::unix_seconds,
+        max_hold: e.max_future_release.as_secs(),
+        max_priority: e.max_priority,
+        min_deliver_by: e.min_deliver_by.as_secs(),
+        max_messages: e.max_messages,
+    }
+}
+
+fn is_in(client: Client, networks: &[Network]) -> bool {
+    let Client::Network(address) = client else { return false };
+    networks.iter().any(|network| network.contains(address))
 }
 
 /// Local is what the router takes for local.

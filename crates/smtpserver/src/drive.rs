@@ -30,11 +30,12 @@ pub(crate) enum Read {
 impl Worker {
     /// The session's socket had an event, or its question has its answer.
     pub(crate) fn advance(&mut self, c: &mut Connection, key: Key) -> bool {
-        if !c.greeted && !self.greet(c, key) {
-            return !c.session.is_closed() || c.flush() == Flushed::Some;
-        }
         let mut reads = 0;
         loop {
+            // At the start, and again where XCLIENT has named another client.
+            if !c.greeted && !self.greet(c, key) {
+                return !c.session.is_closed() || c.flush() == Flushed::Some;
+            }
             if c.session.is_closed() {
                 return c.flush() == Flushed::Some;
             }
@@ -161,6 +162,12 @@ impl Worker {
                 Step::Begin => self.begin_message(c),
                 Step::End(transaction) => self.end_message(c, key, transaction, with),
                 Step::Refused => self.drop_message(c),
+                Step::Inquiry { inquiry, address } => self.inquire(c, key, inquiry, &address),
+                Step::XClient(stand) => {
+                    self.stand(c, *stand);
+                    break;
+                }
+                Step::XForward(said) => self.forwarded(c, &said),
                 Step::Etrn(node) => {
                     daemon::event!(Info, "etrn", peer = c.client, node = node);
                     self.counters.add("etrn", 1);
@@ -215,7 +222,7 @@ impl Worker {
                 Stage::Hello => "rejected_helo",
                 Stage::Authentication => "failed_authentications",
                 Stage::Mail => "rejected_mail",
-                Stage::Recipient => "rejected_rcpt",
+                Stage::Recipient | Stage::Inquiry => "rejected_rcpt",
                 Stage::Data => "rejected_data",
                 Stage::Protocol => "protocol_errors",
             };

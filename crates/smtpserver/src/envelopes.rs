@@ -23,6 +23,7 @@ pub(crate) fn envelope(client: Client, hello: &str, with: &str, transaction: &Tr
         channel: matches!(transaction.sender, Path::Null).then(|| "error".to_owned()),
         from: Some(transaction.sender.clone()),
         envid: transaction.envid.clone(),
+        terms: transaction.terms,
         ret: transaction.ret,
         ..Envelope::default()
     }

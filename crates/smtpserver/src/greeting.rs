@@ -26,6 +26,9 @@ impl Worker {
     /// The greeting, once the client has shown that it waits for it and nobody has anything against it.
     /// False: not greeted.
     pub(crate) fn greet(&mut self, c: &mut Connection, key: Key) -> bool {
+        if !c.heralded && (c.session.is_closed() || !self.hear_header(c)) {
+            return false;
+        }
         if c.session.is_closed() || (c.readable && c.held.is_empty() && !self.hear_early(c)) {
             return false;
         }

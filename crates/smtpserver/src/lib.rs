@@ -21,6 +21,7 @@
 
 mod accept;
 mod answers;
+mod behalf;
 mod certificates;
 mod conduct;
 mod confinement;
@@ -42,6 +43,7 @@ mod rates;
 mod secure;
 mod sync;
 mod tables;
+mod vrfy;
 mod worker;
 
 #[cfg(test)]

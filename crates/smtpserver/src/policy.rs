@@ -12,7 +12,7 @@ use ipc::{callahead, delegate};
 use mio::Registry;
 use policy::{Answer, Decision, Facts, Policy, Query, QueryId, Questions, Turn, Verdict};
 use settings::ListenerKind;
-use smtp::server::{Grant, Standing};
+use smtp::server::{Grant, Inquiry, Standing};
 use std::time::Instant;
 
 /// Who waits for an answer.
@@ -21,6 +21,8 @@ pub(crate) enum Asker {
     /// The tracker's word on a connection, before policy.
     Connection(Key),
     Policy(Key, QueryId),
+    /// VRFY, EXPN.
+    Inquiry(Key, Inquiry),
 }
 
 /// Where a session stands with its policy.
@@ -174,6 +176,7 @@ impl Worker {
         match asker {
             Asker::Connection(key) => self.rated_connection(key, answer),
             Asker::Policy(key, id) => self.told(key, id, answer),
+            Asker::Inquiry(key, inquiry) => self.inquired(key, inquiry, answer),
         }
     }
 

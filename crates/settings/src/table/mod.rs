@@ -5,6 +5,7 @@ mod auth;
 mod clients;
 mod contact;
 mod egress;
+mod extensions;
 mod inquiries;
 mod places;
 pub mod policy;
@@ -161,6 +162,11 @@ pub const SECTIONS: &[Section] = &[
         "A DNS list (RFC 5782) of bad or good clients or domains. Clients of [relay] networks, of this host, and those that have logged in are not looked up.",
     ),
     section("dns_lists", false, "What follows from the sum of the weights."),
+    section(
+        "submission",
+        false,
+        "What is mended in messages of users (RFC 6409 section 8): those of submission and submissions listeners and of the local socket. Messages of smtp and lmtp listeners are never touched.",
+    ),
     section("policy_service", true, "A policy service of somebody else's that speaks Postfix's policy delegation protocol."),
     section("call_ahead", false, "Next hops that are asked about recipients."),
     section("filter", false, "A program that judges the content of every message before it is accepted."),
@@ -211,6 +217,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
         .chain(access::KEYS)
         .chain(access::ATTRIBUTES)
         .chain(access::TABLE)
+        .chain(extensions::TABLE)
         .chain(running::TABLE)
         .chain(egress::TABLE)
         .chain(policy::SCOPE)

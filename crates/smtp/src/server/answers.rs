@@ -46,8 +46,13 @@ impl Session {
     fn answer_sender(&mut self, transaction: Box<Transaction>, verdict: Result<(), Reply>) {
         match verdict {
             Ok(()) => {
+                // RFC 6710 section 4.1: a client that gets less is told what it gets.
+                let lowered = transaction.lowered.then_some(transaction.terms.priority);
                 self.state = State::Transaction(transaction);
-                self.reply(250, "2.1.0", "sender ok");
+                match lowered {
+                    Some(priority) => self.reply(250, "2.3.6", &format!("sender ok, with priority {priority}")),
+                    None => self.reply(250, "2.1.0", "sender ok"),
+                }
             }
             Err(reply) => self.refuse(Stage::Mail, &sender_text(&transaction), &reply),
         }

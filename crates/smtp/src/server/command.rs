@@ -23,6 +23,8 @@ pub(super) enum Verb {
     Auth,
     /// RFC 1985.
     Etrn,
+    Xclient,
+    Xforward,
     /// Known, not offered.
     Unsupported,
     Unknown,
@@ -56,8 +58,8 @@ const VERBS: &[(&str, Verb)] = &[
     ("SEND", Verb::Unsupported),
     ("SOML", Verb::Unsupported),
     ("SAML", Verb::Unsupported),
-    ("XCLIENT", Verb::Unsupported),
-    ("XFORWARD", Verb::Unsupported),
+    ("XCLIENT", Verb::Xclient),
+    ("XFORWARD", Verb::Xforward),
 ];
 
 /// Splits a line into verb and argument; blanks at both ends of the argument are no part of it.

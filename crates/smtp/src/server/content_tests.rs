@@ -15,6 +15,7 @@ fn config() -> Config {
         max_line: 5000,
         blank_newlines: false,
         relay: RelayPolicy::default(),
+        offers: Default::default(),
     }
 }
 

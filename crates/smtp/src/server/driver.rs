@@ -1,6 +1,6 @@
 //! A driver for tests: accepts senders, knows the user `known` only, and collects messages.
 
-use super::{Config, Protocol, RelayPolicy, Rights, Security, Session, Standing, Step};
+use super::{Config, Inquiry, Protocol, RelayPolicy, Rights, Security, Session, Stand, Standing, Step};
 use status::{Enhanced, Reply};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ pub(super) fn config() -> Config {
         max_line: 5_000,
         blank_newlines: false,
         relay: RelayPolicy { local: vec!["local.example".into()], relay: vec!["relay.example".into()], ..RelayPolicy::default() },
+        offers: super::Offers::default(),
     }
 }
 
@@ -28,6 +29,7 @@ pub(super) struct Driver {
     pub refused: usize,
     pub begun: usize,
     pub cancelled: usize,
+    pub stood: Option<Stand>,
     /// What the commit says; `None`: an id.
     pub commit: Option<Reply>,
     sink: Vec<u8>,
@@ -40,7 +42,17 @@ impl Driver {
 
     pub fn with(config: Config, protocol: Protocol, rights: Rights) -> Self {
         let session = Session::new(Arc::new(config), protocol, Arc::new(rights), Security::Offered);
-        Self { session, replies: String::new(), messages: Vec::new(), refused: 0, begun: 0, cancelled: 0, commit: None, sink: Vec::new() }
+        Self {
+            session,
+            replies: String::new(),
+            messages: Vec::new(),
+            refused: 0,
+            begun: 0,
+            cancelled: 0,
+            stood: None,
+            commit: None,
+            sink: Vec::new(),
+        }
     }
 
     pub fn smtp(may_relay: bool) -> Self {
@@ -55,7 +67,21 @@ impl Driver {
             self.replies.push_str(std::str::from_utf8(self.session.output()).unwrap());
             self.session.output().clear();
             match step {
-                Step::Etrn(_) => {}
+                Step::Etrn(_) | Step::XForward(_) => {}
+                Step::XClient(stand) => {
+                    let rights = Arc::clone(self.session.rights());
+                    self.stood = Some(Stand::clone(&stand));
+                    self.session.restart(*stand, rights);
+                }
+                Step::Inquiry { inquiry, address } => {
+                    let unknown = Reply::new(550, Enhanced::permanent(1, 1), "unknown user");
+                    let both = ["known@local.example".to_owned(), "b\r\n250 x@y".to_owned()];
+                    match (address.local(), inquiry) {
+                        ("known", _) => self.session.answer_inquiry(Ok(&[address.to_string()])),
+                        ("list", Inquiry::Expand) => self.session.answer_inquiry(Ok(&both)),
+                        _ => self.session.answer_inquiry(Err(unknown)),
+                    }
+                }
                 Step::Read => return true,
                 Step::Close => return false,
                 Step::StartTls => self.session.secured(Arc::clone(self.session.rights())),

@@ -3,6 +3,7 @@
 use super::Protocol;
 use super::command::{self, Verb};
 use super::session::{Hello, Security, Session, State, Step};
+use super::xclient;
 use std::io::Write as _;
 
 impl Session {
@@ -49,18 +50,35 @@ impl Session {
             return;
         }
         let size = self.max_message_size();
+        let requiretls = self.security == Security::Tls;
+        let future_release = self.future_release();
         let starttls = self.security == Security::Offered;
         let etrn = self.may_etrn();
         let authenticated = self.user.is_some();
         let out = self.output();
+        // One piece: most of it is the same for everybody.
         let _ = write!(
             out,
-            "250-{}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n250-CHUNKING\r\n250-BINARYMIME\r\n",
-            config.hostname,
+            "250-{}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-MT-PRIORITY\r\n250-LIMITS RCPTMAX={}",
+            config.hostname, config.max_recipients,
         );
-        for (on, line) in [(starttls, "250-STARTTLS\r\n"), (etrn, "250-ETRN\r\n")] {
+        if let Some(most) = config.offers.max_messages {
+            let _ = write!(out, " MAILMAX={most}");
+        }
+        match config.offers.min_deliver_by {
+            0 => out.extend_from_slice(b"\r\n250-DELIVERBY\r\n"),
+            least => drop(write!(out, "\r\n250-DELIVERBY {least}\r\n")),
+        }
+        let flags = [(starttls, "STARTTLS"), (etrn, "ETRN"), (requiretls, "REQUIRETLS"), (rights.prdr, "PRDR")];
+        for (_, word) in flags.iter().filter(|(on, _)| *on) {
+            let _ = write!(out, "250-{word}\r\n");
+        }
+        if let Some((longest, last)) = future_release {
+            let _ = write!(out, "250-FUTURERELEASE {longest} {last}\r\n");
+        }
+        for (on, word, names) in [(rights.xclient, "XCLIENT", xclient::XCLIENT), (rights.xforward, "XFORWARD", xclient::XFORWARD)] {
             if on {
-                out.extend_from_slice(line.as_bytes());
+                let _ = write!(out, "250-{word} {names}\r\n");
             }
         }
         if !rights.mechanisms.is_empty() && !authenticated {

@@ -19,6 +19,8 @@ impl Session {
         } else if !self.may_send() {
             self.note(Stage::Mail, 530, &String::from_utf8_lossy(argument), "authentication required");
             self.error(530, "5.7.0", "authentication required");
+        } else if self.config.offers.max_messages.is_some_and(|most| self.messages >= most) {
+            self.error(452, "4.5.3", "too many messages in one session");
         } else {
             match self.sender(argument) {
                 Ok(transaction) => {
@@ -54,7 +56,13 @@ impl Session {
         if found.size.is_some_and(|size| size > self.max_message_size()) {
             return Err(Fault(552, "5.3.4", "message too large"));
         }
+        let (terms, lowered) = self.terms(&found.asked).map_err(|(code, status, text)| Fault(code, status, text))?;
         let mut transaction = Transaction::new(sender);
+        transaction.terms = terms;
+        transaction.lowered = lowered;
+        transaction.prdr = found.asked.prdr;
+        // RFC 4954 section 5: what a client is not trusted to say counts as not known.
+        transaction.submitter = found.asked.submitter.map(|said| if self.is_trusted() { said } else { "<>".to_owned() });
         transaction.declared_size = found.size.unwrap_or(0);
         transaction.bodytype = found.body.unwrap_or_default();
         transaction.smtputf8 = found.smtputf8;
@@ -80,13 +88,21 @@ impl Session {
             self.reply(452, "4.5.3", "too many recipients");
             return None;
         }
-        if self.refused_recipients >= MOST_REFUSED {
-            self.note(Stage::Protocol, 421, "", "too many refused recipients");
-            self.close(421, "4.7.0", "too many refused recipients");
+        if self.has_guessed_too_often() {
             return None;
         }
         let judgement = self.config.relay.judge(&recipient.address, self.rights.relay);
         self.await_recipient(Candidate { recipient, judgement })
+    }
+
+    /// True: the session has ended.
+    pub(super) fn has_guessed_too_often(&mut self) -> bool {
+        if self.refused_recipients < MOST_REFUSED {
+            return false;
+        }
+        self.note(Stage::Protocol, 421, "", "too many refused recipients");
+        self.close(421, "4.7.0", "too many refused recipients");
+        true
     }
 
     fn await_recipient(&mut self, candidate: Candidate) -> Option<Step> {

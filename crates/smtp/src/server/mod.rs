@@ -10,7 +10,8 @@
 //! recipients and verdicts cannot outlive each other. A recipient enters it only with a [`RelayPermitted`].
 //!
 //! RFC 5321, 1870 (SIZE), 2033 (LMTP), 2034 (enhanced codes), 2920 (PIPELINING), 3030 (CHUNKING, BINARYMIME), 3461 (DSN), 3207 (STARTTLS),
-//! 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8).
+//! 4954 (AUTH), 6152 (8BITMIME),
+//! 6531 (SMTPUTF8), 2852 (DELIVERBY), 4865 (FUTURERELEASE), 6710 (MT-PRIORITY), 8689 (REQUIRETLS), 9422 (LIMITS).
 
 mod answers;
 mod authentication;
@@ -18,19 +19,25 @@ mod chunks;
 mod command;
 mod content;
 mod hello;
+mod inquiries;
 mod line;
 mod mail;
 mod parameters;
 mod relay;
 mod rights;
 mod session;
+mod terms;
 mod transaction;
 mod verbs;
+mod xclient;
 
+pub use inquiries::Inquiry;
 pub use relay::{Judgement, RelayPermitted, RelayPolicy};
 pub use rights::{Grant, Rights, Standing};
 pub use session::{Errors, Security, Session, Step};
+pub use terms::Offers;
 pub use transaction::{Recipient, Transaction};
+pub use xclient::{Said, Stand};
 
 /// What holds for all sessions of a server.
 #[derive(Debug, Clone)]
@@ -52,6 +59,7 @@ pub struct Config {
     /// Stray CR or LF in content becomes a blank instead of refusing the message.
     pub blank_newlines: bool,
     pub relay: RelayPolicy,
+    pub offers: Offers,
 }
 
 /// Which dialect a listener speaks.
@@ -73,6 +81,8 @@ pub enum Stage {
     Authentication,
     Mail,
     Recipient,
+    /// VRFY, EXPN.
+    Inquiry,
     Data,
     /// A wrong command, or bytes out of turn.
     Protocol,
@@ -86,6 +96,7 @@ impl Stage {
             Self::Authentication => "auth",
             Self::Mail => "mail",
             Self::Recipient => "rcpt",
+            Self::Inquiry => "vrfy",
             Self::Data => "data",
             Self::Protocol => "protocol",
         }
@@ -108,6 +119,10 @@ mod authentication_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod chunks_tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod extensions_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]

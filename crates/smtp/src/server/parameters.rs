@@ -1,5 +1,6 @@
 //! Parameters of MAIL and RCPT. What is kept has been checked: it holds no line end, whatever xtext it came as.
 
+use super::terms::{self, Asked};
 use envelope::{BodyType, Notify, RecipientDsn, Ret};
 
 /// Why a parameter is refused.
@@ -27,6 +28,7 @@ pub(super) struct MailParameters {
     pub smtputf8: bool,
     pub ret: Option<Ret>,
     pub envid: Option<String>,
+    pub asked: Asked,
 }
 
 /// What follows the path of MAIL.
@@ -39,7 +41,18 @@ pub(super) fn mail(rest: &[u8]) -> Result<MailParameters, ParameterError> {
             ("SMTPUTF8", None) => !std::mem::replace(&mut found.smtputf8, true),
             ("RET", Some(v)) => found.ret.replace(ret(v)?).is_none(),
             ("ENVID", Some(v)) => found.envid.replace(envid(v)?).is_none(),
-            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID", _) => return Err(ParameterError::Malformed("malformed parameter")),
+            ("BY", Some(v)) => found.asked.by.replace(terms::by(v)?).is_none(),
+            ("HOLDFOR", Some(v)) => found.asked.hold.replace(terms::hold_for(v)?).is_none(),
+            ("HOLDUNTIL", Some(v)) => found.asked.hold.replace(terms::hold_until(v)?).is_none(),
+            ("MT-PRIORITY", Some(v)) => found.asked.priority.replace(terms::priority(v)?).is_none(),
+            ("REQUIRETLS", None) => !std::mem::replace(&mut found.asked.requiretls, true),
+            ("AUTH", Some(v)) => found.asked.submitter.replace(terms::submitter(v)?).is_none(),
+            ("PRDR", None) => !std::mem::replace(&mut found.asked.prdr, true),
+            (
+                "SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "BY" | "HOLDFOR" | "HOLDUNTIL" | "MT-PRIORITY" | "REQUIRETLS" | "AUTH"
+                | "PRDR",
+                _,
+            ) => return Err(ParameterError::Malformed("malformed parameter")),
             _ => return Err(ParameterError::Unknown),
         };
         once(first)?;
@@ -183,11 +196,36 @@ mod tests {
             "\tSIZE=1",
             "x",
             " ENVID=+7F",
+            " AUTH=a+0AX",
+            " AUTH=",
+            " AUTH=<a@b>=",
+            " AUTH=<> AUTH=<>",
+            " MT-PRIORITY=10",
+            " MT-PRIORITY=+3",
+            " MT-PRIORITY=03x",
+            " MT-PRIORITY",
+            " BY=1",
+            " BY=1;",
+            " BY=;R",
+            " BY=1234567890;R",
+            " BY=--1;N",
+            " BY=1;X",
+            " HOLDFOR=0",
+            " HOLDFOR=-1",
+            " HOLDFOR=9999999999",
+            " HOLDUNTIL=2026-11-21",
+            " HOLDUNTIL=2026-11-21T10:00:00",
+            " HOLDUNTIL=2026-13-21T10:00:00Z",
+            " HOLDUNTIL=2026-11-21T10:00:00Z[UTC]",
+            " HOLDUNTIL=1960-11-21T10:00:00Z",
+            " HOLDFOR=1 HOLDUNTIL=2026-11-21T10:00:00Z",
+            " REQUIRETLS=1",
+            " PRDR=1",
             " ENVID=+FF",
         ] {
             assert!(matches!(mail(bad.as_bytes()), Err(ParameterError::Malformed(_))), "{bad:?}");
         }
-        for unknown in [" AUTH=a+0AX", " X=1", " NOTIFY=NEVER", " =", " MT-PRIORITY=3"] {
+        for unknown in [" X=1", " NOTIFY=NEVER", " =", " BYE=1"] {
             assert_eq!(mail(unknown.as_bytes()), Err(ParameterError::Unknown), "{unknown:?}");
         }
     }

@@ -3,10 +3,12 @@
 use super::authentication;
 use super::chunks::{Chunk, Chunked, Skipping};
 use super::content::{Content, Fault};
+use super::inquiries::Inquiry;
 use super::line::{self, LineReader, Taken};
 use super::relay::Judgement;
 use super::rights::{Rights, Standing};
 use super::transaction::{Recipient, Transaction};
+use super::xclient::Stand;
 use super::{Config, Protocol, Rejection, Stage};
 use address::Address;
 use status::Reply;
@@ -47,6 +49,12 @@ pub enum Step {
     /// Write the output (220) in the clear, then shake hands; say it by [`Session::secured`]. Whatever else was read
     /// before is to be dropped.
     StartTls,
+    /// A trusted peer says for whom it speaks; say it by [`Session::restart`], or [`Session::turn_away`].
+    XClient(Box<Stand>),
+    /// A trusted peer says where the next message came from: names in small letters, values. The reply is in the output.
+    XForward(Vec<(String, String)>),
+    /// VRFY or EXPN about an address of ours; say it by [`Session::answer_inquiry`].
+    Inquiry { inquiry: Inquiry, address: Address },
     /// The mail for this node is to go now (RFC 1985); the reply is in the output.
     Etrn(String),
     /// Write the output, then close.
@@ -76,6 +84,10 @@ pub(super) struct Candidate {
 pub(super) enum State {
     Idle,
     AwaitingHello,
+    /// XCLIENT is to be acted upon.
+    AwaitingStand,
+    /// With the state that goes on after it, and what was asked about.
+    AwaitingInquiry(Box<(State, Address)>),
     AwaitingAuthentication,
     /// The next line is the client's answer to a challenge.
     Authenticating,
@@ -119,6 +131,8 @@ impl State {
     const fn is_question(&self) -> bool {
         match self {
             Self::AwaitingHello
+            | Self::AwaitingStand
+            | Self::AwaitingInquiry(_)
             | Self::AwaitingAuthentication
             | Self::AwaitingSender(_)
             | Self::AwaitingRecipient(..)
@@ -153,14 +167,14 @@ pub struct Session {
     pub(super) errors: u32,
     pub(super) idle_commands: u32,
     pub(super) refused_recipients: u32,
+    /// Accepted in this session.
+    pub(super) messages: u32,
 }
 
 impl Session {
     /// The greeting is in the output.
     pub fn new(config: Arc<Config>, protocol: Protocol, rights: Arc<Rights>, security: Security) -> Self {
-        let mut output = Vec::with_capacity(64);
-        let _ = write!(output, "220 {} {}\r\n", config.hostname, config.banner);
-        Self {
+        let mut session = Self {
             config,
             protocol,
             rights,
@@ -169,12 +183,19 @@ impl Session {
             hello: None,
             state: State::Idle,
             lines: LineReader::default(),
-            output,
+            output: Vec::with_capacity(64),
             rejections: Vec::new(),
             errors: 0,
             idle_commands: 0,
             refused_recipients: 0,
-        }
+            messages: 0,
+        };
+        session.say_greeting();
+        session
+    }
+
+    pub(super) fn say_greeting(&mut self) {
+        let _ = write!(self.output, "220 {} {}\r\n", self.config.hostname, self.config.banner);
     }
 
     /// What the client may do; it holds from the next command on.
@@ -236,6 +257,14 @@ impl Session {
         std::mem::take(&mut self.rejections)
     }
 
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub fn security(&self) -> Security {
+        self.security
+    }
+
     /// The transaction in hand, if there is one.
     pub fn transaction(&self) -> Option<&Transaction> {
         match &self.state {
@@ -244,6 +273,11 @@ impl Session {
             | State::AwaitingRecipient(t, _)
             | State::AwaitingData(t, _)
             | State::Receiving(t, _) => Some(t),
+            State::AwaitingInquiry(asked) => match &asked.0 {
+                State::Transaction(t) => Some(t),
+                State::BetweenChunks(chunked) => Some(&chunked.transaction),
+                _ => None,
+            },
             State::Chunk(chunked, _) | State::BetweenChunks(chunked) => Some(&chunked.transaction),
             _ => None,
         }
@@ -253,6 +287,14 @@ impl Session {
     pub fn candidate(&self) -> Option<&Address> {
         match &self.state {
             State::AwaitingRecipient(_, candidate) => Some(&candidate.recipient.address),
+            _ => None,
+        }
+    }
+
+    /// The address that [`Step::Inquiry`] asks about.
+    pub fn inquiry(&self) -> Option<&Address> {
+        match &self.state {
+            State::AwaitingInquiry(asked) => Some(&asked.1),
             _ => None,
         }
     }
@@ -304,6 +346,7 @@ impl Session {
         match verdict {
             Ok(id) => {
                 self.idle_commands = 0;
+                self.messages = self.messages.saturating_add(1);
                 for _ in 0..replies {
                     let _ = write!(self.output, "250 2.0.0 ok queued as {id}\r\n");
                 }

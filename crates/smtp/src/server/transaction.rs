@@ -2,7 +2,7 @@
 
 use super::relay::RelayPermitted;
 use address::{Address, Path};
-use envelope::{BodyType, RecipientDsn, Ret};
+use envelope::{BodyType, RecipientDsn, Ret, Terms};
 
 /// Sender, recipients and what MAIL said. Dropped as a whole.
 #[derive(Debug)]
@@ -15,6 +15,13 @@ pub struct Transaction {
     pub ret: Option<Ret>,
     /// Checked xtext.
     pub envid: Option<String>,
+    pub terms: Terms,
+    /// AUTH= (RFC 4954 section 5): checked xtext or `<>`; of clients that are not trusted never more than `<>`.
+    pub submitter: Option<String>,
+    /// Each recipient gets its own reply at the end of data.
+    pub prdr: bool,
+    /// The priority is less than the client asked for.
+    pub(super) lowered: bool,
     recipients: Vec<Recipient>,
 }
 
@@ -27,7 +34,19 @@ pub struct Recipient {
 
 impl Transaction {
     pub(super) fn new(sender: Path) -> Self {
-        Self { sender, declared_size: 0, bodytype: BodyType::default(), smtputf8: false, ret: None, envid: None, recipients: Vec::new() }
+        Self {
+            sender,
+            declared_size: 0,
+            bodytype: BodyType::default(),
+            smtputf8: false,
+            ret: None,
+            envid: None,
+            terms: Terms::default(),
+            submitter: None,
+            prdr: false,
+            lowered: false,
+            recipients: Vec::new(),
+        }
     }
 
     /// The only way into the envelope: the permission is used up by it.

@@ -2,6 +2,7 @@
 
 use super::Stage;
 use super::command::{self, Verb};
+use super::inquiries::Inquiry;
 use super::session::{Security, Session, State, Step};
 use envelope::BodyType;
 
@@ -9,10 +10,10 @@ impl Session {
     /// `following`: what the client has already sent after this line.
     pub(super) fn execute(&mut self, line: &[u8], following: Option<&[u8]>) -> Option<Step> {
         let (verb, argument) = command::split(line);
-        // DATA, AUTH and STARTTLS end their group always (RFC 2920, RFC 3207: what is read in the clear must not be run
-        // inside); before PIPELINING was announced every command does.
+        // DATA, AUTH, XCLIENT and STARTTLS end their group always (RFC 2920, RFC 3207: what is read in the clear must not be
+        // run inside); before PIPELINING was announced every command does.
         if let Some(following) = following
-            && (matches!(verb, Verb::Data | Verb::StartTls | Verb::Auth) || !self.is_extended())
+            && (matches!(verb, Verb::Data | Verb::StartTls | Verb::Auth | Verb::Xclient) || !self.is_extended())
         {
             // What follows AUTH may be a password.
             self.out_of_turn(if verb == Verb::Auth { &[] } else { following });
@@ -44,8 +45,12 @@ impl Session {
             Verb::StartTls => return self.start_tls(argument),
             Verb::Auth => return self.auth(argument),
             Verb::Etrn => return self.etrn(argument),
-            Verb::Rset | Verb::Noop | Verb::Vrfy | Verb::Help => self.idle(verb, argument),
-            Verb::Expn | Verb::Unsupported => self.error(502, "5.5.1", "command not implemented"),
+            Verb::Vrfy => return self.inquire(Inquiry::Verify, argument),
+            Verb::Expn => return self.inquire(Inquiry::Expand, argument),
+            Verb::Rset | Verb::Noop | Verb::Help => self.idle(verb, argument),
+            Verb::Xclient => return self.xclient(argument),
+            Verb::Xforward => return self.xforward(argument),
+            Verb::Unsupported => self.error(502, "5.5.1", "command not implemented"),
             Verb::Unknown => self.unknown(line),
         }
         None
@@ -74,16 +79,11 @@ impl Session {
                 self.leave_transaction();
                 self.reply(250, "2.0.0", "ok");
             }
-            Verb::Vrfy if argument.is_empty() => self.error(501, "5.5.4", "an address is wanted"),
-            Verb::Vrfy if !argument.is_ascii() && !self.is_utf8() => self.error(553, "5.6.7", "SMTPUTF8 was not asked for"),
-            Verb::Vrfy => self.reply(252, "2.1.5", "send some mail, I will try my best"),
-            Verb::Help => self.reply(214, "2.0.0", "EHLO HELO LHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY QUIT HELP; RFC 5321"),
+            Verb::Help => {
+                self.reply(214, "2.0.0", "EHLO HELO LHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY EXPN ETRN QUIT HELP; RFC 5321")
+            }
             _ => self.reply(250, "2.0.0", "ok"),
         }
-    }
-
-    fn is_utf8(&self) -> bool {
-        self.transaction().is_some_and(|t| t.smtputf8)
     }
 
     /// Counts a command without progress; true: one too many, the session has ended.

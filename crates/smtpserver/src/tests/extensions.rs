@@ -1,6 +1,6 @@
 //! What EHLO announces, through the worker.
 
-use super::site::{Dialogue, Plan, Site, files};
+use super::site::{Dialogue, Plan, Site, files, router};
 
 fn chunk(client: &mut Dialogue, content: &[u8], last: bool) {
     client.send(format!("BDAT {}{}\r\n", content.len(), if last { " LAST" } else { "" }));
@@ -78,4 +78,119 @@ fn octets_are_stored_as_they_came() {
         "{header:?}"
     );
     assert_eq!(rest.as_bytes(), [b" x\r\n\r\n", body.as_slice()].concat());
+}
+
+fn behind_a_balancer(settings: &mut settings::Settings) {
+    settings.listeners[0].proxy = true;
+    settings.relay.networks = vec!["192.0.2.0/24".parse().unwrap()];
+}
+
+#[test]
+fn a_balancer_names_the_client() {
+    for header in [
+        b"PROXY TCP4 192.0.2.7 198.51.100.1 4000 25\r\n".to_vec(),
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x0f\xa0\0\x19".to_vec(),
+    ] {
+        let mut site = Site::new(Plan { change: Some(behind_a_balancer), ..Plan::default() });
+        let mut client = site.client_with(0, None, &header[..20]);
+        client.send(&header[20..]);
+        client.hello();
+        client.begin("x@y.example");
+        client.say("Subject: x\r\n\r\n.", "250");
+        let (envelope, content) = site.message();
+        assert_eq!(envelope.rcvdfrom.as_deref(), Some("client.example ([192.0.2.7])"));
+        assert!(content.starts_with("Received: from client.example ([192.0.2.7])"), "{content}");
+        // Whoever it names has that one's rights.
+        let mut stranger = site.client_with(0, None, b"PROXY TCP4 203.0.113.7 198.51.100.1 4000 25\r\n");
+        stranger.hello();
+        stranger.say("MAIL FROM:<a@b.example>", "250");
+        stranger.say("RCPT TO:<x@y.example>", "550");
+    }
+}
+
+/// attacks.md 33.
+#[test]
+fn without_a_header_nothing_is_said() {
+    let mut site = Site::new(Plan { change: Some(behind_a_balancer), ..Plan::default() });
+    for wrong in [&b"EHLO x\r\n"[..], b"PROXY TCP4 x\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"] {
+        assert_eq!(site.client_with(0, None, wrong).reply(), "", "{wrong:?}");
+    }
+    // Speaking before the greeting is what it always was.
+    site.client_with(0, None, b"PROXY UNKNOWN\r\nEHLO x\r\n").hear("554");
+    site.client_with(0, None, b"PROXY UNKNOWN\r\n").hear("220");
+    let mut refused = site.client_with(0, Some("too many"), b"PROXY UNKNOWN\r\n");
+    refused.hear("421");
+    let mut site = Site::new(Plan {
+        change: Some(|settings| {
+            behind_a_balancer(settings);
+            settings.extensions.proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        }),
+        ..Plan::default()
+    });
+    assert_eq!(site.client_with(0, None, b"PROXY TCP4 192.0.2.7 198.51.100.1 4000 25\r\n").reply(), "");
+}
+
+fn trusting(settings: &mut settings::Settings) {
+    let loopback = vec!["127.0.0.0/8".parse().unwrap()];
+    settings.extensions.xclient.clone_from(&loopback);
+    settings.extensions.xforward.clone_from(&loopback);
+    settings.extensions.vrfy.clone_from(&loopback);
+    settings.extensions.expn = loopback;
+}
+
+#[test]
+fn a_trusted_relay_stands_for_its_client() {
+    let mut site = Site::new(Plan { change: Some(trusting), ..Plan::default() });
+    let mut client = site.client();
+    client.hello();
+    client.say("XCLIENT ADDR=203.0.113.9 NAME=out.example", "220");
+    client.say("EHLO out.example", "250");
+    client.say("MAIL FROM:<a@b.example>", "250");
+    client.say("RCPT TO:<x@y.example>", "550 5.7.1");
+    client.say("RSET", "250");
+    client.say("XCLIENT LOGIN=joe", "220");
+    client.say("EHLO out.example", "250");
+    client.say("XFORWARD NAME=far.example ADDR=198.51.100.3", "250");
+    client.begin("x@y.example");
+    client.say("Subject: x\r\n\r\n.", "250");
+    let (envelope, content) = site.message();
+    assert_eq!(envelope.rcvdfrom.as_deref(), Some("out.example ([203.0.113.9])"));
+    assert_eq!(envelope.with.as_deref(), Some("ESMTPA"));
+    assert!(content.starts_with("Received: from out.example ([203.0.113.9])\n\tby mx.example with ESMTPA id "), "{content}");
+    let mut site = Site::new(Plan::default());
+    let mut client = site.client();
+    client.hello();
+    client.say("XCLIENT ADDR=203.0.113.9", "550 5.7.0");
+    client.say("XFORWARD ADDR=203.0.113.9", "550 5.7.0");
+    client.say("QUIT", "221");
+}
+
+#[test]
+fn the_router_answers_inquiries() {
+    let mut site = Site::new(Plan { change: Some(trusting), router: Some(router(0)), ..Plan::default() });
+    let mut client = site.client();
+    client.hello();
+    assert_eq!(client.say("VRFY joe@local.example", "250"), "250 2.1.5 <joe@local.example>");
+    client.say("VRFY nobody@local.example", "550 5.1.1");
+    client.say("VRFY x@far.example", "252");
+    assert_eq!(client.say("EXPN team@local.example", "250"), "250 2.1.5 <b@far.example>");
+    client.say("EXPN nobody@local.example", "550");
+    client.say("MAIL FROM:<a@b.example>", "250");
+    client.say("VRFY joe@local.example", "250");
+    client.say("RCPT TO:<joe@local.example>", "250");
+}
+
+#[test]
+fn terms_reach_the_envelope() {
+    let mut site = Site::new(Plan::default());
+    let mut client = site.client();
+    client.hello();
+    client.say("MAIL FROM:<a@b.example> MT-PRIORITY=3 HOLDFOR=1000 BY=2000;N", "250");
+    client.say("RCPT TO:<x@y.example>", "250");
+    client.say("DATA", "354");
+    client.say("Subject: x\r\n\r\n.", "250");
+    let (envelope, _) = site.message();
+    assert_eq!(envelope.terms.priority, 3);
+    let (by, hold) = (envelope.terms.deliver_by.unwrap(), envelope.terms.hold_until.unwrap());
+    assert_eq!((by.until - hold, by.or_return), (1000, false));
 }

@@ -250,18 +250,26 @@ pub(super) fn router(mut deaths: usize) -> Caller {
                     deaths -= 1;
                     break;
                 }
-                let Question::Verify { address, .. } = ask.question else { panic!("no verification") };
+                let (address, quads) = match ask.question {
+                    Question::Verify { address, .. } => (address, Vec::new()),
+                    Question::Expand { address } => (address, ["a@local.example", "b@far.example"].map(member).to_vec()),
+                    Question::Explain { .. } => panic!("nobody asked why"),
+                };
                 let answer = if address.starts_with("nobody@") {
                     let reply = status::Reply::new(550, status::Enhanced::permanent(1, 1), "unknown user");
                     Answer::Refused { reply, steps: Vec::new() }
                 } else {
-                    Answer::Routed { quads: Vec::new(), steps: Vec::new() }
+                    Answer::Routed { quads, steps: Vec::new() }
                 };
                 channel.send(&Told { number: ask.number, answer }).unwrap();
             }
         }
     });
     caller
+}
+
+fn member(address: &str) -> envelope::Quad {
+    envelope::Quad { channel: "-".into(), host: "-".into(), user: address.into(), attributes: "-".into() }
 }
 
 /// A filter that says what the content asks for: `reject`, `freeze`, `defer`; else it accepts.
