@@ -53,15 +53,15 @@ fn service(name: &str, server: &str) -> String {
 fn send(port: u16, sender: &str, recipient: &str) -> (u16, String) {
     let (mut session, greeting) = Session::open_from(CLIENT, port).unwrap();
     assert_eq!(greeting, 220);
-    for command in ["EHLO client.example\r\n".to_owned(), format!("MAIL FROM:<{sender}>\r\n")] {
+    for command in ["EHLO client.example".to_owned(), format!("MAIL FROM:<{sender}>")] {
         let (code, text) = session.command(&command).unwrap();
         assert_eq!(code, 250, "{command} {text}");
     }
-    let taken = session.command(&format!("RCPT TO:<{recipient}>\r\n")).unwrap();
+    let taken = session.command(&format!("RCPT TO:<{recipient}>")).unwrap();
     if taken.0 != 250 {
         return taken;
     }
-    assert_eq!(session.command("DATA\r\n").unwrap().0, 354);
+    assert_eq!(session.command("DATA").unwrap().0, 354);
     session.send(&[CONTENT, b".\r\n"].concat()).unwrap();
     session.reply().unwrap()
 }
@@ -113,12 +113,11 @@ fn spawned(folder: &Path, name_server: u16) -> String {
          skip_addresses = ::1\n",
     )
     .unwrap();
-    // The program is Debian's; only its library's default resolver is told where our name server is.
+    // The program is Debian's; only its DNS library is told where our name server is, instead of resolv.conf.
     fs::write(
         folder.join("sitecustomize.py"),
         format!(
-            "import dns.resolver\nr = dns.resolver.Resolver(configure=False)\nr.nameservers = ['127.0.0.1']\nr.port = {name_server}\n\
-             dns.resolver.default_resolver = r\n"
+            "import DNS\nDNS.DiscoverNameServers = lambda: None\nDNS.defaults['server'] = ['127.0.0.1']\nDNS.defaults['port'] = {name_server}\n"
         ),
     )
     .unwrap();

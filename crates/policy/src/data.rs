@@ -31,7 +31,8 @@ impl Session {
             Some(Path::Mailbox(address)) => address.as_str(),
             _ => "",
         };
-        let instance = format!("{:x}.{:x}", facts.number, self.transactions);
+        // Workers count by themselves, and services tell messages apart by this.
+        let instance = format!("{:x}.{:x}.{:x}", std::process::id(), facts.number, self.transactions);
         let login = facts.user.map(|user| Login { method: user.mechanism, user: user.name, sender: "" });
         let asked = delegation::Facts {
             extended: facts.extended,

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Added to the time that those we ask have themselves: they should be the ones to say that it is over.
 const GRACE: Duration = Duration::from_secs(5);
+/// What the resolver takes for SPF at most, several look-ups one after the other.
+const SPF: Duration = Duration::from_secs(20);
 /// What calling ahead takes at most.
 const AHEAD: Duration = Duration::from_secs(60);
 
@@ -44,7 +46,7 @@ impl Inquiries {
     pub fn new(callers: &mut Callers, settings: &Settings) -> Self {
         let services = settings.policy_services.iter().map(|service| service.timeout).max().unwrap_or_default();
         Self {
-            resolver: Helper::new(Self::RESOLVER, callers.resolver.take(), settings.dns.deadline + GRACE),
+            resolver: Helper::new(Self::RESOLVER, callers.resolver.take(), settings.dns.deadline.max(SPF) + GRACE),
             delegate: Helper::new(Self::DELEGATE, callers.delegate.take(), services * 2 + GRACE),
             ahead: Helper::new(Self::AHEAD, callers.ahead.take(), AHEAD),
         }
