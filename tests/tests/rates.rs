@@ -156,3 +156,55 @@ fn an_idle_suite_is_left_asleep() {
     });
     assert!(suite.counter("ratetracker", "saves") >= 1);
 }
+
+/// A suite for which loopback is the open internet.
+fn open_suite(sections: &str) -> Suite {
+    let mut suite = Suite::builder().with_maildirs().with("[first_contact]\nexempt = []\n").with(sections).prepare();
+    let text = std::fs::read_to_string(suite.config()).unwrap().replace("\"127.0.0.0/8\", \"::1\"", "\"127.9.9.9\"");
+    std::fs::write(suite.config(), text).unwrap();
+    suite.start();
+    suite
+}
+
+fn recipient(session: &mut Session) -> (u16, String) {
+    assert_eq!(session.command("MAIL FROM:<list-17@a.example>").unwrap().0, 250);
+    let reply = session.command("RCPT TO:<joe@local.example>").unwrap();
+    assert_eq!(session.command("RSET").unwrap().0, 250);
+    reply
+}
+
+#[test]
+fn a_new_triplet_waits_and_is_remembered() {
+    let mut suite = open_suite("[[access]]\ngreylist = true\n[greylist]\ndelay = \"3s\"\n[rates]\nsave = \"1s\"\n");
+    // Each attempt is a session of its own: in one there may be only so many without a message.
+    let attempt = |suite: &Suite| recipient(&mut session(suite, [127, 0, 0, 1]));
+    let (code, text) = attempt(&suite);
+    assert!(code == 450 && text.contains("greylisted"), "{code} {text}");
+    let shown = suite.json(&["rates", "--kind", "grey"]);
+    assert_eq!(shown[0]["subject"], "127.0.0.0/24 <list-#@a.example> <joe@local.example>", "{shown}");
+    assert_eq!(shown[0]["state"], "waiting");
+    wait_until("it has waited long enough", LONG, || attempt(&suite).0 == 250);
+    assert_eq!(suite.json(&["rates", "joe@local.example", "--kind", "grey"])[0]["state"], "passed");
+    assert_eq!(suite.json(&["rates", "--kind", "passed"])[0]["subject"], "127.0.0.0/24");
+    suite.stop();
+    suite.start();
+    let mut second = session(&suite, [127, 0, 0, 200]);
+    assert_eq!(recipient(&mut second).0, 250, "of the same network");
+    assert!(suite.zpost(&["rates", "--kind", "grey", "--clear", "--all"]).status.success());
+    assert_eq!(recipient(&mut second).0, 450);
+    assert_eq!(recipient(&mut session(&suite, [127, 0, 5, 1])).0, 450, "another network");
+}
+
+#[test]
+fn limits_of_policy_may_be_hard_and_count_once() {
+    let suite = open_suite("[[access]]\nclient = [\"127.0.0.1\"]\nmax_messages = 1\nhard_limits = true\n");
+    let mut first = session(&suite, [127, 0, 0, 1]);
+    let (code, text) = first.message("u@a.example", &["joe@local.example"], b"Subject: x\r\n\r\nx\r\n").unwrap();
+    assert_eq!(code, 250, "{text}");
+    let (code, text) = mail(&mut first, "u@a.example");
+    assert!(code == 550 && text.contains("too many messages from your address"), "{code} {text}");
+    // What was accepted is told a moment later.
+    wait_until("the recipient is counted", LONG, || row(&suite, "address", "127.0.0.1")["recipients"].as_u64() == Some(1));
+    let shown = row(&suite, "address", "127.0.0.1");
+    assert_eq!((shown["messages"].as_u64(), shown["excesses"].as_u64()), (Some(2), Some(1)), "{shown}");
+}
