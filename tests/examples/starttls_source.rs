@@ -1,5 +1,6 @@
-//! A generator like smtp-source, with STARTTLS: `starttls_source SESSIONS MESSAGES SIZE one|many PORT`.
-//! `one`: a connection for each message; `many`: each session sends all its messages over one connection.
+//! A generator like smtp-source, with STARTTLS: `starttls_source SESSIONS MESSAGES SIZE one|many|none PORT [resume]`.
+//! `one`: a connection for each message; `many`: each session sends all its messages over one connection; `none`: connections
+//! without messages. `resume`: sessions are resumed where the server gives tickets.
 
 use end_to_end::tls;
 use std::io::{BufRead, BufReader, Write};
@@ -39,16 +40,17 @@ fn command(stream: &mut BufReader<tls::ClientStream>, line: &[u8], code: u16) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [sessions, messages, size, mode, port] = arguments.as_slice() else { panic!("see the source") };
+    let [sessions, messages, size, mode, port, more @ ..] = arguments.as_slice() else { panic!("see the source") };
     let (sessions, messages, size): (usize, usize, usize) = (sessions.parse().unwrap(), messages.parse().unwrap(), size.parse().unwrap());
     let (port, keep): (u16, bool) = (port.parse().unwrap(), mode == "many");
+    let without = mode == "none";
     let mut content = b"From: <sender@bench.example>\r\nTo: <rcpt@sink.example>\r\nSubject: load\r\n\r\n".to_vec();
     while content.len() < size {
         content.extend_from_slice(&[b'X'; 76]);
         content.extend_from_slice(b"\r\n");
     }
     content.extend_from_slice(b".\r\n");
-    let (config, left) = (tls::client(), Arc::new(AtomicUsize::new(messages)));
+    let (config, left) = (if more.is_empty() { tls::client() } else { tls::resuming_client() }, Arc::new(AtomicUsize::new(messages)));
     let content = Arc::new(content);
     let workers: Vec<_> = (0..sessions)
         .map(|_| {
@@ -57,6 +59,10 @@ fn main() {
                 let mut open = None;
                 while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
                     let mut stream = open.take().unwrap_or_else(|| secure(port, &config));
+                    if without {
+                        command(&mut stream, b"QUIT\r\n", 221);
+                        continue;
+                    }
                     command(&mut stream, b"MAIL FROM:<sender@bench.example>\r\n", 250);
                     command(&mut stream, b"RCPT TO:<rcpt@sink.example>\r\n", 250);
                     command(&mut stream, b"DATA\r\n", 354);

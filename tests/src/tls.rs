@@ -53,10 +53,16 @@ impl ServerCertVerifier for Anybody {
 
 /// A client's configuration that takes any certificate and resumes no session.
 pub fn client() -> Arc<ClientConfig> {
+    let mut config = Arc::unwrap_or_clone(resuming_client());
+    config.resumption = rustls::client::Resumption::disabled();
+    Arc::new(config)
+}
+
+/// One that takes up earlier sessions where the server has given tickets.
+pub fn resuming_client() -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
+    let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth();
     Arc::new(config)
 }
 

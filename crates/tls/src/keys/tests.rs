@@ -10,6 +10,9 @@ impl Keeper {
     pub(crate) fn of(pem: &str) -> Self {
         Self(private_keys(pem.as_bytes(), Side::Server).unwrap())
     }
+    pub(crate) fn client(pem: &str) -> Self {
+        Self(private_keys(pem.as_bytes(), Side::Client).unwrap())
+    }
 }
 
 impl RemoteSigner for Keeper {

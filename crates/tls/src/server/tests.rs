@@ -177,3 +177,28 @@ fn pairs_text(key: &str) -> String {
     rcgen::PublicKeyData::subject_public_key_info(&key);
     key.public_key_pem()
 }
+
+#[test]
+fn a_client_far_from_its_key_proves_who_it_is() {
+    let (chain, key, root) = issue(&["a.example"]);
+    let server = pairs(format!("{chain}{key}").as_bytes()).unwrap();
+    let (joe_chain, joe_key, joe) = issue(&["joe.example"]);
+    let joe_text = pairs(format!("{joe_chain}{joe_key}").as_bytes()).unwrap()[0].without_key();
+    let signer: Arc<dyn crate::keys::RemoteSigner> = Arc::new(crate::keys::tests::Keeper::client(&joe_key));
+    let far = chains(joe_text.as_bytes(), &signer).unwrap().remove(0);
+    let users = BTreeMap::from([(fingerprint(&joe), "joe".to_owned())]);
+    let clients = Arc::new(Clients::new(Demand::Require, users, None).unwrap());
+    let config = config(&server, &Service { clients: Some(Arc::clone(&clients)), ..smtp() }).unwrap().unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut roots = RootCertStore::empty();
+        roots.add(root.clone()).unwrap();
+        let mut client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(far.certified()));
+        let met = meet(&config, &Arc::new(client), "a.example").unwrap();
+        assert_eq!(clients.user(met.peer_certificates().unwrap(), UnixTime::now()).as_deref(), Some("joe"), "{version:?}");
+    }
+}
