@@ -78,6 +78,8 @@ impl Prober {
         let mut why = "it has no address".to_owned();
         while let Some(candidate) = candidates.pop_front() {
             let (others, hello) = (candidates.clone(), &self.settings.client.hello);
+            // An address that says nothing must leave the others their part of the time.
+            let deadline = if others.is_empty() { deadline } else { deadline.min(now + self.settings.call_ahead.timeout / 3) };
             let begin = Begin { hop: name.clone(), flavour, hello, candidate: &candidate, others, deadline };
             let token = token();
             match Session::connect(begin, registry, token) {

@@ -304,6 +304,16 @@ fn hosts_by_name_the_next_address_and_never_ourselves() {
 }
 
 #[test]
+fn an_address_that_says_nothing_leaves_time_for_the_next() {
+    let (address, _) = server("220 hi", knows);
+    // Connections are made, and nobody speaks.
+    let _silent = TcpListener::bind(("127.0.0.9", address.port())).unwrap();
+    let ips = ["127.0.0.9", "127.0.0.1"].map(|ip| ip.parse().unwrap());
+    let mut driver = Driver::with("timeout = \"6s\"\n", Some(resolver(move |_| Ok(Answer::Addresses(ips.to_vec())))));
+    assert_eq!(driver.ask("yes@ours.example", &format!("[near.example]:{}", address.port())), Verdict::Taken);
+}
+
+#[test]
 fn without_a_resolver_names_are_unknown() {
     assert!(matches!(Driver::new("").ask("yes@ours.example", "near.example"), Verdict::Unknown(_)));
 }
