@@ -26,6 +26,7 @@ mod session;
 mod sheet;
 mod source;
 mod table;
+mod trial;
 mod zmailer;
 
 pub use book::{Policy, Site};
@@ -36,6 +37,7 @@ pub use rule::Rule;
 pub use session::{End, Session};
 pub use source::{SourceFault, read_source};
 pub use table::{Record, Records, Table, Trouble};
+pub use trial::Trial;
 pub use zmailer::read_zmailer;
 
 #[cfg(test)]

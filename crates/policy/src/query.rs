@@ -54,6 +54,8 @@ pub enum Answer {
     Action(Result<String, String>),
     /// None came, or there is nobody to ask.
     Nothing,
+    /// A test does not ask this: asking would count.
+    Untried,
 }
 
 impl Query {
@@ -116,6 +118,7 @@ impl Answer {
             Self::Action(Ok(action)) => format!("action={action}"),
             Self::Action(Err(why)) => format!("no action: {why}"),
             Self::Nothing => "no answer".to_owned(),
+            Self::Untried => "not asked in a test".to_owned(),
         }
     }
 }

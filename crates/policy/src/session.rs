@@ -1,7 +1,7 @@
 //! One connection's way through the layers.
 
 use crate::book::Policy;
-use crate::decision::{Cause, Decision, Questions, Turn, Verdict};
+use crate::decision::{Cause, Decision, Questions, Turn};
 use crate::facts::Facts;
 use crate::lists::Score;
 use crate::query::{Answer, QueryId, What};
@@ -147,6 +147,7 @@ impl Session {
 
     fn take_in(&mut self, policy: &Policy, facts: &Facts<'_>, what: What, answer: Answer) {
         match (what, answer) {
+            (_, Answer::Untried) => {}
             (What::Rate, answer) => self.rated(policy, answer),
             (What::Names, Answer::Dns(Ok(dns::Answer::Names(names)))) => {
                 if let Some(more) = &mut self.more {
@@ -202,16 +203,6 @@ impl Session {
         self.stage = Stage::Idle;
         self.open = 0;
         self.result = None;
-        if self.is_traced() {
-            let rule = decision.cause.as_ref().map(|cause| cause.rule.clone()).unwrap_or_default();
-            let text = match (&decision.verdict, &decision.cause) {
-                (Verdict::Refuse(_), Some(cause)) => format!("refused: {}", cause.what),
-                (Verdict::Refuse(_), None) => "refused".to_owned(),
-                (Verdict::Grant, _) => "relayed by policy".to_owned(),
-                (Verdict::Accept, _) => "accepted".to_owned(),
-            };
-            self.step(|| (rule, text));
-        }
         Turn::Decided(decision)
     }
 
@@ -249,10 +240,6 @@ impl Session {
 
     pub(crate) fn names(&self) -> &[String] {
         self.more.as_ref().map_or(&[], |more| &more.names)
-    }
-
-    pub(crate) fn is_traced(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| more.trace.is_some())
     }
 
     /// Writes a step down, where that is wanted: the rule's place, and what it is about.

@@ -43,6 +43,7 @@ mod rates;
 mod secure;
 mod sync;
 mod tables;
+mod trials;
 mod vrfy;
 mod worker;
 

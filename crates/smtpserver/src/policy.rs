@@ -23,6 +23,8 @@ pub(crate) enum Asker {
     Policy(Key, QueryId),
     /// VRFY, EXPN.
     Inquiry(Key, Inquiry),
+    /// A `zpost policy test`.
+    Trial(u64, QueryId),
 }
 
 /// Where a session stands with its policy.
@@ -177,6 +179,7 @@ impl Worker {
             Asker::Connection(key) => self.rated_connection(key, answer),
             Asker::Policy(key, id) => self.told(key, id, answer),
             Asker::Inquiry(key, inquiry) => self.inquired(key, inquiry, answer),
+            Asker::Trial(number, id) => self.trial_told(number, id, answer),
         }
     }
 

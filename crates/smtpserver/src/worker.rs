@@ -11,6 +11,7 @@ use crate::inquiries::Inquiries;
 use crate::policy::Asker;
 use crate::rates::Tally;
 use crate::sync::Key;
+use crate::trials::Trials;
 use daemon::{Counters, Signal, Started, Timers};
 use envelope::IdSource;
 use ipc::arrivals::Teller;
@@ -67,6 +68,7 @@ pub(crate) struct Worker {
     pub inquiries: Inquiries,
     /// What policy asks in this moment: one buffer for all sessions.
     pub questions: Questions,
+    pub trials: Trials,
     /// Told of ETRN.
     pub scheduler: Teller,
     pub timers: Timers<Key>,
@@ -133,6 +135,7 @@ impl Worker {
             tracker: Helper::new(TRACKER, callers.tracker, patience),
             inquiries,
             questions: Vec::new(),
+            trials: Trials::default(),
             filter: Helper::new(FILTER, callers.filter, settings.filter.timeout + FILTER_GRACE),
             disks,
             poll,
@@ -255,6 +258,11 @@ impl Worker {
                 },
                 Ok(Some((ToChild::Shed(count), _))) => self.shed(count as usize, false),
                 Ok(Some((ToChild::Drain, _))) => self.drain(),
+                Ok(Some((ToChild::Command { request, .. }, descriptors))) => {
+                    if let Some(end) = descriptors.into_iter().next() {
+                        self.command(request, end);
+                    }
+                }
                 Ok(Some((ToChild::Reload(start), descriptors))) => match self.started.reload(&start, descriptors) {
                     // For new sessions; the others keep what they began with.
                     Ok(mut contacts) => match crate::tables::open(&mut contacts, &self.started.settings) {

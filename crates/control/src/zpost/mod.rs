@@ -6,6 +6,8 @@ mod counters;
 mod destination;
 mod freeze;
 mod lifecycle;
+mod newdb;
+mod policy;
 pub mod queue;
 mod rates;
 pub mod route;
@@ -120,6 +122,11 @@ enum Command {
         #[arg(long)]
         explain: bool,
     },
+    /// Ask the policy
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Make a table of policy rules from text files; zpost-policy(5)
+    Newdb(newdb::Sources),
     /// Show how a destination is: its queue, its site, what keeps it waiting
     Destination {
         /// The next hop, as `zpost queue` shows it
@@ -155,6 +162,12 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Show what a client would see and why, layer by layer; nothing is counted and nothing sent. Exit 0 accepted, 69 refused, 75 refused for now
+    Test(policy::Client),
 }
 
 #[derive(Debug, Subcommand)]
@@ -207,6 +220,9 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
     if let Command::Config(what) = &command {
         return config::run(config.as_deref(), what, json);
     }
+    if let Command::Newdb(sources) = &command {
+        return newdb::run(sources);
+    }
     let begins = matches!(command, Command::Start | Command::Restart | Command::Reload | Command::Upgrade);
     let load = if begins { Site::load } else { Site::load_despite_faults };
     let site = load(config.as_deref())?;
@@ -236,7 +252,8 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Rates(which) => rates::run(&site, &which, json),
         Command::Tlsrpt { .. } => lifecycle::order(&site, &Request::TlsReports, "reports are on their way"),
         Command::Notify { who, name } => lifecycle::notify(&site, &who, &name),
-        Command::Config(_) => Ok(0),
+        Command::Policy(Policy::Test(client)) => policy::run(&site, client, json),
+        Command::Config(_) | Command::Newdb(_) => Ok(0),
     }
 }
 
