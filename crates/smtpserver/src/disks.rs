@@ -4,6 +4,7 @@
 //! weight; among equals they take turns by weight. A slow disk has its operations in flight for longer, so it gets fewer; a volume of weight 0 gets what no other takes
 //! only if it is the postoffice. Each volume has threads of its own: those of a disk that hangs hang alone.
 
+use crate::gone::Gone;
 use crate::sync::{Done, Job, Threads};
 use mio::Waker;
 use settings::Settings;
@@ -30,6 +31,7 @@ pub(crate) struct Disks {
     pub volumes: Volumes,
     /// Usable ones, the postoffice first.
     disks: Vec<Disk>,
+    pub gone: Arc<Gone>,
     /// Messages placed so far: among equals the weights decide whose turn it is.
     placed: u64,
 }
@@ -43,11 +45,12 @@ impl Disks {
             }
         }
         let mut disks = Vec::new();
+        let gone = Arc::<Gone>::default();
         for (number, spool) in volumes.usable() {
-            let threads = Threads::new(Arc::clone(spool), settings.processes.sync_threads, Arc::clone(waker));
+            let threads = Threads::new(Arc::clone(spool), settings.processes.sync_threads, Arc::clone(waker), Arc::clone(&gone));
             disks.push(Disk { number, weight: 1, free: spool.free().map_or(0, |(bytes, _)| bytes), failed: None, threads });
         }
-        let mut all = Self { volumes, disks, placed: 0 };
+        let mut all = Self { volumes, disks, gone, placed: 0 };
         all.weigh(settings);
         Ok(all)
     }

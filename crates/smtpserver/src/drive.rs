@@ -46,6 +46,7 @@ impl Worker {
                 return false;
             }
             if c.session.is_waiting() {
+                self.look_whether_gone(c, key);
                 return true;
             }
             if !c.writable && c.flush() != Flushed::All {

@@ -32,6 +32,7 @@ mod disks;
 mod drive;
 mod envelopes;
 mod foreign;
+mod gone;
 mod greeting;
 mod helper;
 mod identified;

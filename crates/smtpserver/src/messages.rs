@@ -199,8 +199,10 @@ impl Worker {
             }
             Done::Committed { meta, result, frozen, buffer } => {
                 self.recycle(buffer);
+                self.settled(&meta);
                 match result {
                     Ok(()) => self.accepted(&meta, frozen),
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => self.taken_back(&meta),
                     Err(error) => self.not_written(&meta, &error),
                 }
             }

@@ -1,6 +1,8 @@
-//! The threads that write and sync messages. They share nothing with the loop but two queues.
+//! The threads that write and sync messages. They share nothing with the loop but two queues
+//! and the marks of [`Gone`].
 
 use crate::context::Client;
+use crate::gone::Gone;
 use envelope::{Envelope, MessageId};
 use mio::Waker;
 use spool::{Draft, Spool, Submitter};
@@ -107,6 +109,7 @@ struct Shared {
     done: Mutex<Vec<Done>>,
     waker: Arc<Waker>,
     spool: Arc<Spool>,
+    gone: Arc<Gone>,
     /// What a batch took lately, in microseconds: moves by an eighth with each.
     latency: AtomicU64,
 }
@@ -123,9 +126,16 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// Threads are made when there is work for them, up to `most`.
-    pub fn new(spool: Arc<Spool>, most: u16, waker: Arc<Waker>) -> Self {
-        let shared =
-            Shared { queue: Mutex::default(), wanted: Condvar::new(), done: Mutex::default(), waker, spool, latency: AtomicU64::new(0) };
+    pub fn new(spool: Arc<Spool>, most: u16, waker: Arc<Waker>, gone: Arc<Gone>) -> Self {
+        let shared = Shared {
+            queue: Mutex::default(),
+            wanted: Condvar::new(),
+            done: Mutex::default(),
+            waker,
+            spool,
+            gone,
+            latency: AtomicU64::new(0),
+        };
         Self { shared: Arc::new(shared), most: usize::from(most.max(1)), waiting: Vec::new(), in_flight: 0 }
     }
 
@@ -231,7 +241,7 @@ fn perform_all(jobs: &mut Vec<Job>, ended: &mut Vec<Done>, shared: &Shared, subm
         }
     }
     for (meta, buffer, draft) in written {
-        let result = draft.and_then(Draft::commit).map(drop);
+        let result = draft.and_then(|draft| commit(draft, &meta, shared));
         ended.push(Done::Committed { meta, result, frozen: false, buffer });
     }
 }
@@ -255,9 +265,9 @@ fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done>
                 let result = whole.and_then(flushed);
                 return Some(Done::Staged { meta, result, buffer: piece });
             }
-            Done::Committed { meta, result: whole.and_then(Draft::commit).map(drop), frozen: false, buffer: piece }
+            Done::Committed { result: whole.and_then(|draft| commit(draft, &meta, shared)), meta, frozen: false, buffer: piece }
         }
-        Job::Commit { meta, draft } => Done::Committed { meta, result: draft.commit().map(drop), frozen: false, buffer: Vec::new() },
+        Job::Commit { meta, draft } => Done::Committed { result: commit(draft, &meta, shared), meta, frozen: false, buffer: Vec::new() },
         Job::Freeze { meta, draft, reason } => {
             Done::Committed { meta, result: draft.freeze(&reason).map(drop), frozen: true, buffer: Vec::new() }
         }
@@ -267,6 +277,11 @@ fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done>
         }
         Job::Measure => Done::Measured(shared.spool.free().map_or(0, |(bytes, inodes)| if inodes == 0 { 0 } else { bytes })),
     })
+}
+
+/// Unless the client has left meanwhile.
+fn commit(draft: Draft, meta: &Meta, shared: &Shared) -> io::Result<()> {
+    draft.commit_unless(|| shared.gone.has(meta.key.number)).map(drop)
 }
 
 fn append(mut draft: Draft, piece: &[u8]) -> io::Result<Draft> {

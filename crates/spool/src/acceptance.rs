@@ -154,9 +154,14 @@ impl Draft {
         Ok(())
     }
     /// Fills in the length, syncs, renames into `router/`. After Ok: durable (S2).
-    pub fn commit(mut self) -> io::Result<MessageId> {
+    pub fn commit(self) -> io::Result<MessageId> {
+        self.commit_unless(|| false)
+    }
+    /// As [`Draft::commit`]; `taken_back` is asked in the last moment, between sync and rename. If it says yes the message
+    /// goes, with `ConnectionAborted`.
+    pub fn commit_unless(mut self, taken_back: impl FnOnce() -> bool) -> io::Result<MessageId> {
         self.complete()?;
-        self.place(Folder::Router)?;
+        self.place(Folder::Router, taken_back)?;
         Ok(self.id)
     }
     /// Syncs, renames into `freezer/`, only then fills in the length and syncs again; writes `freezer/<id>.reason`.
@@ -169,7 +174,7 @@ impl Draft {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         self.flush()?;
-        self.place(Folder::Freezer)?;
+        self.place(Folder::Freezer, || false)?;
         self.complete()?;
         fault::point()?;
         self.file.sync_all()?;
@@ -177,9 +182,12 @@ impl Draft {
         Ok(self.id)
     }
     /// The bytes and the first name are durable, then the new name is there.
-    fn place(&mut self, target: Folder) -> io::Result<()> {
+    fn place(&mut self, target: Folder, taken_back: impl FnOnce() -> bool) -> io::Result<()> {
         fault::point()?;
         self.file.sync_all()?;
+        if taken_back() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         fault::point()?;
         self.spool.move_message(Folder::Public, self.id.as_str(), target, self.id.as_str())?;
         self.committed = true;

@@ -1,6 +1,9 @@
 //! What EHLO announces, through the worker.
 
-use super::site::{Dialogue, Plan, Site, files, router};
+use super::site::{Dialogue, Plan, Site, accept, contact, files, router};
+use ipc::Channel;
+use ipc::filter::{Judge, Judged, Judgement};
+use std::time::{Duration, Instant};
 
 fn chunk(client: &mut Dialogue, content: &[u8], last: bool) {
     client.send(format!("BDAT {}{}\r\n", content.len(), if last { " LAST" } else { "" }));
@@ -193,4 +196,26 @@ fn terms_reach_the_envelope() {
     assert_eq!(envelope.terms.priority, 3);
     let (by, hold) = (envelope.terms.deliver_by.unwrap(), envelope.terms.hold_until.unwrap());
     assert_eq!((by.until - hold, by.or_return), (1000, false));
+}
+
+/// RFC 1047: whoever closes after the dot sends again, so the message must not be there too. The filter answers once the
+/// client has closed, so both are in the worker's hands before it commits.
+#[test]
+fn a_message_whose_client_has_left_is_taken_back() {
+    for (ending, kept) in [("", 0), ("QUIT\r\n", 1)] {
+        let (caller, point) = contact();
+        let change = |settings: &mut settings::Settings| settings.filter.program = vec!["filter".into()];
+        let mut site = Site::new(Plan { change: Some(change), filter: Some(caller), ..Plan::default() });
+        let mut client = site.client();
+        client.hello();
+        client.begin("x@y.example");
+        client.send(format!("Subject: x\r\n\r\nx\r\n.\r\n{ending}"));
+        let mut filter: Channel<Judged, Judge> = accept(&point);
+        let (judge, _) = filter.recv_by(Instant::now() + Duration::from_secs(20)).unwrap();
+        drop(client);
+        filter.send(&Judged { number: judge.number, verdict: Judgement::Accept }).unwrap();
+        site.wait_for_ends(1);
+        assert_eq!(site.files("router").len(), kept, "{ending:?}");
+        assert!(site.files("public").is_empty());
+    }
 }
