@@ -1,9 +1,12 @@
 //! Connections by the thousand from many addresses of loopback, by clients that are no mail servers.
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
-use std::io::{Result, Write};
+use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 /// Connects to a port of 127.0.0.1 from another address of loopback.
@@ -37,14 +40,15 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Opens so many, at most so many a second: in turn one that is silent, one that trickles, one that sends garbage.
-    pub fn pour(port: u16, count: u32, per_second: u32) -> Self {
+    /// Opens these, at most so many a second: in turn one that is silent, one that trickles, one that sends garbage.
+    pub fn pour(port: u16, numbers: Range<u32>, per_second: u32) -> Self {
         const THREADS: u32 = 4;
         let begin = Instant::now();
+        let numbers = &numbers;
         let pour = |thread: u32| {
             let mut part = Self::default();
-            for number in (thread..count).step_by(THREADS as usize) {
-                let due = begin + Duration::from_secs(1) * number / per_second;
+            for number in (numbers.start + thread..numbers.end).step_by(THREADS as usize) {
+                let due = begin + Duration::from_secs(1) * (number - numbers.start) / per_second;
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 match connect_from(address(number), port) {
                     Ok(stream) => part.connections.push((begin_with(number, &stream), stream)),
@@ -98,12 +102,68 @@ fn begin_with(number: u32, mut stream: &TcpStream) -> Manner {
     }
 }
 
-/// Raises the limit of descriptors of this process and of what it starts; false: it may not.
-pub fn raise_descriptors(wanted: u64) -> bool {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((soft, _)) if soft >= wanted => true,
-        Ok((_, hard)) => setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).is_ok(),
-        Err(_) => false,
+/// A flood in processes of their own: one process has too few descriptors for all of it.
+#[derive(Debug)]
+pub struct Parts(Vec<Child>);
+
+/// The environment variable that makes a test a part of a flood; see [`be_a_part`].
+const PART: &str = "ZPOST_FLOOD";
+/// Connections of one part.
+const MOST: u32 = 10_000;
+
+impl Parts {
+    /// Runs `test` of this test program, which has to call [`be_a_part`], as often as it takes.
+    pub fn start(test: &str, port: u16, count: u32, per_second: u32) -> Self {
+        let parts = count.div_ceil(MOST);
+        let start = |part: u32| {
+            let numbers = count / parts * part..count / parts * (part + 1);
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", test, "--nocapture"]);
+            command.env(PART, format!("{port} {} {} {}", numbers.start, numbers.end, per_second / parts));
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+        };
+        Self((0..parts).map(start).collect())
     }
+
+    /// Waits until all is poured: how many connections were made, and how many not.
+    pub fn poured(&mut self) -> (usize, usize) {
+        let (mut made, mut failed) = (0, 0);
+        for part in &mut self.0 {
+            let said = BufReader::new(part.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
+            let said = said.filter_map(|line| Some(line.split_once("poured ")?.1.to_owned())).next().unwrap_or_default();
+            let mut figures = said.split(' ').filter_map(|word| word.parse::<usize>().ok());
+            made += figures.next().unwrap_or(0);
+            failed += figures.next().unwrap_or(0);
+        }
+        (made, failed)
+    }
+}
+
+impl Drop for Parts {
+    /// They end when nobody listens to them any more.
+    fn drop(&mut self) {
+        for part in &mut self.0 {
+            drop(part.stdin.take());
+            let _ = part.wait();
+        }
+    }
+}
+
+/// The part of a flood that the environment asks for, if it does: pours, says so, and trickles until its input ends.
+pub fn be_a_part() -> bool {
+    let Ok(wanted) = std::env::var(PART) else { return false };
+    let numbers: Vec<u32> = wanted.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [port, first, end, per_second] = numbers.as_slice() else { panic!("{PART}={wanted}") };
+    let flood = Flood::pour(u16::try_from(*port).unwrap(), *first..*end, *per_second);
+    println!("poured {} {}", flood.len(), flood.failed);
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        drop(tell);
+    });
+    // As slow as it gets: a byte in twenty seconds.
+    while told.recv_timeout(Duration::from_secs(20)) == Err(RecvTimeoutError::Timeout) {
+        flood.trickle();
+    }
+    true
 }

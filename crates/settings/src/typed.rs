@@ -97,7 +97,7 @@ pub enum ListenerKind {
 pub struct Listener {
     pub kind: ListenerKind,
     pub bind: Bind,
-    /// Listen backlog. Default 1024.
+    /// Listen backlog. Default 4096.
     pub backlog: u32,
     /// Default no.
     pub client_certificates: crate::ClientCertificates,

@@ -64,7 +64,7 @@ pub const TABLE: &[Parameter] = &[
         "listener",
         "backlog",
         count(1, 65_535),
-        "1024",
+        "4096",
         "Connections that the kernel keeps waiting. The kernel's own limit (net.core.somaxconn) applies too.",
     ),
     required(

@@ -18,8 +18,8 @@ pub const TABLE: &[Parameter] = &[
         "processes",
         "spare_sessions",
         count(0, 1_000_000),
-        "64",
-        "Free places for sessions kept ready over all SMTP server processes.",
+        "1000",
+        "Free places for sessions kept ready over all SMTP server processes: with fewer another process is started, as far as smtpserver_max allows. As many as can come while a process starts.",
     ),
     optional("processes", "sessions_per_worker", count(1, 100_000), "5000", "Sessions that one SMTP server process serves at a time."),
     optional(
