@@ -14,6 +14,7 @@ fn config(blank_newlines: bool) -> Arc<Config> {
         max_hops: 3,
         max_errors: 50,
         max_idle_commands: 50,
+        max_refused_recipients: 1000,
         max_header_bytes: 1000,
         max_line: 500,
         blank_newlines,

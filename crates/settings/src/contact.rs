@@ -40,6 +40,8 @@ pub struct Patience {
     pub tarpit_longest: Duration,
     /// Errors of a session that are answered at once.
     pub soft_errors: u32,
+    /// Recipients of a session that are refused before it is ended.
+    pub max_refused_recipients: u32,
     /// Bytes a second while a message comes; 0: any.
     pub min_rate: u64,
     /// What the rate is averaged over.
@@ -93,6 +95,7 @@ pub fn patience(g: &Group) -> Patience {
         tarpit_factor: g.number("tarpit_factor"),
         tarpit_longest: g.duration("tarpit_longest"),
         soft_errors: g.u32("soft_errors"),
+        max_refused_recipients: g.u32("max_refused_recipients"),
         min_rate: g.u64("min_rate"),
         min_rate_grace: g.duration("min_rate_grace"),
         session_limit: g.duration("session_limit"),

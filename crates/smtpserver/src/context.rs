@@ -65,6 +65,7 @@ impl Context {
             max_hops: server.max_hops,
             max_errors: server.max_errors,
             max_idle_commands: server.max_idle_commands,
+            max_refused_recipients: settings.patience.max_refused_recipients,
             max_header_bytes: server.max_header_bytes,
             max_line: server.max_line,
             blank_newlines: server.bare_newline == BareNewline::Blank,

@@ -56,6 +56,13 @@ pub const TABLE: &[Parameter] = &[
     ),
     optional(
         "server",
+        "max_refused_recipients",
+        count(1, 1_000_000),
+        "1000",
+        "Refused recipients of a session before it is ended with 421: whoever guesses names shall not find a cheap oracle.",
+    ),
+    optional(
+        "server",
         "min_rate",
         Kind::Size { min: 0, max: 1 << 30 },
         "0",

@@ -11,6 +11,7 @@ fn config() -> Config {
         max_hops: 3,
         max_errors: 20,
         max_idle_commands: 100,
+        max_refused_recipients: 1000,
         max_header_bytes: 1000,
         max_line: 5000,
         blank_newlines: false,

@@ -13,6 +13,7 @@ pub(super) fn config() -> Config {
         max_hops: 5,
         max_errors: 10,
         max_idle_commands: 10,
+        max_refused_recipients: 1000,
         max_header_bytes: 5_000,
         max_line: 5_000,
         blank_newlines: false,

@@ -7,9 +7,6 @@ use super::transaction::{Recipient, Transaction};
 use super::{Protocol, Stage};
 use address::{AddressError, Path, PathError};
 
-/// Recipients refused in one session before it ends: whoever guesses names finds no cheap oracle here.
-const MOST_REFUSED: u32 = 1000;
-
 impl Session {
     pub(super) fn mail(&mut self, argument: &[u8]) -> Option<Step> {
         if self.hello.is_none() {
@@ -97,7 +94,7 @@ impl Session {
 
     /// True: the session has ended.
     pub(super) fn has_guessed_too_often(&mut self) -> bool {
-        if self.refused_recipients < MOST_REFUSED {
+        if self.refused_recipients < self.config.max_refused_recipients {
             return false;
         }
         self.note(Stage::Protocol, 421, "", "too many refused recipients");

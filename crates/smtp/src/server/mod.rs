@@ -54,6 +54,8 @@ pub struct Config {
     pub max_errors: u32,
     /// Commands without progress before 421.
     pub max_idle_commands: u32,
+    /// Recipients refused in one session before it ends: whoever guesses names finds no cheap oracle here.
+    pub max_refused_recipients: u32,
     pub max_header_bytes: u64,
     pub max_line: u64,
     /// Stray CR or LF in content becomes a blank instead of refusing the message.
