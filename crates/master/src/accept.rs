@@ -61,6 +61,9 @@ impl Master {
         for _ in 0..PER_TURN {
             let Some(place) = self.listeners.get(&key).map(|l| l.place.clone()) else { return Turn::Empty };
             let Some(worker) = self.worker_for(&place) else { return Turn::Stuck };
+            if self.room_is_coming() && self.kind_of(&place) == Some(settings::ListenerKind::Smtp) {
+                return Turn::Stuck;
+            }
             match self.listeners.get(&key).map(|l| l.accept()) {
                 Some(Ok(Some((client, peer)))) => self.pass(worker, &place, client, peer, level),
                 Some(Ok(None)) | None => return Turn::Empty,
@@ -91,6 +94,11 @@ impl Master {
         self.wake(until);
     }
 
+    /// `None`: the local submission socket.
+    fn kind_of(&self, place: &Place) -> Option<settings::ListenerKind> {
+        self.configuration.settings.listeners.iter().find(|l| Place::of(&l.bind) == *place).map(|l| l.kind)
+    }
+
     fn worker_for(&self, place: &Place) -> Option<usize> {
         let candidates = self.children.iter().filter(|(_, c)| c.service.kind == Kind::Workers && c.takes_sessions());
         let candidates = candidates.filter(|(_, c)| self.index_of(c.generation, place).is_some());
@@ -113,8 +121,7 @@ impl Master {
             Peer::Local { .. } => None,
         };
         let settings = &self.configuration.settings;
-        let kind = settings.listeners.iter().find(|l| Place::of(&l.bind) == *place).map(|l| l.kind);
-        let counted = Counted { address, stranger: settings.is_stranger(kind, address) };
+        let counted = Counted { address, stranger: settings.is_stranger(self.kind_of(place), address) };
         let pressure = Pressure { strangers: self.places_of_strangers.most, level };
         let refuse = match self.connections.judge(counted, &settings.connections, pressure) {
             Verdict::Admit => None,
@@ -158,6 +165,7 @@ impl Master {
     }
 
     pub fn sessions_ended(&mut self, key: usize, numbers: &[u64]) {
+        self.shedding = self.shedding.saturating_sub(u32::try_from(numbers.len()).unwrap_or(u32::MAX));
         let Some(child) = self.children.get_mut(&key) else { return };
         for number in numbers {
             if let Some(counted) = child.end(*number) {

@@ -9,8 +9,8 @@ use crate::supervise::Master;
 use ipc::master::ToChild;
 use std::time::{Duration, Instant};
 
-/// Between two requests: what was asked for should have happened before the count is believed again.
-const AGAIN: Duration = Duration::from_millis(100);
+/// What was asked for counts as done for so long; then whoever was to go could not, and others are asked for.
+const BELIEF: Duration = Duration::from_secs(2);
 
 /// How many strangers there may be, and where shedding begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Places {
             2 => all - all / 4,
             _ => all - all / 2,
         };
-        Self { most, high: most - (most / 16).max(1).min(most), low: most - (most / 8).max(1).min(most) }
+        Self { most, high: most - (most / 8).max(1).min(most), low: most - (most / 4).max(1).min(most) }
     }
 
     /// How many of so many strangers should go.
@@ -44,11 +44,17 @@ impl Master {
     /// Asks the workers to make room where it runs short.
     pub fn make_room(&mut self, now: Instant) {
         let taken = self.connections.taken(self.configuration.settings.connections.reserve);
-        let excess = self.places_of_strangers.excess(taken).min(self.connections.strangers());
-        if excess == 0 || self.shed_after.is_some_and(|after| after > now) {
+        if self.shed_until.is_some_and(|until| until <= now) {
+            (self.shedding, self.shed_until) = (0, None);
+        }
+        // A slow worker is not asked twice for the same: it would send away twice as many.
+        let excess = self.places_of_strangers.excess(taken.saturating_sub(self.shedding)).min(self.connections.strangers());
+        if excess == 0 {
             return;
         }
-        self.shed_after = Some(now + AGAIN);
+        self.shedding += excess;
+        self.shed_until = Some(now + BELIEF);
+        self.wake(now + BELIEF);
         let strangers = u64::from(self.connections.strangers().max(1));
         let share = |child: &Child| {
             let part = u64::from(excess) * u64::from(child.stranger_count()) / strangers;
@@ -59,6 +65,12 @@ impl Master {
         for (key, count) in asked {
             self.tell(key, &ToChild::Shed(count), Vec::new());
         }
+    }
+
+    /// Strangers have all places, but some are about to leave theirs: who comes now waits in the kernel's queue for that
+    /// instead of being refused.
+    pub fn room_is_coming(&self) -> bool {
+        self.shedding > 0 && self.connections.taken(self.configuration.settings.connections.reserve) >= self.places_of_strangers.most
     }
 }
 
@@ -77,8 +89,8 @@ mod tests {
     fn room_is_made_before_there_is_none() {
         let places = Places::new(&settings(""), 0);
         assert_eq!(places.most, 19_500);
-        assert_eq!((places.excess(18_000), places.excess(places.high)), (0, 0));
-        assert!(places.excess(places.high + 1) >= places.most / 16);
+        assert_eq!((places.excess(17_000), places.excess(places.high)), (0, 0));
+        assert!(places.excess(places.high + 1) >= places.most / 8);
         let small = Places::new(&settings("total = 8"), 0);
         assert_eq!((small.most, small.excess(5), small.excess(6)), (6, 0, 1));
         assert_eq!(Places::new(&settings("total = 1"), 3).most, 1);

@@ -68,8 +68,9 @@ pub struct Master {
     pub connections: limits::Table,
     /// How many strangers there may be, as of this turn.
     pub places_of_strangers: crate::crowd::Places,
-    /// Workers are not asked to make room before this moment.
-    pub shed_after: Option<Instant>,
+    /// Sessions that workers were asked to end and have not ended yet, and until when that is believed.
+    pub shedding: u32,
+    pub shed_until: Option<Instant>,
     pub next_session: u64,
     next_key: usize,
     pub readiness: Readiness,
@@ -138,7 +139,8 @@ impl Master {
             clients: BTreeMap::new(),
             connections: limits::Table::default(),
             places_of_strangers,
-            shed_after: None,
+            shedding: 0,
+            shed_until: None,
             next_session: 0,
             next_key: FIRST_KEY,
             readiness: Readiness::from_environment(),
