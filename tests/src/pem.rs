@@ -57,6 +57,11 @@ pub fn private_key(text: &str) -> Vec<u8> {
     PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).unwrap().secret_pkcs8_der().to_vec()
 }
 
+/// The DER of a certificate.
+pub fn certificate_bytes(text: &str) -> Vec<u8> {
+    rustls_pki_types::CertificateDer::from_pem_slice(text.as_bytes()).unwrap().to_vec()
+}
+
 /// The SHA-256 fingerprint of a certificate file, as `openssl x509 -fingerprint -sha256` prints it.
 pub fn fingerprint(file: &Path) -> String {
     let output = Command::new("openssl").args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(file).output().unwrap();
