@@ -8,6 +8,7 @@ pub mod dns;
 pub mod dovecot;
 pub mod flood;
 pub mod load;
+pub mod logins;
 pub mod memory;
 pub mod pem;
 pub mod postfix;

@@ -112,7 +112,7 @@ pub fn keys(file: &Watched<Passwords>, user: &str) -> Answer {
         Ok(Some((name, entry))) => {
             let keys = entry.secrets.iter().find_map(|secret| if let Secret::Scram(keys) = secret { Some(keys.clone()) } else { None });
             let found = Found { user: name, senders: entry.senders };
-            keys.map_or(Answer::Unknown, |keys| Answer::Keys(keys, found))
+            keys.map_or(Answer::Unknown, |keys| Answer::Keys(Box::new(keys), found))
         }
     }
 }

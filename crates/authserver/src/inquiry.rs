@@ -57,7 +57,7 @@ impl Inquiry {
     pub fn heard(&mut self, answer: Answer) -> Next {
         match answer {
             Answer::Accepted(found) => Next::Accepted(found),
-            Answer::Keys(keys, found) => Next::Keys(Box::new(keys), found),
+            Answer::Keys(keys, found) => Next::Keys(keys, found),
             Answer::Wrong => Next::Nobody,
             Answer::Unknown => self.next(),
             Answer::Temporary(reason) => {

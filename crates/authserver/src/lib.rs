@@ -22,6 +22,7 @@ mod failures;
 mod file;
 mod inquiry;
 mod ldap;
+mod outcome;
 mod pam;
 mod pool;
 mod roots;
@@ -44,7 +45,7 @@ pub fn run() -> ExitCode {
 enum Answer {
     Accepted(Found),
     /// Keys of a user, for SCRAM.
-    Keys(sasl::ScramSecret, Found),
+    Keys(Box<sasl::ScramSecret>, Found),
     /// Does not know the user, or does not know it so: others may.
     Unknown,
     /// Knows the user, and this is not it: nobody else is asked.

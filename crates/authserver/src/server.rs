@@ -3,12 +3,13 @@
 use crate::backends::Backends;
 use crate::dovecot::{Link, Request, Verdict};
 use crate::exchange::{Exchange, Leader, ours};
-use crate::failures::{Failures, Limits};
+use crate::failures::Failures;
 use crate::inquiry::{Inquiry, Next};
+use crate::outcome::End;
 use crate::pool::Answers;
 use crate::teller::Teller;
 use crate::{Answer, Found};
-use ipc::auth::{AuthPeer, FromAuth, Identity, Refused, Said, Secret, ToAuth};
+use ipc::auth::{AuthPeer, FromAuth, Refused, Said, Secret, ToAuth};
 use mio::event::Event;
 use sasl::ScramSecret;
 use sasl::server::{Surroundings, Turn, Why};
@@ -19,37 +20,28 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use subdaemon::{Asker, Desk, Service};
 
-type Out = Desk<FromAuth>;
-type Key = (Asker, u64);
+pub type Out = Desk<FromAuth>;
+pub type Key = (Asker, u64);
 
 /// Exchanges at a time, of all workers.
 const MOST: usize = 50_000;
 /// Added to the patience with back-ends: they should be the ones to say that it is over.
 const GRACE: Duration = Duration::from_secs(3);
-/// Senders listed for one user.
-const MOST_SENDERS: usize = 500;
-
-/// How an exchange ended.
-enum End {
-    Accepted(Found),
-    Refused(Refused, String),
-}
-
 pub struct Server {
-    auth: Auth,
-    backends: Backends,
+    pub(crate) auth: Auth,
+    pub(crate) backends: Backends,
     dovecot: Link,
     answers: Answers,
     answered: Receiver<(u64, Answer)>,
     exchanges: HashMap<Key, Exchange>,
     /// Questions that are out.
-    tickets: HashMap<u64, Key>,
+    pub(crate) tickets: HashMap<u64, Key>,
     next_ticket: u64,
-    failures: Failures,
-    teller: Teller,
+    pub(crate) failures: Failures,
+    pub(crate) teller: Teller,
     /// For decoys: chosen at start, so a restart changes what unknown users look like; a file's users never change so.
     decoy_key: [u8; 32],
-    now: Instant,
+    pub(crate) now: Instant,
 }
 
 impl Server {
@@ -283,89 +275,6 @@ impl Server {
         self.finish(key, exchange, end, desk);
     }
 
-    /// The end of an exchange: the log, the counts, the answer.
-    fn finish(&mut self, key: Key, exchange: Exchange, end: End, desk: &mut Out) {
-        if let Some(ticket) = exchange.ticket {
-            self.tickets.remove(&ticket);
-        }
-        let end = match end {
-            End::Accepted(found) if self.auth.refuse_users.contains(&found.user.to_lowercase()) => {
-                End::Refused(Refused::Credentials, "this user never logs in (auth.refuse_users)".to_owned())
-            }
-            End::Accepted(found) if self.failures.is_locked(exchange.peer.address, Some(&found.user), self.now) => {
-                End::Refused(Refused::Locked, "locked out".to_owned())
-            }
-            other => other,
-        };
-        let said = match end {
-            End::Accepted(found) => self.accepted(&exchange, found, desk),
-            End::Refused(refused, reason) => self.refused(exchange, refused, &reason, desk),
-        };
-        desk.answer(key.0, FromAuth { number: key.1, said });
-    }
-
-    fn accepted(&self, exchange: &Exchange, found: Found, desk: &Out) -> Said {
-        let user = found.user.to_lowercase();
-        let mut senders = found.senders;
-        senders.extend(self.backends.senders(&user));
-        senders.truncate(MOST_SENDERS);
-        desk.started.counters.add("accepted", 1);
-        let (peer, mechanism) = (&exchange.peer, &exchange.mechanism);
-        daemon::event!(Info, "login", user = user, peer = peer.address, mechanism = mechanism, tls = peer.tls, service = peer.service);
-        Said::Accepted(Identity { user, mechanism: mechanism.clone(), senders })
-    }
-
-    fn refused(&mut self, exchange: Exchange, reason: Refused, text: &str, desk: &Out) -> Said {
-        let Exchange { peer, user, mechanism, .. } = exchange;
-        let mut delay = Duration::ZERO;
-        let counters = &desk.started.counters;
-        match reason {
-            Refused::Temporary => {
-                counters.add("failures", 1);
-                daemon::event!(
-                    Warning,
-                    "login_undecided",
-                    user = user.as_deref().unwrap_or_default(),
-                    peer = peer.address,
-                    mechanism = mechanism,
-                    reason = text
-                );
-            }
-            Refused::Credentials | Refused::Malformed => {
-                counters.add("refused", 1);
-                let consequence = self.failures.count(peer.address, user.as_deref(), &Limits::of(&self.auth), self.now);
-                delay = consequence.delay;
-                self.teller.failed(peer.address, user.as_deref());
-                for what in consequence.locked {
-                    counters.add("lockouts", 1);
-                    daemon::event!(
-                        Warning,
-                        "locked_out",
-                        what = what,
-                        peer = peer.address,
-                        user = user.as_deref().unwrap_or_default(),
-                        seconds = self.auth.lock_time.as_secs()
-                    );
-                }
-            }
-            Refused::Mechanism | Refused::Encryption | Refused::Locked => counters.add("refused", 1),
-        }
-        if reason != Refused::Temporary {
-            let name = user.as_deref().unwrap_or_default();
-            daemon::event!(
-                Info,
-                "login_failed",
-                user = name,
-                peer = peer.address,
-                mechanism = mechanism,
-                tls = peer.tls,
-                service = peer.service,
-                reason = text
-            );
-        }
-        Said::Refused { user, reason, delay }
-    }
-
     fn drop_exchange(&mut self, key: Key, registry: &mio::Registry) {
         let Some(exchange) = self.exchanges.remove(&key) else { return };
         if let Some(ticket) = exchange.ticket {
@@ -419,7 +328,7 @@ impl Service for Server {
         while let Ok((ticket, answer)) = self.answered.try_recv() {
             self.answered(ticket, answer, desk);
         }
-        for (ticket, verdict) in self.dovecot.take(now) {
+        for (ticket, verdict) in self.dovecot.take(now, desk.registry()) {
             self.dovecot_said(ticket, verdict, desk);
         }
         self.overdue(desk);

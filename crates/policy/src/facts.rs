@@ -1,7 +1,7 @@
 //! What the driver knows of a session.
 
 use address::{Address, Path};
-use settings::ListenerKind;
+use settings::{ListenerKind, SenderRule};
 use smtp::server::Standing;
 use std::net::IpAddr;
 
@@ -36,8 +36,9 @@ pub struct User<'a> {
     /// Lower case.
     pub name: &'a str,
     pub mechanism: &'a str,
-    /// `user@domain`, `@domain`, `*`; empty: any.
+    /// `user@domain`, `@domain`, `*`; empty: what the rule says.
     pub senders: &'a [String],
+    pub rule: SenderRule,
 }
 
 impl Facts<'_> {

@@ -16,6 +16,7 @@ mod data;
 mod decision;
 pub mod delegation;
 mod facts;
+pub mod identity;
 mod lists;
 mod mail;
 mod networks;

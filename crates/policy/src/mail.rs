@@ -204,14 +204,8 @@ impl Session {
 
 /// A user who has logged in writes under the senders that are that user's.
 fn sender_login(facts: &Facts<'_>) -> Option<Decision> {
-    let user = facts.user.filter(|user| !user.senders.is_empty())?;
-    let sender = facts.sender_key();
-    // The null sender is nobody's: reports of users' programs have it.
-    let domain = sender.rsplit_once('@').map(|(_, domain)| domain);
-    let owns = |pattern: &String| {
-        pattern == "*" || pattern.eq_ignore_ascii_case(&sender) || pattern.strip_prefix('@').is_some_and(|own| domain == Some(own))
-    };
-    if sender == "<>" || user.senders.iter().any(owns) {
+    let user = facts.user?;
+    if crate::identity::may_send_as(user.rule, user.name, user.senders, &facts.sender_key()) {
         return None;
     }
     let reply = Reply::new(553, Enhanced::permanent(7, 1), "this sender is not yours");

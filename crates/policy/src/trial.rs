@@ -7,7 +7,7 @@ use crate::query::{Answer, QueryId};
 use crate::session::Session;
 use address::{Address, Path};
 use ipc::control::{PolicyStep, PolicyTest};
-use settings::{ListenerKind, Settings};
+use settings::{ListenerKind, SenderRule, Settings};
 use smtp::server::{RelayPolicy, Standing};
 use std::net::IpAddr;
 
@@ -28,6 +28,7 @@ pub struct Trial {
     kind: ListenerKind,
     friend: bool,
     user: Option<String>,
+    rule: SenderRule,
     tls: bool,
     hello: String,
     sender: Option<Path>,
@@ -63,6 +64,8 @@ impl Trial {
             kind,
             friend: !settings.is_stranger(Some(kind), Some(address)),
             user: test.user.as_ref().map(|user| user.to_lowercase()),
+            // Who may give what is listed, only the authserver knows.
+            rule: if settings.auth.senders == SenderRule::Own { SenderRule::Own } else { SenderRule::Any },
             tls: test.tls,
             hello: test.hello.clone(),
             sender,
@@ -98,7 +101,7 @@ impl Trial {
             client: self.address,
             listener: self.kind,
             friend: self.friend,
-            user: self.user.as_deref().map(|name| User { name, mechanism: "", senders: &[] }),
+            user: self.user.as_deref().map(|name| User { name, mechanism: "", senders: &[], rule: self.rule }),
             tls: self.tls,
             hello: &self.hello,
             extended: true,

@@ -40,7 +40,12 @@ impl Worker {
             None => {
                 let protocol = self.context.protocol(arrival.listener);
                 let security = self.security(client, arrival.listener);
-                smtp::server::Session::new(machine, protocol, self.context.rights(client, self.scheduler.exists()), security)
+                smtp::server::Session::new(
+                    machine,
+                    protocol,
+                    self.context.rights(client, arrival.listener, security == Security::Tls, self.scheduler.exists()),
+                    security,
+                )
             }
         };
         let deadline = self.now + self.context.settings.server.command_timeout;
@@ -120,6 +125,7 @@ impl Worker {
     }
 
     pub(crate) fn end(&mut self, slot: usize, mut c: Box<Connection>) {
+        self.auth_cancelled(&mut c);
         if !c.session.is_closed() && c.session.transaction().is_some() {
             self.counters.add("aborts", 1);
             self.tally.count(c.client, Kind::Abort, 1);

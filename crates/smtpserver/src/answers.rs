@@ -121,6 +121,7 @@ impl Worker {
 
     /// Deadlines of the helpers.
     pub(crate) fn tend_helpers(&mut self) {
+        self.tend_logins();
         let registry = self.poll.registry();
         let unverified = self.router.tend(registry, self.now);
         let unrated = self.tracker.tend(registry, self.now);

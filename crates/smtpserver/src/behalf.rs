@@ -99,7 +99,8 @@ impl Worker {
         c.conduct.asked = false;
         c.policy = policy::Session::default();
         c.conduct.passed = false;
-        let rights = self.context.rights(c.client, self.scheduler.exists());
+        let tls = c.session.security() == Security::Tls;
+        let rights = self.context.rights(c.client, c.listener, tls, self.scheduler.exists());
         c.session.set_rights(rights);
     }
 
@@ -113,6 +114,8 @@ impl Worker {
             Some(_) => self.becomes(c, Ipv4Addr::UNSPECIFIED.into()),
             None => {}
         }
+        self.auth_cancelled(c);
+        c.login = None;
         let login = stand.login.clone().and_then(Said::value);
         // It is still the same peer that speaks.
         let mut rights = Rights { xclient: before.xclient, xforward: before.xforward, ..Rights::clone(c.session.rights()) };

@@ -83,6 +83,11 @@ impl Tarpit {
         true
     }
 
+    /// The reply that is ready waits until then at least.
+    pub fn wait_until(&mut self, at: Instant) {
+        self.until = self.until.max(Some(at));
+    }
+
     /// The delay is over.
     pub fn is_over(&mut self, now: Instant) -> bool {
         if self.until.is_some_and(|until| until > now) {

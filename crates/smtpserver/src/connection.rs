@@ -1,5 +1,6 @@
 //! One client's socket and what belongs to it.
 
+use crate::authentication::Login;
 use crate::certificates::Offer;
 use crate::conduct::Conduct;
 use crate::context::Client;
@@ -122,6 +123,8 @@ pub(crate) enum Awaiting {
     Policy(Layer),
     /// The router: VRFY or EXPN.
     Inquiry,
+    /// The authserver, on a login.
+    Login,
     /// A thread or the filter has the message.
     Commit,
 }
@@ -139,6 +142,8 @@ pub(crate) struct Connection {
     pub policy: policy::Session,
     /// No PROXY header is awaited (any more).
     pub heralded: bool,
+    /// The login of this session, done or under way.
+    pub login: Option<Box<Login>>,
     /// What STARTTLS would be made with.
     pub tls: Option<Arc<Offer>>,
     /// 220 to STARTTLS is in the output; the handshake follows.
@@ -181,6 +186,7 @@ impl Connection {
             listener: u16::MAX,
             policy: policy::Session::default(),
             heralded: true,
+            login: None,
             tls: None,
             securing: false,
             awaiting: Awaiting::Nothing,

@@ -1,8 +1,9 @@
 //! What the configuration means for sessions.
 
+use crate::connection::{Connection, Stream};
 use ipc::master::Peer;
 use policy::{Policy, Table};
-use settings::{BareNewline, ListenerKind, Network, Settings};
+use settings::{Auth, BareNewline, ListenerKind, Network, Settings};
 use smtp::server::{Config, Offers, Protocol, RelayPolicy, Rights};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,24 +27,44 @@ pub(crate) struct Class {
     pub expn: bool,
     pub xclient: bool,
     pub xforward: bool,
+    /// Logins are for clients of this listener.
+    pub login: bool,
+    pub tls: bool,
 }
 
 impl Class {
-    const ALL: usize = 64;
+    const ALL: usize = 256;
 
     fn index(self) -> usize {
-        let flags = [self.relay, self.etrn, self.vrfy, self.expn, self.xclient, self.xforward];
+        let flags = [self.relay, self.etrn, self.vrfy, self.expn, self.xclient, self.xforward, self.login, self.tls];
         flags.iter().rev().fold(0, |index, flag| index << 1 | usize::from(*flag))
     }
 
     fn of(index: usize) -> Self {
         let flag = |place: u32| index >> place & 1 != 0;
-        Self { relay: flag(0), etrn: flag(1), vrfy: flag(2), expn: flag(3), xclient: flag(4), xforward: flag(5) }
+        Self {
+            relay: flag(0),
+            etrn: flag(1),
+            vrfy: flag(2),
+            expn: flag(3),
+            xclient: flag(4),
+            xforward: flag(5),
+            login: flag(6),
+            tls: flag(7),
+        }
     }
 
-    fn rights(self) -> Rights {
-        let Self { relay, etrn, vrfy, expn, xclient, xforward } = self;
-        Rights { relay, etrn, vrfy, expn, xclient, xforward, ..Rights::default() }
+    fn rights(self, auth: &Auth) -> Rights {
+        let Self { relay, etrn, vrfy, expn, xclient, xforward, login, tls } = self;
+        let mut rights = Rights { relay, etrn, vrfy, expn, xclient, xforward, ..Rights::default() };
+        if login && (tls || auth.without_tls) {
+            // Without TLS there is nothing to bind to.
+            let offered = auth.mechanisms.iter().filter(|name| tls || !name.ends_with("-PLUS"));
+            rights.mechanisms = offered.cloned().collect();
+        } else if login {
+            rights.auth_after_tls = true;
+        }
+        rights
     }
 }
 
@@ -72,7 +93,7 @@ impl Context {
             relay: relay_policy(&settings),
             offers: offers(&settings),
         };
-        let rights = (0..Class::ALL).map(|index| Arc::new(Class::of(index).rights())).collect();
+        let rights = (0..Class::ALL).map(|index| Arc::new(Class::of(index).rights(&settings.auth))).collect();
         let site = policy::Site { own_addresses: machine.relay.own_addresses.clone(), file: "zpost.toml".into() };
         let policy = Arc::new(Policy::new(&settings, site, tables));
         Self { settings, machine: Arc::new(machine), policy, rights }
@@ -103,15 +124,32 @@ impl Context {
     }
 
     /// What a client may do until more is known of it; `etrn`: there is a scheduler to tell.
-    pub fn rights(&self, client: Client, etrn: bool) -> Arc<Rights> {
+    pub fn rights(&self, client: Client, listener: u16, tls: bool, etrn: bool) -> Arc<Rights> {
+        self.rights_as(client, listener, tls, etrn, self.may_relay(client))
+    }
+
+    /// What one may do who has logged in.
+    pub fn rights_of_user(&self, c: &Connection, etrn: bool) -> Arc<Rights> {
+        self.rights_as(c.client, c.listener, matches!(c.stream, Stream::Tls(_)), etrn, true)
+    }
+
+    fn rights_as(&self, client: Client, listener: u16, tls: bool, etrn: bool, relay: bool) -> Arc<Rights> {
+        let auth = &self.settings.auth;
+        let here = match self.kind(listener) {
+            Some(ListenerKind::Submission | ListenerKind::Submissions) => true,
+            Some(ListenerKind::Smtp) => auth.on_smtp,
+            Some(ListenerKind::Lmtp) | None => false,
+        };
         let e = &self.settings.extensions;
         let class = Class {
-            relay: self.may_relay(client),
+            relay,
             etrn: etrn && self.may_etrn(client),
             vrfy: is_in(client, &e.vrfy),
             expn: is_in(client, &e.expn),
             xclient: is_in(client, &e.xclient),
             xforward: is_in(client, &e.xforward),
+            login: here && !auth.backends.is_empty() && matches!(client, Client::Network(_)),
+            tls,
         };
         self.rights.get(class.index()).cloned().unwrap_or_default()
     }

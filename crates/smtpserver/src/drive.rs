@@ -1,6 +1,5 @@
 //! Moves one session on: reads what there is, feeds it to the machine, acts on its steps, writes what it says.
 
-use crate::answers::no_helper;
 use crate::connection::{Awaiting, Connection, Flushed};
 use crate::context::Client;
 use crate::envelopes::sender_text;
@@ -121,7 +120,8 @@ impl Worker {
         c.conduct.handshaking = true;
         c.deadline = self.now + self.command_timeout(c);
         c.readable = true;
-        c.session.secured(self.context.rights(c.client, self.scheduler.exists()));
+        c.login = None;
+        c.session.secured(self.context.rights(c.client, c.listener, true, self.scheduler.exists()));
         self.counters.add("tls_sessions", 1);
         c.stream.secure(&offer).is_ok()
     }
@@ -155,8 +155,9 @@ impl Worker {
                     self.drop_message(c);
                     c.session.answer(Ok(()));
                 }
-                Step::Authenticate { .. } | Step::AuthResponse(_) => c.session.not_authenticated(&no_helper()),
-                Step::AuthCancelled => {}
+                Step::Authenticate { mechanism, initial } => self.authenticate(c, key, mechanism, initial),
+                Step::AuthResponse(response) => self.auth_response(c, key, response),
+                Step::AuthCancelled => self.auth_cancelled(c),
                 Step::Sender => self.sender(c, key),
                 Step::Recipient { standing } => self.recipient(c, key, standing),
                 Step::Data => self.data(c),

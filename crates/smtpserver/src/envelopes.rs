@@ -40,7 +40,11 @@ pub(crate) fn received(connection: &Connection, context: &Context, id: MessageId
         Client::Network(address) => message::Client::Network { helo: connection.session.hello().unwrap_or_default(), address, name: None },
         Client::Local(uid) => message::Client::Local { uid },
     };
-    let tls = connection.stream.describe();
+    let user = connection.session.user().filter(|_| context.settings.auth.received_user);
+    let tls = match (connection.stream.describe(), user) {
+        (tls, None) => tls,
+        (tls, Some(user)) => Some(format!("{}authenticated as {user}", tls.map(|tls| tls + ", ").unwrap_or_default())),
+    };
     let only = match transaction.recipients() {
         [only] => Some(only.address.as_str()),
         _ => None,

@@ -21,6 +21,7 @@
 
 mod accept;
 mod answers;
+mod authentication;
 mod behalf;
 mod certificates;
 mod conduct;
@@ -37,6 +38,7 @@ mod greeting;
 mod helper;
 mod identified;
 mod inquiries;
+mod logins;
 mod messages;
 mod patience;
 mod policy;

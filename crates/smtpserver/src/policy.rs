@@ -11,7 +11,7 @@ use ipc::routing::{self, ToRoutermux};
 use ipc::{callahead, delegate};
 use mio::Registry;
 use policy::{Answer, Decision, Facts, Policy, Query, QueryId, Questions, Turn, Verdict};
-use settings::ListenerKind;
+use settings::{ListenerKind, SenderRule};
 use smtp::server::{Grant, Inquiry, Standing};
 use std::time::Instant;
 
@@ -36,9 +36,9 @@ pub(crate) enum Layer {
 }
 
 /// What a policy may look at. Parts of the connection and not the whole, since its policy is at work meanwhile.
-fn facts<'c>(c: &'c Connection, kind: Option<ListenerKind>, standing: Option<Standing>) -> Facts<'c> {
+fn facts<'c>(c: &'c Connection, kind: Option<ListenerKind>, rule: SenderRule, standing: Option<Standing>) -> Facts<'c> {
     let transaction = c.session.transaction();
-    let user = c.session.user().map(|name| policy::User { name, mechanism: "", senders: &[] });
+    let user = crate::authentication::user(c, rule);
     Facts {
         client: if let Client::Network(address) = c.client { Some(address) } else { None },
         listener: kind.unwrap_or(ListenerKind::Smtp),
@@ -67,7 +67,7 @@ impl Worker {
         let mut session = std::mem::take(&mut c.policy);
         let mut questions = std::mem::take(&mut self.questions);
         let standing = if let Layer::Recipient(standing) = layer { Some(standing) } else { None };
-        let facts = facts(c, self.context.kind(c.listener), standing);
+        let facts = facts(c, self.context.kind(c.listener), self.context.settings.auth.senders, standing);
         let done = step(&mut session, &self.context.policy, &facts, &mut questions);
         self.questions = questions;
         c.policy = session;

@@ -71,6 +71,15 @@ impl Secure {
         }
     }
 
+    /// What SCRAM can bind itself to: RFC 9266, of TLS 1.3 only (where there is but one way to make it).
+    pub fn bindings(&self) -> Vec<(String, Vec<u8>)> {
+        if self.tls.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_3) {
+            return Vec::new();
+        }
+        let made = self.tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
+        made.map(|bytes: [u8; 32]| vec![("tls-exporter".to_owned(), bytes.to_vec())]).unwrap_or_default()
+    }
+
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }

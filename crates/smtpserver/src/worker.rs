@@ -8,6 +8,7 @@ use crate::disks::Disks;
 use crate::greeting::Noise;
 use crate::helper::{Helper, ROOM_AGAIN};
 use crate::inquiries::Inquiries;
+use crate::logins::Logins;
 use crate::policy::Asker;
 use crate::rates::Tally;
 use crate::sync::Key;
@@ -34,6 +35,7 @@ const THREADS: Token = Token(2);
 const ROUTER: Token = Token(3);
 const TRACKER: Token = Token(4);
 const FILTER: Token = Token(5);
+const LOGINS: Token = Token(6);
 /// Tokens from here on are slots of sessions.
 pub(crate) const FIRST_SESSION: usize = 16;
 
@@ -50,6 +52,7 @@ pub(crate) struct Callers {
     pub router: Option<Caller>,
     pub tracker: Option<Caller>,
     pub filter: Option<Caller>,
+    pub logins: Option<Caller>,
     pub scheduler: Option<Caller>,
     pub resolver: Option<Caller>,
     pub delegate: Option<Caller>,
@@ -69,6 +72,7 @@ pub(crate) struct Worker {
     /// What policy asks in this moment: one buffer for all sessions.
     pub questions: Questions,
     pub trials: Trials,
+    pub logins: Logins,
     /// Told of ETRN.
     pub scheduler: Teller,
     pub timers: Timers<Key>,
@@ -108,6 +112,7 @@ impl Worker {
             router: contacts.caller("routermux"),
             tracker: contacts.caller("ratetracker"),
             filter: contacts.caller("contentfilter"),
+            logins: contacts.caller("authserver"),
             scheduler: contacts.caller("scheduler"),
             resolver: contacts.caller("resolver"),
             delegate: contacts.caller("delegate"),
@@ -137,6 +142,7 @@ impl Worker {
             questions: Vec::new(),
             trials: Trials::default(),
             filter: Helper::new(FILTER, callers.filter, settings.filter.timeout + FILTER_GRACE),
+            logins: Logins::new(LOGINS, callers.logins, patience),
             disks,
             poll,
             connections: Connections::default(),
@@ -200,6 +206,7 @@ impl Worker {
             self.tracker.wake(now),
             self.filter.wake(now),
             self.inquiries.wake(now),
+            self.logins.wake(now),
             room,
             self.tally_due,
             self.relief_wake(),
@@ -217,6 +224,7 @@ impl Worker {
             TRACKER => self.hear_tracker(),
             FILTER => self.hear_filter(),
             token @ (Inquiries::RESOLVER | Inquiries::DELEGATE | Inquiries::AHEAD) => self.hear_inquiries(token),
+            LOGINS => self.hear_logins(),
             Token(token) => self.hear_client(token.saturating_sub(FIRST_SESSION), event),
         }
         None

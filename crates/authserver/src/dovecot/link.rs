@@ -96,8 +96,12 @@ impl Link {
     }
 
     /// What has been decided, by ticket; deadlines too.
-    pub fn take(&mut self, now: Instant) -> Vec<(u64, Verdict)> {
+    pub fn take(&mut self, now: Instant, registry: &Registry) -> Vec<(u64, Verdict)> {
         let over: Vec<u32> = self.open.iter().filter(|(_, open)| open.deadline.is_some_and(|at| at <= now)).map(|(n, _)| *n).collect();
+        let greeted = self.connection.as_ref().is_none_or(|connection| connection.dialogue.is_ready());
+        if !over.is_empty() && !greeted {
+            self.broken("no handshake in time", registry);
+        }
         for open in over.into_iter().filter_map(|number| self.open.remove(&number)) {
             self.verdicts.push((open.ticket, Verdict::Temporary("dovecot: no answer in time".to_owned())));
         }

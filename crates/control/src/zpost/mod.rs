@@ -7,6 +7,7 @@ mod destination;
 mod freeze;
 mod lifecycle;
 mod newdb;
+mod passwd;
 mod policy;
 pub mod queue;
 mod rates;
@@ -159,6 +160,8 @@ enum Command {
         /// The file's name, or VOLUME/NAME on another volume
         name: String,
     },
+    /// Write a user of the password file for AUTH
+    Passwd(passwd::Passwd),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
@@ -253,6 +256,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Tlsrpt { .. } => lifecycle::order(&site, &Request::TlsReports, "reports are on their way"),
         Command::Notify { who, name } => lifecycle::notify(&site, &who, &name),
         Command::Policy(Policy::Test(client)) => policy::run(&site, client, json),
+        Command::Passwd(what) => passwd::run(&site, &what),
         Command::Config(_) | Command::Newdb(_) => Ok(0),
     }
 }

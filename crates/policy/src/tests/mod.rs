@@ -90,7 +90,7 @@ impl<'p> Client<'p> {
     }
 
     fn turn(&mut self, layer: &str, candidate: Option<(&Address, Standing)>) -> Decision {
-        let user = self.user.as_ref().map(|(name, senders)| User { name, mechanism: "PLAIN", senders });
+        let user = self.user.as_ref().map(|(name, senders)| User { name, mechanism: "PLAIN", senders, rule: settings::SenderRule::Any });
         let facts = Facts {
             client: self.address,
             listener: ListenerKind::Smtp,

@@ -20,13 +20,13 @@ pub struct Scram {
 }
 
 enum Step {
-    AwaitingSecret,
-    AwaitingProof {
+    Begun,
+    Challenged {
         secret: ScramSecret,
         challenge: String,
     },
     /// Our signature is said; the client has nothing left to say.
-    AwaitingEnd,
+    Proven,
 }
 
 impl Scram {
@@ -56,7 +56,7 @@ impl Scram {
             binding: BASE64.encode(&binding),
             first: first.to_owned(),
             nonce: format!("{nonce}{}", around.nonce),
-            step: Step::AwaitingSecret,
+            step: Step::Begun,
         };
         Ok((scram, name))
     }
@@ -64,22 +64,22 @@ impl Scram {
     pub fn secret(&mut self, secret: ScramSecret) -> Turn {
         let challenge = format!("r={},s={},i={}", self.nonce, BASE64.encode(&secret.salt), secret.rounds);
         let said = challenge.clone().into_bytes();
-        self.step = Step::AwaitingProof { secret, challenge };
+        self.step = Step::Challenged { secret, challenge };
         Turn::Challenge(said)
     }
 
     pub fn hear(&mut self, message: &[u8]) -> Turn {
         match &self.step {
-            Step::AwaitingSecret => Turn::Refused(Why::Malformed),
-            Step::AwaitingProof { secret, challenge } => match self.proven(secret, challenge, message) {
+            Step::Begun => Turn::Refused(Why::Malformed),
+            Step::Challenged { secret, challenge } => match self.proven(secret, challenge, message) {
                 Ok(signature) => {
-                    self.step = Step::AwaitingEnd;
+                    self.step = Step::Proven;
                     Turn::Challenge(signature.into_bytes())
                 }
                 Err(why) => Turn::Refused(why),
             },
-            Step::AwaitingEnd if message.is_empty() => Turn::Accepted(self.user.clone()),
-            Step::AwaitingEnd => Turn::Refused(Why::Malformed),
+            Step::Proven if message.is_empty() => Turn::Accepted(self.user.clone()),
+            Step::Proven => Turn::Refused(Why::Malformed),
         }
     }
 
