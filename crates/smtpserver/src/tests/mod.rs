@@ -6,5 +6,6 @@ mod extensions;
 mod failures;
 mod filtering;
 mod patience;
+mod policy;
 mod sessions;
 mod site;

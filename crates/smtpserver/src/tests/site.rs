@@ -37,6 +37,7 @@ pub(super) struct Plan {
     pub router: Option<Caller>,
     pub tracker: Option<Caller>,
     pub filter: Option<Caller>,
+    pub resolver: Option<Caller>,
 }
 
 impl Site {
@@ -57,7 +58,8 @@ impl Site {
             change(&mut settings);
         }
         let (ours, theirs) = ipc::channel::pair().unwrap();
-        let callers = Callers { router: plan.router, tracker: plan.tracker, filter: plan.filter, ..Callers::default() };
+        let callers =
+            Callers { router: plan.router, tracker: plan.tracker, filter: plan.filter, resolver: plan.resolver, ..Callers::default() };
         let counters = Counters::detached("smtpserver").unwrap();
         let theirs_too = counters.clone();
         let worker = std::thread::spawn(move || {
