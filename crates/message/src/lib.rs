@@ -9,10 +9,12 @@ mod builder;
 mod convert;
 mod date;
 mod fields;
+mod mend;
 mod scan;
 
 pub use builder::{Client, Received, delivered_to, from_line, received_line, return_path};
 pub use convert::{Converter, Plan, Surveyor, Unconvertible};
 pub use date::{date, write_date};
 pub use fields::{Field, Fields, fields, unfold};
+pub use mend::{Mended, Mending, mend};
 pub use scan::{HeaderEnd, HeaderScanner, Progress, Summary, scan};

@@ -66,7 +66,7 @@ pub(crate) fn received(connection: &Connection, context: &Context, id: MessageId
 }
 
 /// Octets are stored as they came (BINARYMIME), with the line ends of the wire; so must be the field before them.
-fn with_crlf(from: usize, out: &mut Vec<u8>) {
+pub(crate) fn with_crlf(from: usize, out: &mut Vec<u8>) {
     let lines = out.split_off(from);
     for line in lines.split_inclusive(|b| *b == b'\n') {
         out.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));

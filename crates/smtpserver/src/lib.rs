@@ -44,6 +44,7 @@ mod patience;
 mod policy;
 mod rates;
 mod secure;
+mod submission;
 mod sync;
 mod tables;
 mod trials;

@@ -39,6 +39,8 @@ pub(crate) struct Incoming {
     pub content: Vec<u8>,
     /// Bytes that are ours.
     pub added: usize,
+    /// Of a user, and not looked at yet: what its header lacks will be added.
+    pub mends: bool,
     /// Bytes given to threads.
     pub given: u64,
     pub earlier: Earlier,
@@ -81,7 +83,8 @@ impl Worker {
         // Room there was at MAIL; should it be gone, the disk has the last word.
         let volume = self.disks.choose(room, self.now).unwrap_or(POSTOFFICE);
         self.disks.placed();
-        c.message = Some(Box::new(Incoming { id, volume, content, added, given: 0, earlier: Earlier::Nothing, ending: None }));
+        let mends = self.mends(c);
+        c.message = Some(Box::new(Incoming { id, volume, content, added, mends, given: 0, earlier: Earlier::Nothing, ending: None }));
     }
 
     /// Gives a full buffer to a thread, unless one is still at the piece before it.
@@ -89,6 +92,9 @@ impl Worker {
         let Some(message) = &mut c.message else { return };
         if message.content.len() < PIECE {
             return;
+        }
+        if let (true, Some(transaction)) = (message.mends, c.session.transaction()) {
+            self.mend(message, c.session.user(), transaction, false);
         }
         let opening = match std::mem::replace(&mut message.earlier, Earlier::Away) {
             Earlier::Nothing => {
@@ -122,6 +128,7 @@ impl Worker {
         let Some(mut message) = c.message.take() else {
             return self.finish(c, Err(Reply::new(451, Enhanced::transient(3, 0), "local error in processing")));
         };
+        self.mend(&mut message, c.session.user(), &transaction, true);
         let meta = Box::new(Meta {
             key,
             id: message.id,

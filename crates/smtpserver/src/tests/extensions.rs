@@ -219,3 +219,59 @@ fn a_message_whose_client_has_left_is_taken_back() {
         assert!(site.files("public").is_empty());
     }
 }
+
+/// RFC 6409 section 8; and port 25 never touches content.
+#[test]
+fn users_get_what_their_messages_lack() {
+    fn change(settings: &mut settings::Settings) {
+        settings.listeners[1].kind = settings::ListenerKind::Submission;
+        settings.submission.add_sender = true;
+        settings.extensions.xclient = vec!["127.0.0.0/8".parse().unwrap()];
+    }
+    for (listener, mended) in [(0, false), (1, true)] {
+        let mut site = Site::new(Plan { change: Some(change), ..Plan::default() });
+        let mut client = site.client_with(listener, None, b"");
+        client.hello();
+        client.say("XCLIENT LOGIN=joe", "220");
+        client.say("EHLO c", "250");
+        client.begin("x@y.example");
+        client.say("Subject: x\r\nFrom: boss@b.example\r\nSender: boss@b.example\r\n\r\nDate: in the body\r\n.", "250");
+        let (_, content) = site.message();
+        let (trace, rest) = content.split_once("+0000\n").unwrap();
+        if mended {
+            let (date, rest) = rest.split_once('\n').unwrap();
+            let (id, rest) = rest.split_once('\n').unwrap();
+            assert!(trace.starts_with("Received: ") && date.starts_with("Date: ") && date.ends_with(" +0000"), "{content}");
+            assert!(id.starts_with("Message-ID: <") && id.ends_with("@mx.example>"), "{content}");
+            assert_eq!(rest, "Sender: joe@mx.example\nSubject: x\nFrom: boss@b.example\n\nDate: in the body\n");
+        } else {
+            assert_eq!(rest, "Subject: x\nFrom: boss@b.example\nSender: boss@b.example\n\nDate: in the body\n");
+        }
+    }
+    let mut site = Site::new(Plan::default());
+    let mut client = site.local_client(1000);
+    client.hello();
+    client.begin("x@y.example");
+    client.say("no header\r\n.", "250");
+    let (envelope, content) = site.message();
+    assert!(
+        content.ends_with("\nFrom: a@b.example\n\nno header\n") && content.contains("\nDate: ") && content.contains("\nMessage-ID: <"),
+        "{content}"
+    );
+    assert_eq!(envelope.with.as_deref(), Some("ESMTP"));
+}
+
+/// A large message is mended too, before its first piece is written.
+#[test]
+fn large_messages_of_users_are_mended() {
+    let mut site = Site::new(Plan::default());
+    let mut client = site.local_client(1000);
+    client.hello();
+    client.begin("x@y.example");
+    let body = "0123456789 0123456789\r\n".repeat(40_000);
+    client.send(format!("Subject: x\r\nDate: mine\r\n\r\n{body}"));
+    client.say(".", "250");
+    let (_, content) = site.message();
+    assert!(content.ends_with(&format!("\nFrom: a@b.example\nSubject: x\nDate: mine\n\n{}", body.replace("\r\n", "\n"))));
+    assert_eq!(content.matches("\nDate: ").count(), 1);
+}
