@@ -176,3 +176,19 @@ fn swaks_comes_through_a_balancer() {
         assert!(text.contains("Received: from client.example ([203.0.113.9])"), "{text}");
     }
 }
+
+/// RFC 6409: users get what their messages lack; the other listener touches nothing.
+#[test]
+fn submission_adds_what_is_missing() {
+    let sink = ChunkSink::start();
+    let port = free_port();
+    let suite = Suite::builder().relaying_to(sink.port).listening(&format!("kind = \"submission\"\nbind = \"127.0.0.1:{port}\"")).start();
+    for (at, date) in [(suite.port, false), (port, true)] {
+        Wire::hello(at).message("<a@b.example>", "<x@y.example>", "Subject: bare\r\n\r\nx");
+        wait_until("it arrives", LONG, || sink.taken().len() == 1 + usize::from(date));
+        let text = String::from_utf8(sink.taken().pop().unwrap().content).unwrap();
+        let own = text.split_once("+0000\r\n").unwrap().1;
+        assert_eq!(own == "Subject: bare\r\n\r\nx\r\n", !date, "{text}");
+        assert_eq!(own.contains("Date: ") && own.contains("Message-ID: <") && own.contains("From: a@b.example\r\n"), date, "{text}");
+    }
+}
