@@ -113,7 +113,7 @@ impl Handover {
             agents: self.take("agents").ok(),
             notify,
             contacts,
-            counters: self.take("counters")?,
+            counters: fitting(self.take("counters")?)?,
         })
     }
 
@@ -122,6 +122,16 @@ impl Handover {
         let adopt = |(at, place): (usize, Place)| Some(Listener::adopt(place, self.take(&format!("listener:{at}")).ok()?));
         places.into_iter().enumerate().filter_map(adopt).collect()
     }
+}
+
+/// The counter table, or a new one where that of the earlier program has another shape: then the counts begin anew, and
+/// children of the earlier program count where nobody looks.
+fn fitting(table: OwnedFd) -> io::Result<OwnedFd> {
+    if daemon::Counters::map(&table, 0, "master").is_ok() {
+        return Ok(table);
+    }
+    daemon::event!(Warning, "counters_begin_anew", reason = "the earlier program's table has another shape");
+    daemon::Counters::create_table()
 }
 
 fn decode(state: &File) -> io::Result<Saved> {
@@ -359,4 +369,20 @@ fn read_within(mut stream: impl Read + AsFd, limit: Duration) -> io::Result<Stri
         }
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_table_of_another_shape_is_replaced() {
+        let older = sys::SharedCounters::create(4, 4).unwrap();
+        assert!(daemon::Counters::map(&fitting(older).unwrap(), 1, "master").is_ok());
+        let same = daemon::Counters::create_table().unwrap();
+        daemon::Counters::map(&same, 1, "master").unwrap().add("connections", 7);
+        let kept = daemon::Counters::map(&fitting(same).unwrap(), 1, "master").unwrap();
+        assert_eq!(kept.read_row(1, "master").first(), Some(&("connections", 7)));
+    }
 }
