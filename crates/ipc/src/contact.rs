@@ -8,6 +8,7 @@ use crate::channel::{Channel, Frame, pair};
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::sys::socket::{SockType, getsockopt, sockopt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
@@ -51,7 +52,8 @@ impl ContactPoint {
         Ok(Self(socket))
     }
 
-    /// The next caller; `None` when nobody waits. Whatever is not exactly one descriptor is dropped.
+    /// The next caller; `None` when nobody waits. Whatever is not exactly one end of a conversation is dropped: a caller that
+    /// was taken over must not make us fail over what it sends (a file cannot be waited for, for one).
     pub fn accept<Out, In>(&self) -> io::Result<Option<Channel<Out, In>>>
     where
         Out: Frame + Serialize,
@@ -66,8 +68,12 @@ impl ContactPoint {
             if length == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
-            if let (1, Some(end)) = (ends.len(), ends.pop()) {
-                return Channel::new(end).map(Some);
+            if let (1, Some(end)) = (ends.len(), ends.pop())
+                && getsockopt(&end, sockopt::SockType) == Ok(SockType::SeqPacket)
+                && getsockopt(&end, sockopt::AcceptConn) == Ok(false)
+                && let Ok(channel) = Channel::new(end)
+            {
+                return Ok(Some(channel));
             }
         }
     }
@@ -88,5 +94,38 @@ impl Source for ContactPoint {
 impl AsRawFd for ContactPoint {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::net::UdpSocket;
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Word(u8);
+    impl Frame for Word {
+        const PROTOCOL: u8 = 251;
+    }
+
+    #[test]
+    fn only_one_end_of_a_conversation_is_a_caller() {
+        let (calling, serving) = pair().unwrap();
+        let (caller, contact) = (Caller::new(calling.try_clone().unwrap()).unwrap(), ContactPoint::new(serving).unwrap());
+        let calling = UnixDatagram::from(calling);
+        let file = File::open("/dev/null").unwrap();
+        let (datagram, _other) = UnixDatagram::pair().unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (a, b) = pair().unwrap();
+        for ends in [&[][..], &[file.as_fd()], &[datagram.as_fd()], &[udp.as_fd()], &[a.as_fd(), b.as_fd()], &[a.as_fd(); 6]] {
+            sys::send(&calling, HELLO, ends).unwrap();
+        }
+        let mut conversation = caller.call::<Word, Word>().unwrap();
+        let mut heard = contact.accept::<Word, Word>().unwrap().expect("the true caller behind all that");
+        conversation.send(&Word(7)).unwrap();
+        assert_eq!(heard.recv().unwrap().unwrap().0, Word(7));
+        assert!(contact.accept::<Word, Word>().unwrap().is_none());
     }
 }
