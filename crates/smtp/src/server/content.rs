@@ -180,17 +180,32 @@ impl Content {
     }
 
     fn take(&mut self, bytes: &[u8], config: &Config, sink: &mut Vec<u8>) {
-        if bytes.is_empty() {
+        let count = bytes.len() as u64;
+        let (line, total, header, hops) = (self.line, self.bytes, self.part != Part::Body, self.hops);
+        self.line += count;
+        self.bytes = self.bytes.saturating_add(count);
+        if count == 0 || self.fault.is_some() {
             return;
         }
-        self.line += bytes.len() as u64;
-        self.count(bytes.len() as u64, config);
-        if self.line > config.max_line {
-            self.fault.get_or_insert(Fault::LineTooLong);
-        }
-        if self.fault.is_none() {
-            let rest = self.name(bytes, config, sink);
-            sink.extend_from_slice(rest);
+        let rest = self.name(bytes, sink);
+        let named = count - rest.len() as u64;
+        let header = match self.part {
+            _ if !header => 0,
+            Part::Body => named,
+            Part::Name(_) | Part::Field => count,
+        };
+        // The first fault is the one told, and which one that is must not depend on the cut of the input.
+        let over = |limit: u64, before: u64, more: u64| Some(limit.saturating_sub(before)).filter(|room| more > *room);
+        let faults = [
+            (over(self.most, total, count), Fault::TooLarge),
+            (over(config.max_header_bytes, total, header), Fault::HeaderTooLarge),
+            (over(config.max_line, line, count), Fault::LineTooLong),
+            ((self.hops > hops && self.hops > config.max_hops).then_some(named), Fault::TooManyHops),
+        ];
+        let first = faults.into_iter().filter_map(|(at, fault)| Some((at?, fault))).min_by_key(|(at, _)| *at);
+        match first {
+            Some((_, fault)) => self.fault = Some(fault),
+            None => sink.extend_from_slice(rest),
         }
     }
 
@@ -223,13 +238,14 @@ impl Content {
     }
 
     /// Looks at the start of a header line; gives what goes on into the sink as it is.
-    fn name<'i>(&mut self, bytes: &'i [u8], config: &Config, sink: &mut Vec<u8>) -> &'i [u8] {
+    fn name<'i>(&mut self, bytes: &'i [u8], sink: &mut Vec<u8>) -> &'i [u8] {
         let Part::Name(held) = &mut self.part else { return bytes };
         if held.is_empty() && self.fields && matches!(bytes.first(), Some(b' ' | b'\t')) {
             self.part = Part::Field;
             return bytes;
         }
         let end = bytes.iter().position(|b| !(b'!'..=b'~').contains(b) || *b == b':').unwrap_or(bytes.len());
+        let end = end.min((LONGEST_NAME + 1).saturating_sub(held.len()));
         let (name, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
         held.extend_from_slice(name);
         if rest.is_empty() && held.len() <= LONGEST_NAME {
@@ -238,9 +254,6 @@ impl Content {
         if rest.first() == Some(&b':') && !held.is_empty() && held.len() <= LONGEST_NAME {
             if held.eq_ignore_ascii_case(b"received") {
                 self.hops += 1;
-                if self.hops > config.max_hops {
-                    self.fault.get_or_insert(Fault::TooManyHops);
-                }
             }
             sink.extend_from_slice(held);
             self.fields = true;

@@ -48,6 +48,22 @@ fn no_smuggling() {
     }
 }
 
+/// Near the limits of header and line the answer is the same however the content is cut.
+#[test]
+fn the_cut_decides_no_fault() {
+    let small = || Config { max_header_bytes: 100, max_line: 60, max_message_size: 300, max_hops: 1, ..config() };
+    let field = format!("A: {}\r\n", "x".repeat(40));
+    for more in
+        ["this line is no field and goes over the limit", &"x".repeat(90), "Received: a\r\nReceived: b and some more of it", "\r\nbody"]
+    {
+        let content = [field.as_bytes(), field.as_bytes(), more.as_bytes(), b"\r\n.\r\n"].concat();
+        let whole = dialogue(&content, content.len(), small()).replies;
+        for piece in 1..content.len() {
+            assert_eq!(dialogue(&content, piece, small()).replies, whole, "{more} by {piece}");
+        }
+    }
+}
+
 /// 11, 21, 32: lines without end, foreign protocols, long arguments.
 #[test]
 fn foreign_bytes() {
