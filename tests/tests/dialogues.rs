@@ -21,7 +21,7 @@ macro_rules! folders {
     };
 }
 
-folders! { end_of_data chunks lines tls transactions addresses first_contact }
+folders! { end_of_data chunks lines tls transactions addresses first_contact policy }
 
 /// The list of attacks names files that exist.
 #[test]

@@ -108,12 +108,9 @@ pub fn at_suite(folder: &str) {
             faults
                 .extend(judge(script, &delivered, Some(&log), run).into_iter().map(|fault| format!("{} ({cut:?}): {fault}", script.name)));
         }
-        if !faults.is_empty() {
-            // The suite's log comes with the panic.
-            break;
-        }
+        // Here, so that the suite's log comes with the panic.
+        assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     }
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
 /// All runs, several at a time.
