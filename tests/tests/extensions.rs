@@ -134,6 +134,26 @@ fn swaks_stands_for_another_client() {
 }
 
 #[test]
+fn all_clients_of_a_balancer_are_not_one_client() {
+    let port = free_port();
+    let suite = frozen("[connections]\nper_address = 1\n").listening(&format!("bind = \"127.0.0.1:{port}\"\nproxy = true")).start();
+    let through = |from: &str| {
+        let mut client = Wire::connect(port);
+        client.send(&format!("PROXY TCP4 {from} 198.51.100.1 4000 25\r\n"));
+        let said = client.reply();
+        (client, said)
+    };
+    let (_first, said) = through("203.0.113.9");
+    assert!(said.starts_with("220"), "{said}");
+    let (_second, said) = through("203.0.113.10");
+    assert!(said.starts_with("220"), "{said}");
+    // Without a balancer the limit holds.
+    let mut direct = [Wire::connect(suite.port), Wire::connect(suite.port)];
+    let said: Vec<String> = direct.iter_mut().map(Wire::reply).collect();
+    assert!(said.iter().any(|said| said.starts_with("421")), "{said:?}");
+}
+
+#[test]
 fn swaks_comes_through_a_balancer() {
     if !installed("swaks") {
         return;

@@ -95,8 +95,12 @@ impl Master {
     }
 
     /// `None`: the local submission socket.
+    fn listener_at(&self, place: &Place) -> Option<&settings::Listener> {
+        self.configuration.settings.listeners.iter().find(|l| Place::of(&l.bind) == *place)
+    }
+
     fn kind_of(&self, place: &Place) -> Option<settings::ListenerKind> {
-        self.configuration.settings.listeners.iter().find(|l| Place::of(&l.bind) == *place).map(|l| l.kind)
+        self.listener_at(place).map(|l| l.kind)
     }
 
     fn worker_for(&self, place: &Place) -> Option<usize> {
@@ -117,6 +121,8 @@ impl Master {
     fn pass(&mut self, worker: usize, place: &Place, client: OwnedFd, peer: Peer, level: u8) {
         self.counters.add("connections", 1);
         let address: Option<IpAddr> = match &peer {
+            // A load balancer's address says nothing of the client; all its clients together are no crowd of one.
+            Peer::Network(_) if self.listener_at(place).is_some_and(|l| l.proxy) => None,
             Peer::Network(address) => Some(address.ip()),
             Peer::Local { .. } => None,
         };

@@ -27,7 +27,7 @@ pub enum Limit {
 /// What a connection counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
-    /// `None`: a local socket, which only the total limits.
+    /// `None`: a local socket or a load balancer, which only the total limits.
     pub address: Option<IpAddr>,
     /// See [`settings::Settings::is_stranger`].
     pub stranger: bool,

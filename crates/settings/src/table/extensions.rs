@@ -8,7 +8,7 @@ pub const TABLE: &[Parameter] = &[
         "proxy",
         Kind::Bool,
         "false",
-        "Clients come through a load balancer that puts a PROXY header (version 1 or 2) before their bytes: the address in it is the client's for everything but the limits of [connections], which count the balancer's. A connection without such a header, or with a wrong one, is closed.",
+        "Clients come through a load balancer that puts a PROXY header (version 1 or 2) before their bytes: the address in it is the client's for everything but [connections] per_address and per_network, which do not hold there ([rates] does). A connection without such a header, or with a wrong one, is closed.",
     ),
     optional(
         "server",
