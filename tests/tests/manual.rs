@@ -189,9 +189,9 @@ fn commands_in_pages_and_papers_exist_with_their_options() {
                 let usage = help(&[command]);
                 let options = words.iter().skip_while(|w| *w != command).take_while(|w| **w != "&&" && **w != "|");
                 for option in options.filter(|w| w.starts_with("--")) {
-                    // Those of config say their own.
-                    let second = words.iter().skip_while(|w| **w != "config").nth(1).filter(|w| !w.starts_with('-'));
-                    let known = second.map_or_else(|| usage.clone(), |second| help(&["config", second]));
+                    // Those of config and policy say their own.
+                    let second = words.iter().skip_while(|w| !["config", "policy"].contains(*w)).nth(1).filter(|w| !w.starts_with('-'));
+                    let known = second.map_or_else(|| usage.clone(), |second| help(&[command, second]));
                     assert!(known.contains(*option), "{name}: zpost {use_of}: no {option}");
                 }
                 seen += 1;
