@@ -139,7 +139,7 @@ fn all_clients_of_a_balancer_are_not_one_client() {
     let suite = frozen("[connections]\nper_address = 1\n").listening(&format!("bind = \"127.0.0.1:{port}\"\nproxy = true")).start();
     let through = |from: &str| {
         let mut client = Wire::connect(port);
-        client.send(&format!("PROXY TCP4 {from} 198.51.100.1 4000 25\r\n"));
+        client.send(format!("PROXY TCP4 {from} 198.51.100.1 4000 25\r\n"));
         let said = client.reply();
         (client, said)
     };
