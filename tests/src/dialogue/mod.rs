@@ -1,6 +1,6 @@
 //! Text dialogues: what a client sends and what a server must answer, byte for byte, run against a real server.
 //!
-//! The format is in `tests/dialogues/README.md`. A [`Script`] is run over a [`wire::Wire`] with its bytes cut in several
+//! The format is in `tests/dialogues/README.md`. A [`Script`] is run over a `Wire` with its bytes cut in several
 //! ways ([`Cut`]): whatever the pieces, the answers are the same. [`run::play`] plays one script at any server and gives
 //! what differed; [`crew`] plays a folder of them at a suite and looks at what was delivered.
 
