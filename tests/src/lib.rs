@@ -3,6 +3,7 @@
 //! Every test gets its own folder, ports and processes; everything ends when the [`Suite`] is dropped.
 //! Run as root, the suite runs as `nobody`, so that tests see what an ordinary user would.
 
+pub mod clients;
 pub mod dialogue;
 pub mod dns;
 pub mod dovecot;

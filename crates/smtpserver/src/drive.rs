@@ -122,7 +122,6 @@ impl Worker {
         c.readable = true;
         c.login = None;
         c.session.secured(self.context.rights(c.client, c.listener, true, self.scheduler.exists()));
-        self.counters.add("tls_sessions", 1);
         c.stream.secure(&offer).is_ok()
     }
 

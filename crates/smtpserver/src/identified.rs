@@ -9,6 +9,7 @@ impl Worker {
     /// A client whose certificate is known is as one that has logged in: it may send to any domain, and needs no login.
     pub(crate) fn identify(&mut self, c: &mut Connection) {
         let Stream::Tls(stream) = &c.stream else { return };
+        self.counters.add("tls_sessions", 1);
         if stream.is_resumed() {
             self.counters.add("tls_resumed", 1);
         }
