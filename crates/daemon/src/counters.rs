@@ -7,7 +7,7 @@ use sys::SharedCounters;
 
 /// Counters in a row.
 pub const COLUMNS: usize = 64;
-/// Rows in the table: processes that can be counted apart. The last one is [`OVERLOAD`]'s.
+/// Rows in the table: processes that can be counted apart. The last one is `OVERLOAD`'s.
 pub const ROWS: usize = 256;
 /// The row that says how loaded the host is: the level, when it was said (Unix milliseconds), and which of [`SIGNS`]
 /// made it so.

@@ -176,7 +176,7 @@ fn sender(text: &str) -> Result<String, String> {
     }
 }
 
-/// A sender or recipient as rules name them: as [`sender`], or `user@` of any domain, or `<>`.
+/// A sender or recipient as rules name them: as for `Sender`, or `user@` of any domain, or `<>`.
 pub fn mailbox(text: &str) -> Result<String, String> {
     match text {
         "" => Err("an empty text is no address".to_owned()),
