@@ -35,7 +35,8 @@ const MAIN: &str = "compatibility_level = 3.6\nqueue_directory = {at}/queue\ndat
 
 const SERVICES: &str = "cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\nrewrite unix - - n - - trivial-rewrite\n\
     bounce unix - - n - 0 bounce\ndefer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\ndiscard unix - - n - - discard\n\
-    virtual unix - n n - - virtual\nanvil unix - - n - 1 anvil\nproxymap unix - - n - - proxymap\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
+    virtual unix - n n - - virtual\nanvil unix - - n - 1 anvil\nsmtp unix - - n - - smtp\nretry unix - - n - - error\n\
+    proxymap unix - - n - - proxymap\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
     postlog unix-dgram n - n - 1 postlogd\n";
 
 impl Postfix {

@@ -138,7 +138,9 @@ fn mutt() {
         assert!(good, "{mechanism}: {text}");
         Arrived::at(&site.suite, to).assert("ESMTPSA", &awkward());
     }
-    assert_login(&site, "PLAIN");
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "LOGIN"] {
+        assert_login(&site, mechanism);
+    }
 }
 
 #[test]
