@@ -187,9 +187,9 @@ impl Worker {
     }
 }
 
-/// The first bytes of a client, as text that harms no terminal.
+/// The first bytes of a client, as text that harms no terminal and tells no password.
 pub(crate) fn shown(bytes: &[u8]) -> std::slice::EscapeAscii<'_> {
-    bytes.get(..bytes.len().min(SHOWN)).unwrap_or_default().escape_ascii()
+    smtp::server::showable(bytes, SHOWN).escape_ascii()
 }
 
 /// Why TLS with a client broke, for somebody who has to do something about it.

@@ -112,7 +112,7 @@ impl Session {
 
     /// The client has shown who it is without AUTH, by its certificate in the handshake: what it may do from now on.
     pub fn identified(&mut self, user: &str, rights: Arc<Rights>) {
-        self.user = Some(user.into());
+        self.user = Some(user.to_lowercase().into());
         self.rights = rights;
     }
 

@@ -70,6 +70,13 @@ pub(super) fn split(line: &[u8]) -> (Verb, &[u8]) {
     (verb, argument.trim_ascii())
 }
 
+/// What the log may show of bytes that were not run as commands: so many at most, and nothing of a login's secrets.
+pub fn showable(bytes: &[u8], most: usize) -> &[u8] {
+    let start = bytes.get(..most).unwrap_or(bytes);
+    let login = start.windows(5).position(|word| word.eq_ignore_ascii_case(b"AUTH ") || word.eq_ignore_ascii_case(b"AUTH\t"));
+    login.and_then(|at| start.get(..at + 5)).unwrap_or(start)
+}
+
 /// What follows `FROM:` or `TO:`.
 pub(super) fn after<'l>(keyword: &str, argument: &'l [u8]) -> Option<&'l [u8]> {
     let (word, rest) = argument.split_at_checked(keyword.len())?;
@@ -120,6 +127,18 @@ mod tests {
         assert_eq!(split(b"Quit"), (Verb::Quit, &b""[..]));
         for other in [&b""[..], b" NOOP", b"NOOPX", b"POST / HTTP/1.1", b"\x16\x03\x01\x02", b"\xff\xfe", b"MAIL\xa0FROM"] {
             assert_eq!(split(other).0, Verb::Unknown, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn no_log_shows_a_password() {
+        for (bytes, shown) in [
+            (&b"EHLO x\r\nauth PLAIN AHUAcA==\r\n"[..], &b"EHLO x\r\nauth "[..]),
+            (b"AUTH LOGIN\r\ndQ==\r\n", b"AUTH "),
+            (b"EHLO auth.example\r\n", b"EHLO auth.exampl"),
+            (b"", b""),
+        ] {
+            assert_eq!(showable(bytes, 16), &shown[..shown.len().min(16)], "{bytes:?}");
         }
     }
 

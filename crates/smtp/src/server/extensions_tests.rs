@@ -159,6 +159,11 @@ fn xclient_begins_anew() {
     assert_eq!((d.session.hello(), d.session.with(), d.session.user()), (Some("x.example"), "SMTP", None));
     assert_eq!(d.lines(&["XCLIENT LOGIN=joe", "MAIL FROM:<>", "EHLO d", "MAIL FROM:<>"]), [220, 503, 250, 250]);
     assert_eq!((d.session.user(), d.session.with()), (Some("joe"), "ESMTPA"));
+    // Another client has not logged in because the one before had.
+    assert_eq!(d.lines(&["RSET", "XCLIENT NAME=mail.example"]), [250, 220]);
+    assert_eq!(d.session.user(), Some("joe"));
+    assert_eq!(d.lines(&["XCLIENT ADDR=192.0.2.8"]), [220]);
+    assert_eq!(d.session.user(), None);
 }
 
 /// attacks.md 33.

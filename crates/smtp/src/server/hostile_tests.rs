@@ -111,6 +111,9 @@ fn synchronisation() {
         assert_eq!(d.codes().last(), Some(&554));
     }
     let mut d = Driver::smtp(true);
+    assert!(!d.feed(b"EHLO c\r\nAUTH PLAIN AHUAcA==\r\n"));
+    assert!(d.session.take_rejections().iter().all(|rejection| !rejection.subject.contains("AHUAcA")));
+    let mut d = Driver::smtp(true);
     d.feed(b"HELO c\r\n");
     assert!(!d.feed(ENVELOPE));
     let mut d = Driver::smtp(true);

@@ -31,6 +31,7 @@ mod transaction;
 mod verbs;
 mod xclient;
 
+pub use command::showable;
 pub use inquiries::Inquiry;
 pub use relay::{Judgement, RelayPermitted, RelayPolicy};
 pub use rights::{Grant, Rights, Standing};

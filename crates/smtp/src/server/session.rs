@@ -2,6 +2,7 @@
 
 use super::authentication;
 use super::chunks::{Chunk, Chunked, Skipping};
+use super::command;
 use super::content::{Content, Fault};
 use super::inquiries::Inquiry;
 use super::line::{self, LineReader, Taken};
@@ -326,7 +327,11 @@ impl Session {
 
     /// There is something to do without more input: [`Session::step`] wants to be called.
     pub fn is_ready(&self) -> bool {
-        matches!(&self.state, State::Chunk(_, Chunk { left: 0, .. }))
+        match &self.state {
+            State::Chunk(_, chunk) => chunk.left == 0,
+            State::Skipping(skipping) => skipping.left == 0,
+            _ => false,
+        }
     }
 
     /// A question is open.
@@ -393,7 +398,7 @@ impl Session {
 
     /// Bytes came before they were due (before the greeting, after DATA): attacks.md 19, 20.
     pub fn out_of_turn(&mut self, bytes: &[u8]) {
-        let seen = bytes.get(..100.min(bytes.len())).unwrap_or_default();
+        let seen = command::showable(bytes, 100);
         self.note(Stage::Protocol, 554, &String::from_utf8_lossy(seen), "protocol synchronization error");
         self.close(554, "5.5.0", "protocol synchronization error: wait for the reply");
     }

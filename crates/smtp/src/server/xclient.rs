@@ -46,6 +46,16 @@ pub struct Stand {
     extended: Option<bool>,
 }
 
+impl Stand {
+    /// Who has logged in, where `before` had: the login that is said. A peer's own is not that of another client.
+    pub fn user(&self, before: Option<Box<str>>) -> Option<Box<str>> {
+        match &self.login {
+            Some(login) => login.clone().value().map(|login| login.to_lowercase().into()),
+            None => before.filter(|_| self.address.is_none()),
+        }
+    }
+}
+
 impl Session {
     pub(super) fn xclient(&mut self, argument: &[u8]) -> Option<Step> {
         if self.is_too_idle() {
@@ -76,11 +86,9 @@ impl Session {
         }
         self.state = State::Idle;
         self.rights = rights;
+        self.user = stand.user(self.user.take());
         let extended = stand.extended.unwrap_or(true);
         self.hello = stand.hello.and_then(Said::value).map(|name| Hello { name: name.into(), extended });
-        if let Some(login) = stand.login {
-            self.user = login.value().map(Into::into);
-        }
         self.say_greeting();
     }
 
