@@ -7,7 +7,7 @@ use std::time::Duration;
 /// What `[server]` offers beyond the plain protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extensions {
-    /// Load balancers whose PROXY headers count; empty: any client of a listener with `proxy`.
+    /// Load balancers whose PROXY headers count; empty: those on this machine.
     pub proxies: Vec<Network>,
     pub xclient: Vec<Network>,
     pub xforward: Vec<Network>,

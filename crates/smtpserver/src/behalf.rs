@@ -83,7 +83,8 @@ impl Worker {
     pub(crate) fn is_balancer(&self, client: Client) -> bool {
         let proxies = &self.context.settings.extensions.proxies;
         let Client::Network(address) = client else { return true };
-        proxies.is_empty() || proxies.iter().any(|network| network.contains(address))
+        // Whoever may name clients may name one that relays: nobody but this machine, unless the configuration says so.
+        if proxies.is_empty() { address.is_loopback() } else { proxies.iter().any(|network| network.contains(address)) }
     }
 
     /// From here on the client is another one.
@@ -116,12 +117,14 @@ impl Worker {
         }
         self.auth_cancelled(c);
         c.login = None;
-        let login = stand.login.clone().and_then(Said::value);
+        let user = stand.user(c.session.user().map(Into::into));
+        let tls = c.session.security() == Security::Tls;
+        let of_client = self.context.rights(c.client, c.listener, tls, self.scheduler.exists());
         // It is still the same peer that speaks.
-        let mut rights = Rights { xclient: before.xclient, xforward: before.xforward, ..Rights::clone(c.session.rights()) };
-        rights.relay |= login.is_some();
+        let mut rights = Rights { xclient: before.xclient, xforward: before.xforward, ..Rights::clone(&of_client) };
+        rights.relay |= user.is_some();
         let name = stand.name.clone().and_then(Said::value).unwrap_or_default();
-        daemon::event!(Info, "xclient", peer = peer, client = c.client, name = name, user = login.unwrap_or_default());
+        daemon::event!(Info, "xclient", peer = peer, client = c.client, name = name, user = user.unwrap_or_default());
         c.session.restart(stand, Arc::new(rights));
         // Met like everybody who connects.
         c.greeted = false;

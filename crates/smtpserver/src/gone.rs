@@ -57,10 +57,10 @@ impl Worker {
         self.read_buffer = buffer;
     }
 
-    /// What became of a message is known: its session needs no mark any more.
-    pub(crate) fn settled(&mut self, meta: &Meta) {
-        if self.disks.gone.has(meta.key.number) {
-            self.disks.gone.forget(meta.key.number);
+    /// What became of the message of a session is known, by whatever way it went: the session needs no mark any more.
+    pub(crate) fn settled(&self, session: u64) {
+        if self.disks.gone.has(session) {
+            self.disks.gone.forget(session);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::connection::{Awaiting, Connection};
 use crate::envelopes;
 use crate::sync::{Done, Job, Key, Meta, Opening};
 use crate::worker::Worker;
-use envelope::MessageId;
+use envelope::{BodyType, MessageId};
 use ipc::rates::Kind;
 use policy::Verdict;
 use smtp::server::Transaction;
@@ -76,6 +76,9 @@ impl Worker {
         for line in c.policy.prepend() {
             content.extend_from_slice(line.as_bytes());
             content.push(b'\n');
+        }
+        if c.session.transaction().is_some_and(|t| t.bodytype == BodyType::Binary) {
+            envelopes::with_crlf(0, &mut content);
         }
         envelopes::received(c, &self.context, id, &mut content);
         let added = content.len();
@@ -208,7 +211,6 @@ impl Worker {
             }
             Done::Committed { meta, result, frozen, buffer } => {
                 self.recycle(buffer);
-                self.settled(&meta);
                 match result {
                     Ok(()) => self.accepted(&meta, frozen),
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => self.taken_back(&meta),
@@ -301,6 +303,7 @@ impl Worker {
 
     /// The verdict on a message, to its session if that is still there.
     pub(crate) fn reply_to(&mut self, key: Key, verdict: Result<MessageId, Reply>) {
+        self.settled(key.number);
         let Some(mut c) = self.take_connection(key) else { return };
         self.finish(&mut c, verdict);
         self.settle(key, c);
@@ -308,6 +311,7 @@ impl Worker {
 
     pub(crate) fn finish(&mut self, c: &mut Connection, verdict: Result<MessageId, Reply>) {
         c.awaiting = Awaiting::Nothing;
+        self.settled(c.number);
         match verdict {
             Ok(id) => c.session.finish(Ok(id.as_str())),
             Err(reply) => c.session.finish(Err(reply)),

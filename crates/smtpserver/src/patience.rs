@@ -199,6 +199,9 @@ impl Worker {
         if c.session.transaction().is_some() {
             self.tally.count(c.client, Kind::Abort, 1);
         }
+        if !c.greeted {
+            c.session.output().clear();
+        }
         c.session.close(421, "4.4.2", text);
         c.deadline = self.now + self.context.settings.server.write_timeout;
         self.settle(key, c);

@@ -15,7 +15,7 @@ pub const TABLE: &[Parameter] = &[
         "proxies",
         Kind::Networks,
         "",
-        "The load balancers that listeners with proxy = true take headers from; others are closed. Default: any client of those listeners.",
+        "The load balancers that listeners with proxy = true take headers from; others are closed. Whoever is among them can speak for any client, also for one in [relay] networks. Default: this machine's loopback addresses only.",
     ),
     optional(
         "server",

@@ -123,6 +123,9 @@ fn without_a_header_nothing_is_said() {
     site.client_with(0, None, b"PROXY UNKNOWN\r\n").hear("220");
     let mut refused = site.client_with(0, Some("too many"), b"PROXY UNKNOWN\r\n");
     refused.hear("421");
+    // Others than this machine name clients only where the configuration says so.
+    let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 4000 25\r\n";
+    assert_eq!(site.client_as(0, None, header, Some("203.0.113.7:4000".parse().unwrap())).reply(), "");
     let mut site = Site::new(Plan {
         change: Some(|settings| {
             behind_a_balancer(settings);
@@ -147,6 +150,14 @@ fn a_trusted_relay_stands_for_its_client() {
     let mut client = site.client();
     client.hello();
     client.say("XCLIENT ADDR=203.0.113.9 NAME=out.example", "220");
+    client.say("EHLO out.example", "250");
+    client.say("MAIL FROM:<a@b.example>", "250");
+    client.say("RCPT TO:<x@y.example>", "550 5.7.1");
+    client.say("RSET", "250");
+    client.say("XCLIENT LOGIN=joe", "220");
+    client.say("EHLO out.example", "250");
+    // The right goes with the login.
+    client.say("XCLIENT LOGIN=[UNAVAILABLE]", "220");
     client.say("EHLO out.example", "250");
     client.say("MAIL FROM:<a@b.example>", "250");
     client.say("RCPT TO:<x@y.example>", "550 5.7.1");

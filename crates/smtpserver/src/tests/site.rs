@@ -9,7 +9,7 @@ use ipc::routing::{Answer, Question, ToRoutermux, Told};
 use ipc::{Caller, Channel, ContactPoint};
 use settings::Settings;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -89,13 +89,18 @@ impl Site {
     }
 
     pub fn client_with(&mut self, index: u16, refuse: Option<&str>, early: &[u8]) -> Dialogue {
+        self.client_as(index, refuse, early, None)
+    }
+
+    /// `peer`: where the master says it comes from.
+    pub fn client_as(&mut self, index: u16, refuse: Option<&str>, early: &[u8], peer: Option<SocketAddr>) -> Dialogue {
         let mut stream = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         let (end, address) = self.listener.accept().unwrap();
         stream.write_all(early).unwrap();
         if !early.is_empty() {
             end.peek(&mut [0]).unwrap();
         }
-        self.pass(index, Peer::Network(address), refuse, end.into());
+        self.pass(index, Peer::Network(peer.unwrap_or(address)), refuse, end.into());
         Dialogue::new(stream.try_clone().unwrap(), stream)
     }
 
