@@ -78,16 +78,11 @@ impl Backends {
         }
     }
 
-    /// Senders that `sender_logins` gives to a user. A file that cannot be read gives none, and is logged.
-    pub fn senders(&self, user: &str) -> Vec<String> {
-        let Some(logins) = &self.logins else { return Vec::new() };
-        match logins.value() {
-            Ok(logins) => logins.of(user).to_vec(),
-            Err(reason) => {
-                daemon::event!(Error, "sender_logins_failed", reason = reason);
-                Vec::new()
-            }
-        }
+    /// Senders that `sender_logins` gives to a user; `Err`: the file cannot be read. For a user who may give a few senders only
+    /// none listed would mean all.
+    pub fn senders(&self, user: &str) -> Result<Vec<String>, String> {
+        let Some(logins) = &self.logins else { return Ok(Vec::new()) };
+        logins.value().map(|logins| logins.of(user).to_vec()).map_err(|reason| format!("sender_logins: {reason}"))
     }
 }
 
@@ -122,4 +117,22 @@ fn ldap(auth: &Auth, trusted: &[rustls_pki_types::CertificateDer<'static>]) -> R
     let server = if has_port { server.to_owned() } else { format!("{server}:{port}") };
     let tls = if secure { Some(Arc::new(roots::client(trusted)?)) } else { None };
     Ok(Ldap { server, tls, dn: auth.ldap.dn.clone(), timeout: auth.timeout })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_senders_that_cannot_be_read_is_not_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logins");
+        let logins = Some(Watched::new(&path, false, file::logins));
+        let backends = Backends { file: None, pam: None, ldap: None, token: None, logins };
+        assert!(backends.senders("ann").is_err());
+        std::fs::write(&path, "sales@example.org: eve, ann\n").unwrap();
+        assert_eq!(backends.senders("ann"), Ok(vec!["sales@example.org".to_owned()]));
+        assert_eq!(backends.senders("tim"), Ok(Vec::new()));
+    }
 }

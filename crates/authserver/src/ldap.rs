@@ -26,11 +26,11 @@ impl Ldap {
     /// Is this the user's password?
     pub fn ask(&self, user: &str, password: &str) -> Answer {
         // An empty password would be nobody's login, which servers accept (RFC 4513 section 5.1.2).
-        if password.is_empty() {
+        if password.is_empty() || !is_one_spelling(user) {
             return Answer::Unknown;
         }
         match self.bind(&dn(&self.dn, user), password) {
-            Ok(0) => Answer::Accepted(Found::user(user)),
+            Ok(0) => Answer::Accepted(Found::user(known_as(&self.dn, user))),
             // noSuchObject, invalidDNSyntax, inappropriateAuthentication, invalidCredentials
             Ok(32 | 34 | 48 | 49) => Answer::Unknown,
             Ok(code) => Answer::Temporary(format!("ldap: result {code}")),
@@ -49,6 +49,18 @@ impl Ldap {
         let connection = rustls::ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
         converse(&mut rustls::StreamOwned::new(connection, socket), dn, password)
     }
+}
+
+/// Servers compare names as RFC 4518 prepares them: blanks at the ends and wide or composed letters count for nothing. A user
+/// under such a spelling would be another one to everything that knows users by name: limits, senders, `refuse_users`.
+fn is_one_spelling(user: &str) -> bool {
+    user.is_ascii() && !user.starts_with(' ') && !user.ends_with(' ') && !user.contains("  ")
+}
+
+/// The part of a login that the server has judged: where the pattern has no place for the domain, any would do.
+fn known_as<'u>(pattern: &str, user: &'u str) -> &'u str {
+    let local = user.split_once('@').map_or(user, |(local, _)| local);
+    if pattern.contains("%u") || pattern.contains("%d") { user } else { local }
 }
 
 fn converse(stream: &mut (impl Read + Write), dn: &str, password: &str) -> io::Result<u8> {
@@ -186,6 +198,19 @@ mod tests {
     fn a_user_name_cannot_leave_its_place() {
         assert_eq!(dn("uid=%n,dc=%d,o=100%%", "tim@example.org"), "uid=tim,dc=example.org,o=100%");
         assert_eq!(dn("uid=%u,o=x", "a,o=b+c=\u{e4}"), "uid=a\\2co\\3db\\2bc\\3d\\c3\\a4,o=x");
+    }
+
+    #[test]
+    fn a_user_has_one_name() {
+        for (user, fits) in [("tim", true), ("tim b", true), (" tim", false), ("tim ", false), ("a  b", false), ("\u{ff54}im", false)] {
+            assert_eq!(is_one_spelling(user), fits, "{user:?}");
+        }
+        // Nobody is asked: there is no such server.
+        let ldap = Ldap { server: "192.0.2.1:1".into(), tls: None, dn: "uid=%n".into(), timeout: Duration::from_millis(1) };
+        assert_eq!(ldap.ask("tim ", "pencil"), Answer::Unknown);
+        for (pattern, name) in [("uid=%n,o=x", "tim"), ("uid=%n,dc=%d", "tim@example.org"), ("mail=%u", "tim@example.org")] {
+            assert_eq!(known_as(pattern, "tim@example.org"), name, "{pattern}");
+        }
     }
 
     proptest! {

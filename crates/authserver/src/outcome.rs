@@ -32,16 +32,20 @@ impl Server {
             other => other,
         };
         let said = match end {
-            End::Accepted(found) => self.accepted(&exchange, found, desk),
+            End::Accepted(found) => match self.backends.senders(&found.user.to_lowercase()) {
+                Ok(senders) => self.accepted(&exchange, found, senders, desk),
+                Err(reason) => self.refused(exchange, Refused::Temporary, &reason, desk),
+            },
             End::Refused(refused, reason) => self.refused(exchange, refused, &reason, desk),
         };
         desk.answer(key.0, FromAuth { number: key.1, said });
     }
 
-    fn accepted(&self, exchange: &Exchange, found: Found, desk: &Out) -> Said {
+    /// `listed`: senders by `sender_logins`.
+    fn accepted(&self, exchange: &Exchange, found: Found, listed: Vec<String>, desk: &Out) -> Said {
         let user = found.user.to_lowercase();
         let mut senders = found.senders;
-        senders.extend(self.backends.senders(&user));
+        senders.extend(listed);
         senders.truncate(MOST_SENDERS);
         desk.started.counters.add("accepted", 1);
         let (peer, mechanism) = (&exchange.peer, &exchange.mechanism);
