@@ -46,7 +46,9 @@ pub fn mend(content: &[u8], last: bool, limit: usize, wanted: &Mending<'_>) -> O
         field("From", from, &mut mended.added);
     }
     if let Some(sender) = wanted.sender {
-        let said = fields(header).find(|field| field.is("From")).map(|field| mailbox(&field)).or(wanted.from.map(str::to_owned));
+        // Several From fields are nobody's address, as several mailboxes in one are.
+        let said: Vec<String> = fields(header).filter(|field| field.is("From")).map(|field| mailbox(&field)).collect();
+        let said = if said.is_empty() { wanted.from.map(str::to_owned) } else { Some(said.join(", ")) };
         if said.is_some_and(|said| !said.eq_ignore_ascii_case(sender)) {
             mended.removed.extend(fields(header).filter(|field| field.is("Sender")).map(|field| field.range));
             field("Sender", sender, &mut mended.added);
@@ -67,9 +69,25 @@ fn field(name: &str, value: &str, out: &mut Vec<u8>) {
 fn mailbox(from: &Field<'_>) -> String {
     let text = from.text();
     match (text.matches('<').count(), text.rfind('<'), text.strip_suffix('>')) {
-        (1, Some(start), Some(inside)) => inside.get(start + 1..).unwrap_or_default().trim().to_owned(),
+        (1, Some(start), Some(inside)) if is_phrase(text.get(..start).unwrap_or_default()) => {
+            inside.get(start + 1..).unwrap_or_default().trim().to_owned()
+        }
         _ => text,
     }
+}
+
+/// What may stand before the angle brackets of a single mailbox: outside quotes there is nothing of another address.
+fn is_phrase(text: &str) -> bool {
+    let (mut quoted, mut letters) = (false, text.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => drop(letters.next()),
+            '"' => quoted = !quoted,
+            ',' | '@' | ':' | ';' if !quoted => return false,
+            _ => {}
+        }
+    }
+    !quoted
 }
 
 #[cfg(test)]
@@ -106,6 +124,9 @@ mod tests {
             "From: joe@b.example, x@y\n\n",
             "From: <joe@b.example>, <x@y>\n\n",
             "From: joe@b.example (<a@b>)\n\n",
+            "From: boss@b.example, <joe@b.example>\n\n",
+            "From: boss@b.example <joe@b.example>\n\n",
+            "From: joe@b.example\nFrom: boss@b.example\n\n",
         ] {
             assert_eq!(added(other, &only), "Sender: joe@b.example\n", "{other:?}");
         }
