@@ -62,7 +62,7 @@ pub const TABLE: &[Parameter] = &[
         "ldap_dn",
         Kind::Text,
         "",
-        "For ldap: whom to bind as, such as uid=%u,ou=people,dc=example,dc=org. %u: the user name; %n: what is before its @; %d: what is behind.",
+        "For ldap: whom to bind as, such as uid=%u,ou=people,dc=example,dc=org. %u: the user name; %n: what is before its @; %d: what is behind. A pattern with %n alone judges no domain, so the user is what is before the @ to everything else, too.",
     ),
     optional(
         "auth",
