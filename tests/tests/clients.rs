@@ -1,5 +1,5 @@
 //! Programs that people and scripts send mail with, against submission with TLS and logins: what arrives is what they were
-//! given, and our Received says how it came. swaks: swaks.rs; other servers: relays.rs; tokens, gsasl: auth.rs.
+//! given, and our Received says how it came. swaks: swaks.rs; other servers: relays.rs; gsasl: auth.rs; tokens, CRAM-MD5: auth_backends.rs.
 
 use end_to_end::clients::{Arrived, PASSWORD, USER, address, assert_login, awkward, brought, run_with, site, usable};
 use end_to_end::logins::Site;

@@ -5,7 +5,7 @@ use end_to_end::load::Session;
 use end_to_end::wire::Wire;
 use end_to_end::{LONG, ORDINARY, Postfix, Suite, SuiteBuilder, postfix, wait_until};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Takes mail for local.example with TLS; trusts nobody.
@@ -98,7 +98,7 @@ fn satellites_log_in() {
     for (to, port, options) in [("b", site.submission, ""), ("c", site.submissions, " protocol = smtps\n")] {
         let login = format!(" client_send = ^{USER}^{}", PASSWORD.replace('^', "^^"));
         let after = format!("begin authenticators\nplain:\n driver = plaintext\n public_name = PLAIN\n{login}\n");
-        let exim = Exim::prepare(program.clone(), port, &format!(" hosts_require_auth = *\n{options}{after}"));
+        let exim = Exim::prepare(&program, port, &format!(" hosts_require_auth = *\n{options}{after}"));
         fs::copy(site.suite.path("server.pem"), exim.folder.path().join("ca.pem")).unwrap();
         let (good, text) = exim.send(to, message(to).as_bytes());
         assert!(good && exim.log().contains(" A=plain"), "{text}{}", exim.log());
@@ -132,7 +132,7 @@ impl Exim {
     }
 
     /// Everything goes to a port of ours, with `options` of the smtp transport.
-    fn prepare(program: PathBuf, port: u16, options: &str) -> Self {
+    fn prepare(program: &Path, port: u16, options: &str) -> Self {
         let folder = tempfile::TempDir::with_prefix("zpost-exim-").unwrap();
         let at = folder.path();
         for (name, text) in [
@@ -141,8 +141,11 @@ impl Exim {
         ] {
             fs::write(at.join(name), text).unwrap();
         }
+        // Its user may not be able to look into the folder where it was unpacked.
+        let own = at.join("exim4");
+        fs::copy(program, &own).unwrap();
         let configuration = format!(
-            "primary_hostname = exim.example\nspool_directory = {0}/spool\nlog_file_path = {0}/%slog\nlog_selector = +all\n\
+            "primary_hostname = exim.example\nexim_path = {0}/exim4\nspool_directory = {0}/spool\nlog_file_path = {0}/%slog\nlog_selector = +all\n\
              keep_environment = LD_PRELOAD : NSS_WRAPPER_PASSWD : NSS_WRAPPER_GROUP\ndeliver_drop_privilege = true\nnever_users =\n\
              dns_ipv4_lookup = *\nlocal_interfaces = 127.0.0.1\n\
              begin routers\nall:\n driver = manualroute\n transport = out\n route_list = * localhost byname\n self = send\n\
@@ -152,7 +155,7 @@ impl Exim {
         );
         fs::write(at.join("exim.conf"), configuration).unwrap();
         std::os::unix::fs::chown(at, Some(ORDINARY), Some(ORDINARY)).unwrap();
-        Self { program, folder }
+        Self { program: own, folder }
     }
 
     /// Sends at once.
@@ -182,7 +185,7 @@ fn exim_relays_with_starttls_in_lines_and_in_chunks() {
     let Some(program) = Exim::usable() else { return };
     let suite = receiver();
     for (to, options, chunks) in [("lines", " hosts_try_chunking =", false), ("chunks", " hosts_try_chunking = *", true)] {
-        let exim = Exim::prepare(program.clone(), suite.port, options);
+        let exim = Exim::prepare(&program, suite.port, options);
         fs::copy(suite.path("one.pem"), exim.folder.path().join("ca.pem")).unwrap();
         let (good, text) = exim.send(to, message(to).as_bytes());
         assert!(good, "{text}");
