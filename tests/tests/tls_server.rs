@@ -250,6 +250,7 @@ fn certificates_of_clients_are_logins() {
     assert!(message.contains("with ESMTPSA"), "{message}");
     let log = suite.log();
     assert!(log.contains("client_certificate peer=127.0.0.1 user=joe") && log.contains("user=ann.example") && !log.contains("user=eve"));
+    assert!(log.contains("client_certificate_unknown peer=127.0.0.1 fingerprint="), "{log}");
 }
 
 #[test]

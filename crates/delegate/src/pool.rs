@@ -217,7 +217,15 @@ impl Pool {
         if self.paused_until.is_none_or(|until| until <= now) {
             self.failures = self.failures.saturating_add(1);
             self.paused_until = now.checked_add(pause);
-            daemon::event!(Warning, "policy_service_failed", service = self.service.name, reason = why, pause_s = pause.as_secs());
+            let server = &self.service.server;
+            daemon::event!(
+                Warning,
+                "policy_service_failed",
+                service = self.service.name,
+                server = server,
+                reason = why,
+                pause_s = pause.as_secs()
+            );
         }
         self.fail(question, format!("{}: {why}", self.service.name));
         for waiting in std::mem::take(&mut self.waiting) {

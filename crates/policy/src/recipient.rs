@@ -16,6 +16,16 @@ use status::{Enhanced, Reply};
 
 const DENIED: &str = "relaying denied";
 
+/// What is known of a recipient before any rule: for `zpost policy test`.
+fn standing_said(standing: Standing, recipient: &Address) -> String {
+    let domain = recipient.domain().unwrap_or_default();
+    match standing {
+        Standing::Verify => format!("relay: {domain} is taken here, for everybody"),
+        Standing::Permitted => "relay: not to a domain of ours; [relay] or the client's login allows it".to_owned(),
+        Standing::Denied => format!("relay: {domain} is not ours, the client is not in [relay] networks and has no login"),
+    }
+}
+
 impl Session {
     /// For each recipient.
     pub fn recipient(&mut self, policy: &Policy, facts: &Facts<'_>, ask: &mut Questions) -> Turn {
@@ -98,6 +108,7 @@ impl Session {
         turn: u32,
         ask: &mut Questions,
     ) -> Option<Decision> {
+        self.step(|| (String::new(), standing_said(standing, recipient)));
         let denied = |place: &str| Decision::refuse(Reply::new(550, Enhanced::permanent(7, 1), DENIED), "relay", place);
         let domain = recipient.domain().and_then(|domain| address::normalise(domain).ok());
         let about = |said: Option<(bool, &Rule)>| said.map(|(yes, rule)| (yes, rule.place.clone()));

@@ -32,6 +32,9 @@ impl Tables for Fake {
         let known = self.users.as_ref().is_none_or(|users| users.contains(&name));
         Ok(known.then(|| LocalUser { name: name.into(), attributes: "-".into(), place: "test".into() }))
     }
+    fn users(&self) -> String {
+        "test".to_owned()
+    }
 }
 
 fn fake(aliases: &str, users: Option<&[&'static str]>) -> Fake {

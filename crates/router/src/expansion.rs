@@ -266,7 +266,13 @@ impl<'a> Expansion<'a> {
                 self.settle(&address, verdict, context);
             }
             Ok(None) if name == "postmaster" || context.for_postmaster => self.postmaster(&address, context),
-            Ok(None) => self.settle(&address, Verdict::refused(1, 1, "User unknown"), context),
+            Ok(None) => {
+                if self.want == Want::Explanation {
+                    let users = self.tables.users();
+                    self.note(|| format!("{address}: no user {name} in {users}"));
+                }
+                self.settle(&address, Verdict::refused(1, 1, "User unknown"), context);
+            }
         }
     }
 

@@ -35,6 +35,8 @@ pub trait Tables {
     fn list(&mut self, path: &str) -> Result<List, TableError>;
     /// `name` in lower case, without detail.
     fn user(&mut self, name: &str) -> Result<Option<LocalUser>, TableError>;
+    /// What users are looked up in, for explanations.
+    fn users(&self) -> String;
 }
 
 /// The tables that the configuration names.
@@ -100,6 +102,14 @@ impl Tables for SystemTables {
                 let place = table.path().display().to_string();
                 Ok(table.find(self.now, name)?.map(|user| of_table(user, &place)))
             }
+        }
+    }
+
+    fn users(&self) -> String {
+        match &self.users {
+            Users::Passwd => "the system's accounts".to_owned(),
+            Users::Any => "[local] users = any (a name that is no safe file name)".to_owned(),
+            Users::Table(table) => table.path().display().to_string(),
         }
     }
 }

@@ -13,7 +13,15 @@ impl Worker {
         if stream.is_resumed() {
             self.counters.add("tls_resumed", 1);
         }
-        let Some(user) = stream.user() else { return };
+        let Some(user) = stream.user() else {
+            if let Some(shown) = stream.fingerprint()
+                && self.noise.allows(self.now)
+            {
+                let fingerprint: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+                daemon::event!(Info, "client_certificate_unknown", peer = c.client, fingerprint = fingerprint);
+            }
+            return;
+        };
         daemon::event!(Info, "client_certificate", peer = c.client, user = user);
         let rights = Rights { relay: true, login_required: false, ..c.session.rights().as_ref().clone() };
         c.session.identified(&user, Arc::new(rights));

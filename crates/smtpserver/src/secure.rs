@@ -89,6 +89,11 @@ impl Secure {
         self.clients.as_ref()?.user(self.tls.peer_certificates()?, rustls::pki_types::UnixTime::now())
     }
 
+    /// SHA-256 of the certificate that the client has shown.
+    pub fn fingerprint(&self) -> Option<[u8; 32]> {
+        self.tls.peer_certificates()?.first().map(|shown| tls::server::fingerprint(shown))
+    }
+
     /// The handshake took up an earlier session.
     pub fn is_resumed(&self) -> bool {
         self.tls.handshake_kind() == Some(HandshakeKind::Resumed)

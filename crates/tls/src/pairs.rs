@@ -102,15 +102,22 @@ pub(crate) fn private_key(kind: SectionKind, bytes: Vec<u8>) -> Option<PrivateKe
 
 fn pair(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Pair, String> {
     let names = names(&chain)?;
-    let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|e| format!("chain and key: {e}"))?;
+    let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(misfit)?;
     Ok(Pair { certified: Arc::new(certified), names })
+}
+
+fn misfit(e: rustls::Error) -> String {
+    match e {
+        rustls::Error::InconsistentKeys(_) => "chain and key: the key does not belong to the first certificate of the chain".to_owned(),
+        e => format!("chain and key: {e}"),
+    }
 }
 
 fn remote_pair(chain: Vec<CertificateDer<'static>>, public: &[u8], signer: &Arc<dyn RemoteSigner>) -> Result<Pair, String> {
     let names = names(&chain)?;
     let key = RemoteKey::new(PublicKey::read(public)?, Arc::clone(signer));
     let certified = CertifiedKey::new(chain, Arc::new(key));
-    certified.keys_match().map_err(|e| format!("chain and key: {e}"))?;
+    certified.keys_match().map_err(misfit)?;
     Ok(Pair { certified: Arc::new(certified), names })
 }
 
