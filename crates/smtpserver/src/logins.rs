@@ -5,8 +5,19 @@ use crate::sync::Key;
 use ipc::auth::{AuthPeer, FromAuth, Said, Secret, ToAuth};
 use ipc::{Caller, Channel, RecvError};
 use mio::{Interest, Registry, Token};
+use settings::Auth;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+/// Added by the authserver to the time of a back-end, and by us to its own.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What the authserver takes at most for one answer: back-ends are asked one after the other, and it should be the one to
+/// say that their time is over.
+pub(crate) fn patience(auth: &Auth) -> Duration {
+    let backends = u32::try_from(auth.backends.len()).unwrap_or(u32::MAX);
+    auth.timeout.saturating_add(GRACE).saturating_mul(backends).saturating_add(GRACE)
+}
 
 /// An exchange that waits for the authserver, or did.
 pub(crate) type Exchange = (Key, u64);
@@ -126,5 +137,21 @@ impl Logins {
         }
         let room = self.waits_for_room().then(|| now + crate::helper::ROOM_AGAIN);
         self.open.values().map(|(_, at)| *at).min().into_iter().chain(room).min()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use settings::Backend;
+
+    #[test]
+    fn the_authserver_is_waited_for_until_its_last_back_end_has_had_its_time() {
+        let timeout = Duration::from_secs(60);
+        let text = "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"mx.example\"\n";
+        let auth = settings::parse(text, "test").unwrap().auth;
+        let auth = Auth { backends: vec![Backend::File, Backend::Ldap], timeout, ..auth };
+        assert!(patience(&auth) > timeout * 2);
     }
 }

@@ -142,7 +142,7 @@ impl Worker {
             questions: Vec::new(),
             trials: Trials::default(),
             filter: Helper::new(FILTER, callers.filter, settings.filter.timeout + FILTER_GRACE),
-            logins: Logins::new(LOGINS, callers.logins, patience),
+            logins: Logins::new(LOGINS, callers.logins, patience.max(crate::logins::patience(&settings.auth))),
             disks,
             poll,
             connections: Connections::default(),
@@ -271,17 +271,7 @@ impl Worker {
                         self.command(request, end);
                     }
                 }
-                Ok(Some((ToChild::Reload(start), descriptors))) => match self.started.reload(&start, descriptors) {
-                    // For new sessions; the others keep what they began with.
-                    Ok(mut contacts) => match crate::tables::open(&mut contacts, &self.started.settings) {
-                        Ok(tables) => {
-                            self.disks.weigh(&self.started.settings);
-                            self.context = Context::new(Arc::clone(&self.started.settings), tables);
-                        }
-                        Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),
-                    },
-                    Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),
-                },
+                // A reload brings successors: what workers have begun with they keep.
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(RecvError::Closed) => return Some(daemon::EX_ORPHANED),
