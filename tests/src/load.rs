@@ -117,9 +117,13 @@ impl Session {
         self.transaction(&format!("<{from}>"), &to, content)
     }
 
-    /// As [`Session::message`], with paths as they go onto the wire: in angle brackets, parameters behind.
+    /// As [`Session::message`], with paths as they go onto the wire: in angle brackets, parameters behind. The answer is that
+    /// to the content, or to MAIL or DATA where it is refused.
     pub fn transaction(&mut self, from: &str, to: &[String], content: &[u8]) -> Answer {
-        self.command(&format!("MAIL FROM:{from}"))?;
+        let (code, text) = self.command(&format!("MAIL FROM:{from}"))?;
+        if code >= 400 {
+            return Ok((code, text));
+        }
         for recipient in to {
             self.command(&format!("RCPT TO:{recipient}"))?;
         }
