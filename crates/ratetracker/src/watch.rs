@@ -52,7 +52,7 @@ impl Watch {
         if self.load.look(&settings.overload_signs, readings) {
             let sign = SIGNS.get(self.load.sign).copied().unwrap_or_default();
             let reading = readings.get(self.load.sign).copied().flatten().unwrap_or_default();
-            daemon::event!(Warning, "overload", level = self.load.level, before = before, sign = sign, reading = reading);
+            daemon::event!(Warning, "overload", now = self.load.level, before = before, sign = sign, reading = reading);
         }
         counters.set("overload_now", u64::from(self.load.level));
         counters.say_overload(self.load.level, self.load.sign);

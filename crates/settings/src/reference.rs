@@ -33,8 +33,8 @@ pub fn kind_words(kind: Kind) -> String {
         Kind::Rate => "a number in a time".to_owned(),
         Kind::Hours => "hours of the week".to_owned(),
         Kind::Priority => "a number from -9 to 9".to_owned(),
-        Kind::Factors => "numbers with blanks between".to_owned(),
-        Kind::Steps => "three rising numbers".to_owned(),
+        Kind::Factors => "a text of numbers with blanks between".to_owned(),
+        Kind::Steps => "a text of three rising numbers with blanks between".to_owned(),
     }
 }
 

@@ -34,6 +34,11 @@ impl Worker {
             (None, true) => Some("this server is shutting down, try again"),
             (None, false) => None,
         };
+        if let Some(text) = &arrival.refuse
+            && self.noise.allows(self.now)
+        {
+            daemon::event!(Info, "rejected", stage = "connection", peer = client, code = 421, text = text);
+        }
         let machine = self.context.machine.clone();
         let session = match refuse {
             Some(text) => smtp::server::Session::refused(machine, text),
