@@ -46,6 +46,23 @@ client.quit()
 "#;
 
 #[test]
+fn a_listener_may_take_mail_inside_tls_only() {
+    let port = free_port();
+    let builder = Suite::builder().with_maildirs().with_certificate("one", &["mta.test.example", "localhost"]);
+    let suite = builder.listening(&format!("kind = \"submission\"\nbind = \"127.0.0.1:{port}\"\nrequire_tls = true")).start();
+    let (mut session, _) = Session::open(port).unwrap();
+    assert!(session.command("EHLO x.example").unwrap().1.contains("STARTTLS"));
+    let (code, text) = session.command("MAIL FROM:<a@local.example>").unwrap();
+    assert!(code == 530 && text.contains("5.7.0"), "{code} {text}");
+    assert_eq!(session.command("NOOP").unwrap().0, 250);
+    assert_eq!(session.command("QUIT").unwrap().0, 221);
+    let ca = suite.path("one.pem").display().to_string();
+    let output = python(SMTPLIB, &[&port.to_string(), &ca, "mta.test.example", "u1", "starttls"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    wait_until("the message is delivered", LONG, || delivered(&suite, "u1") == 1);
+}
+
+#[test]
 fn real_clients_verify_us_and_send_inside() {
     let port = free_port();
     let suite = suite(Some(port));

@@ -147,6 +147,7 @@ fn listener(g: &Group) -> Listener {
         bind,
         backlog: g.u32("backlog"),
         proxy: g.is("proxy"),
+        require_tls: g.is("require_tls"),
         client_certificates: crate::clients::demand(g),
         client_ca: g.path("client_ca"),
     }

@@ -144,6 +144,12 @@ fn listeners(groups: &[Group], uncertified: bool, faults: &mut Vec<Fault>) {
                 faults.push(at(group, "kind", "listener.kind: submissions is for the network, not for unix: sockets".to_owned()));
             }
         }
+        let tls_wanted = group.entry("require_tls").is_some_and(|e| e.value == Value::Bool(true));
+        if tls_wanted && (uncertified || matches!(group.entry("bind").map(|e| &e.value), Some(Value::Bind(Bind::Unix(_))))) {
+            let text =
+                "listener.require_tls: TLS needs a [[certificate]] with chain and key, and is for the network, not for unix: sockets";
+            faults.push(at(group, "require_tls", text.to_owned()));
+        }
         let Some((Value::Bind(bind), line)) = group.entry("bind").map(|e| (&e.value, e.line)) else { continue };
         if let Bind::Tcp(address) = bind
             && address.port() == 0

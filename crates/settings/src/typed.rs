@@ -105,6 +105,8 @@ pub struct Listener {
     pub client_ca: Option<PathBuf>,
     /// A PROXY header comes before the client's bytes.
     pub proxy: bool,
+    /// No mail outside TLS.
+    pub require_tls: bool,
 }
 
 /// `[[certificate]]`: PEM files.

@@ -30,13 +30,15 @@ pub(crate) struct Class {
     /// Logins are for clients of this listener.
     pub login: bool,
     pub tls: bool,
+    /// Its listener takes mail inside TLS only.
+    pub tls_wanted: bool,
 }
 
 impl Class {
-    const ALL: usize = 256;
+    const ALL: usize = 512;
 
     fn index(self) -> usize {
-        let flags = [self.relay, self.etrn, self.vrfy, self.expn, self.xclient, self.xforward, self.login, self.tls];
+        let flags = [self.relay, self.etrn, self.vrfy, self.expn, self.xclient, self.xforward, self.login, self.tls, self.tls_wanted];
         flags.iter().rev().fold(0, |index, flag| index << 1 | usize::from(*flag))
     }
 
@@ -51,12 +53,13 @@ impl Class {
             xforward: flag(5),
             login: flag(6),
             tls: flag(7),
+            tls_wanted: flag(8),
         }
     }
 
     fn rights(self, auth: &Auth) -> Rights {
-        let Self { relay, etrn, vrfy, expn, xclient, xforward, login, tls } = self;
-        let mut rights = Rights { relay, etrn, vrfy, expn, xclient, xforward, ..Rights::default() };
+        let Self { relay, etrn, vrfy, expn, xclient, xforward, login, tls, tls_wanted } = self;
+        let mut rights = Rights { relay, etrn, vrfy, expn, xclient, xforward, tls_required: tls_wanted && !tls, ..Rights::default() };
         if login && (tls || auth.without_tls) {
             // Without TLS there is nothing to bind to.
             let offered = auth.mechanisms.iter().filter(|name| tls || !name.ends_with("-PLUS"));
@@ -150,6 +153,7 @@ impl Context {
             xforward: is_in(client, &e.xforward),
             login: here && !auth.backends.is_empty() && matches!(client, Client::Network(_)),
             tls,
+            tls_wanted: self.settings.listeners.get(usize::from(listener)).is_some_and(|l| l.require_tls),
         };
         self.rights.get(class.index()).cloned().unwrap_or_default()
     }

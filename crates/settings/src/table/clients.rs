@@ -5,6 +5,13 @@ use super::{Kind, Parameter, optional, required};
 pub const TABLE: &[Parameter] = &[
     optional(
         "listener",
+        "require_tls",
+        Kind::Bool,
+        "false",
+        "Outside TLS nothing but EHLO, NOOP, STARTTLS and QUIT is taken (530 5.7.0). Not for a listener that other hosts send mail to: RFC 3207 section 4 forbids it there.",
+    ),
+    optional(
+        "listener",
         "client_certificates",
         Kind::Choice(&["no", "ask", "require"]),
         "no",
