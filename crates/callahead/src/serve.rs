@@ -23,17 +23,8 @@ pub fn run() -> ExitCode {
 
 /// From here on no file can be opened and nothing executed; connections can be made.
 fn confine(wish: settings::Sandbox) -> io::Result<()> {
-    // The first line logged reads the time zone.
-    daemon::event!(Debug, "confining");
-    daemon::log::flush();
-    let entered = sandbox::enter(wish, &sandbox::Needs::client());
-    let (walls, lacking) =
-        entered.map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))?;
-    for why in lacking {
-        daemon::event!(Warning, "sandbox_lacks", reason = why);
-    }
-    daemon::event!(Debug, "sandboxed", walls = walls);
-    Ok(())
+    sandbox::confine(wish, &sandbox::Needs::client())
+        .map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
 }
 
 #[derive(Debug)]

@@ -42,16 +42,9 @@ struct Keeper {
 impl Keeper {
     fn begin(desk: &mut Desk<Signed>) -> io::Result<Self> {
         let ring = Ring::read(&mut desk.started.contacts).map_err(io::Error::other)?;
-        // The first line logged reads the time zone.
-        daemon::event!(Debug, "confining");
-        daemon::log::flush();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let wish = desk.started.settings.processes.sandbox;
-        let (walls, lacking) = sandbox::enter(wish, &Needs { secret: true, ..Needs::nothing() }).map_err(io::Error::other)?;
-        for why in lacking {
-            daemon::event!(Warning, "sandbox_lacks", reason = why);
-        }
-        daemon::event!(Debug, "sandboxed", walls = walls);
+        sandbox::confine(wish, &Needs { secret: true, ..Needs::nothing() }).map_err(io::Error::other)?;
         let keeper = Self { ring, former: None, signers: Signers::start(threads, desk.waker())? };
         keeper.settle(desk);
         Ok(keeper)

@@ -114,5 +114,19 @@ fn limit(resource: Resource, most: u64) -> nix::Result<()> {
     setrlimit(resource, most, most)
 }
 
+/// [`enter`] for a process of the suite: what holds, and what this system lacks, goes to the log. Before the first thread:
+/// the walls hold for those made later.
+pub fn confine(wish: Sandbox, needs: &Needs<'_>) -> Result<(), String> {
+    // The first line logged reads the time zone.
+    daemon::event!(Debug, "confining");
+    daemon::log::flush();
+    let (walls, lacking) = enter(wish, needs)?;
+    for why in lacking {
+        daemon::event!(Warning, "sandbox_lacks", reason = why);
+    }
+    daemon::event!(Debug, "sandboxed", walls = walls);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

@@ -64,7 +64,7 @@ pub fn run() -> ExitCode {
         signals: started.signals,
         counters: started.counters,
     });
-    if let Err(why) = confine(settings.processes.sandbox) {
+    if let Err(why) = sandbox::confine(settings.processes.sandbox, &sandbox::Needs::client()) {
         return Refusal::system(format!("ta-smtp: sandbox: {why}; [processes] sandbox = \"try\" goes on without")).say();
     }
     match parts.and_then(Parts::serve) {
@@ -75,19 +75,6 @@ pub fn run() -> ExitCode {
             ExitCode::from(daemon::EX_SOFTWARE)
         }
     }
-}
-
-/// From here on no file can be opened and nothing executed. Before the first thread: the walls hold for those made later.
-fn confine(wish: settings::Sandbox) -> Result<(), String> {
-    // The first line logged reads the time zone.
-    daemon::event!(Debug, "confining");
-    daemon::log::flush();
-    let (walls, lacking) = sandbox::enter(wish, &sandbox::Needs::client())?;
-    for why in lacking {
-        daemon::event!(Warning, "sandbox_lacks", reason = why);
-    }
-    daemon::event!(Debug, "sandboxed", walls = walls);
-    Ok(())
 }
 
 /// What the process was given.

@@ -27,16 +27,9 @@ pub(crate) fn enter(worker: Worker) -> io::Result<Worker> {
         let [public, router, freezer] = spool.acceptance_folders()?;
         folders.extend([(public, Folder::Make), (router, Folder::Place), (freezer, Folder::PlaceAndWrite)]);
     }
-    // The first line logged reads the time zone.
-    daemon::event!(Debug, "confining");
-    daemon::log::flush();
     limit_descriptors(settings);
     let needs = Needs { folders: &folders, memory: Some(memory(settings)), ..Needs::nothing() };
-    let (walls, lacking) = sandbox::enter(settings.processes.sandbox, &needs).map_err(io::Error::other)?;
-    for why in lacking {
-        daemon::event!(Warning, "sandbox_lacks", reason = why);
-    }
-    daemon::event!(Debug, "sandboxed", walls = walls);
+    sandbox::confine(settings.processes.sandbox, &needs).map_err(io::Error::other)?;
     if settings.processes.environment.contains_key(TRIAL) {
         trial(&folders);
     }
