@@ -198,6 +198,24 @@ mod tests {
     }
 
     #[test]
+    fn a_draft_is_in_flight_until_it_is_gone() {
+        let (folder, mut disks) = disks([1, 1, 1]);
+        let spool = Arc::new(spool::Spool::open(&folder.path().join("p")).unwrap());
+        let id = envelope::IdSource::new(1).next(1);
+        let draft = spool::Submitter::new(spool).draft(id, &envelope::Envelope::default()).unwrap();
+        let file = folder.path().join("p/public").join(id.as_str());
+        assert!(file.exists());
+        disks.put(POSTOFFICE, Job::Discard(draft));
+        assert_eq!(disks.in_flight(), 1, "a worker that drains now would leave it behind");
+        disks.flush();
+        while disks.in_flight() > 0 {
+            disks.take();
+            std::thread::yield_now();
+        }
+        assert!(!file.exists());
+    }
+
+    #[test]
     fn one_message_at_a_time_takes_turns() {
         let (_folder, mut disks) = disks([1, 2, 1]);
         let mut taken = [0; 3];

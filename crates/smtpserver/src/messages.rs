@@ -201,6 +201,7 @@ impl Worker {
     pub(crate) fn done(&mut self, volume: VolumeNumber, done: Done) {
         match done {
             Done::Measured(free) => self.disks.measured(volume, free),
+            Done::Discarded => {}
             Done::Appended { key, id, result, buffer } => self.appended(volume, (key, id), result, buffer),
             Done::Staged { meta, result, buffer } => {
                 self.recycle(buffer);

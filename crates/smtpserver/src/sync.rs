@@ -93,6 +93,8 @@ pub(crate) enum Done {
     Staged { meta: Box<Meta>, result: io::Result<Draft>, buffer: Vec<u8> },
     Appended { key: Key, id: MessageId, result: io::Result<Draft>, buffer: Vec<u8> },
     Measured(u64),
+    /// Told of, because a worker that drains must not leave before its drafts are gone.
+    Discarded,
 }
 
 #[derive(Debug, Default)]
@@ -141,9 +143,7 @@ impl Threads {
 
     /// Queues a job; [`Threads::flush`] hands it over.
     pub fn put(&mut self, job: Job) {
-        if !matches!(job, Job::Discard(_)) {
-            self.in_flight += 1;
-        }
+        self.in_flight += 1;
         self.waiting.push(job);
     }
 
@@ -191,9 +191,6 @@ fn work(shared: &Shared) {
         next(shared, &mut jobs);
         let begin = Instant::now();
         perform_all(&mut jobs, &mut ended, shared, &mut submitter);
-        if ended.is_empty() {
-            continue;
-        }
         if ended.iter().any(|done| matches!(done, Done::Committed { .. })) {
             // Between threads one of two readings may get lost: it is an average.
             let (took, before) = (begin.elapsed().as_micros(), shared.latency.load(Ordering::Relaxed));
@@ -237,7 +234,7 @@ fn perform_all(jobs: &mut Vec<Job>, ended: &mut Vec<Done>, shared: &Shared, subm
                 }
                 written.push((meta, content, draft));
             }
-            other => ended.extend(perform(other, shared, submitter)),
+            other => ended.push(perform(other, shared, submitter)),
         }
     }
     for (meta, buffer, draft) in written {
@@ -246,8 +243,8 @@ fn perform_all(jobs: &mut Vec<Job>, ended: &mut Vec<Done>, shared: &Shared, subm
     }
 }
 
-fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done> {
-    Some(match job {
+fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Done {
+    match job {
         Job::Submit { meta, envelope, content, .. } => {
             let result = submitter.draft(meta.id, &envelope).and_then(|draft| append(draft, &content)).and_then(flushed);
             Done::Staged { meta, result, buffer: content }
@@ -263,7 +260,7 @@ fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done>
             let whole = append(draft, &piece);
             if stage {
                 let result = whole.and_then(flushed);
-                return Some(Done::Staged { meta, result, buffer: piece });
+                return Done::Staged { meta, result, buffer: piece };
             }
             Done::Committed { result: whole.and_then(|draft| commit(draft, &meta, shared)), meta, frozen: false, buffer: piece }
         }
@@ -273,10 +270,10 @@ fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Option<Done>
         }
         Job::Discard(draft) => {
             drop(draft);
-            return None;
+            Done::Discarded
         }
         Job::Measure => Done::Measured(shared.spool.free().map_or(0, |(bytes, inodes)| if inodes == 0 { 0 } else { bytes })),
-    })
+    }
 }
 
 /// Unless the client has left meanwhile.
