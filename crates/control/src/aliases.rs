@@ -8,7 +8,7 @@ use std::path::Path;
 
 pub fn main() -> Result<u8, Trouble> {
     let site = Site::load(None)?;
-    check(&site.settings.local.aliases)
+    check(&site.settings.alias_files().collect::<Vec<_>>())
 }
 
 /// Reads every file; counts to standard output, all errors at once as the trouble.

@@ -128,6 +128,13 @@ pub const NAMES: &[(&str, &[&str])] = &[
     ("authserver", &["exchanges", "accepted", "refused", "failures", "lockouts"]),
     ("delegate", &["questions", "answered", "failures", "connections_now"]),
     ("callahead", &["questions", "cache_hits", "asked", "taken", "refused", "unknown", "cached_now"]),
+    ("table-lmdb", TABLE),
+    ("table-sqlite", TABLE),
+    ("table-socketmap", TABLE),
+    ("table-tcp", TABLE),
+    ("table-ldap", TABLE),
+    ("table-postgresql", TABLE),
+    ("table-mysql", TABLE),
     ("contentfilter", &["questions", "accepted", "rejected", "frozen", "failures", "restarts"]),
     (
         "tlspolicy",
@@ -158,6 +165,9 @@ pub const NAMES: &[(&str, &[&str])] = &[
     ("ta-pipe", &["jobs", "runs", "delivered", "deferred", "failed", "timeouts", "floods", "refused", "running_now"]),
     ("ta-line", &["jobs", "delivered", "deferred", "failed", "rubbish", "timeouts", "restarts"]),
 ];
+
+/// Of every process that answers for lookup tables.
+const TABLE: &[&str] = &["questions", "found", "absent", "failures", "timeouts", "connects", "connections_now", "waiting_now"];
 
 /// The names of a service's counters.
 pub fn names(service: &str) -> &'static [&'static str] {

@@ -20,6 +20,7 @@ pub mod keys;
 pub mod master;
 pub mod rates;
 pub mod routing;
+pub mod tables;
 pub mod tlspolicy;
 
 pub use channel::{Channel, Frame, Packet, RecvError};

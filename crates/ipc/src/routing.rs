@@ -28,6 +28,9 @@ pub enum Question {
     Explain { address: String, sender: String },
     /// EXPN: whom does this address stand for? Answered by quads of which only `user` says something, at most 100.
     Expand { address: String },
+    /// `zpost lookup`: what does a declared table say? Answered by quads of which only `user` says something (a value), and
+    /// steps; absence by `Refused` with 550 5.1.1.
+    Lookup { table: String, key: String },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,12 +9,15 @@ pub enum TableError {
     Temporary(String),
     /// Will not work until the administrator changes the table.
     Permanent(String),
+    /// The question is on its way to another process: decide again once [`crate::Relations::hear`] has brought the answer.
+    Pending,
 }
 
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Temporary(reason) | Self::Permanent(reason) => f.write_str(reason),
+            Self::Pending => f.write_str("not answered yet"),
         }
     }
 }

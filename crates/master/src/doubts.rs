@@ -26,7 +26,7 @@ pub fn doubts(configuration: &Configuration) -> Vec<Fault> {
         }
     }
     let users = if let UserSource::Table(path) = &settings.local.users { Some(path) } else { None };
-    for table in settings.local.aliases.iter().chain(users) {
+    for table in settings.alias_files().chain(users.map(std::path::PathBuf::as_path)) {
         if let Err(e) = std::fs::metadata(table) {
             say(&table.to_string_lossy(), format!("{}: {e}; local mail waits until it can be read", table.display()));
         }

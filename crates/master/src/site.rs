@@ -162,6 +162,7 @@ pub fn wanted(settings: &Settings, roles: Option<&[&'static Service]>) -> Vec<&'
         .filter(|s| s.name != "authserver" || !settings.auth.backends.is_empty())
         .filter(|s| s.name != "delegate" || !settings.policy_services.is_empty())
         .filter(|s| s.name != "callahead" || settings.calls_ahead())
+        .filter(|s| !s.name.starts_with("table-") || settings.has_tables_of(s.name))
         .filter(|s| s.name != "ta-pipe" || !settings.pipes.is_empty())
         .filter(|s| s.name != "ta-line" || settings.agents.iter().any(|agent| !agent.program.is_empty()))
         .collect()

@@ -21,6 +21,10 @@ struct Fake {
 }
 
 impl Tables for Fake {
+    fn find(&mut self, _table: &str, _key: &str) -> Result<Option<lookup::Found>, TableError> {
+        Ok(None)
+    }
+
     fn alias(&mut self, key: &str) -> Result<Option<AliasEntry>, TableError> {
         self.lookups += 1;
         if self.broken { Err(TableError::Temporary("aliases: gone".into())) } else { Ok(self.aliases.get(key).cloned()) }

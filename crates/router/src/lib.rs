@@ -23,6 +23,7 @@ mod expansion;
 mod file;
 mod head;
 mod lines;
+mod local;
 mod question;
 mod recipients;
 mod rules;
@@ -45,7 +46,7 @@ pub use decision::{Routing, Want, route};
 pub use question::answer;
 pub use rules::Rules;
 pub use tables::{LocalUser, SystemTables, Tables};
-pub use verdict::{Routed, Verdict};
+pub use verdict::{Keeper, Routed, Verdict, Way};
 
 /// The program.
 pub fn run() -> std::process::ExitCode {

@@ -21,6 +21,7 @@ pub fn answer(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> An
         Question::Verify { address, sender } => (address, sender.as_str(), Want::First),
         Question::Expand { address } => (address, "", Want::Recipients),
         Question::Explain { address, sender } => (address, sender.as_str(), Want::Explanation),
+        Question::Lookup { table, key } => return looked_up(table, key, tables),
     };
     let address = match Address::parse(address) {
         Ok(address) => address,
@@ -34,6 +35,25 @@ pub fn answer(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> An
     match question {
         Question::Expand { .. } => members(&address, routing),
         _ => answer_from(routing),
+    }
+}
+
+/// `zpost lookup`
+fn looked_up(table: &str, key: &str, tables: &mut dyn Tables) -> Answer {
+    let refused = |code, status, text: String| Answer::Refused { reply: Reply::new(code, status, shortened(text)), steps: Vec::new() };
+    match tables.find(table, key) {
+        Ok(Some(found)) => {
+            let quad = |value: &String| Quad { channel: "-".into(), host: "-".into(), user: value.clone(), attributes: "-".into() };
+            let mut bytes = 0;
+            let fits = |value: &&String| {
+                bytes += value.len() + 16;
+                bytes < MAX_QUAD_BYTES
+            };
+            let quads = found.values.iter().take_while(fits).take(MAX_QUADS).map(quad).collect();
+            Answer::Routed { quads, steps: vec![shortened(found.place)] }
+        }
+        Ok(None) => refused(550, Enhanced::permanent(1, 1), "not there".to_owned()),
+        Err(error) => refused(451, Enhanced::transient(3, 0), error.to_string()),
     }
 }
 
@@ -67,6 +87,7 @@ fn answer_from(routing: Routing) -> Answer {
                 }
             }
             Verdict::Refused { status, text } => refused = refused.or(Some(Reply::new(550, status, shortened(text)))),
+            Verdict::Pending => {}
             Verdict::Temporary(reason) => {
                 // The client gets no names of ours; the operator needs them.
                 daemon::event!(Warning, "lookup_failed", address = outcome.address, reason = reason);

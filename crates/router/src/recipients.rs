@@ -50,7 +50,8 @@ pub fn refuse_all(recipients: &[EnvelopeRecipient], verdict: &Verdict) -> Recipi
     let mut all = Recipients::default();
     let mut repeats = Repeats::default();
     for recipient in recipients {
-        let outcome = Routed { verdict: verdict.clone(), address: recipient.address.to_string(), owner: None };
+        let outcome =
+            Routed { verdict: verdict.clone(), address: recipient.address.to_string(), owner: None, way: crate::verdict::Way::default() };
         all.add(outcome, recipient, recipient.dsn.clone(), &mut repeats);
     }
     all

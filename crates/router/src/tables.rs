@@ -1,8 +1,9 @@
 //! The seam between decisions and data: what a decision may ask, and the tables of this machine that answer.
 
-use lookup::{Account, Accounts, AliasEntry, AliasFiles, List, Lists, TableError, TableUser, UserTable};
+use lookup::{Account, Accounts, AliasEntry, AliasFiles, Found, List, Lists, Relations, TableError, TableUser, UserTable};
 use settings::{Settings, UserSource};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A local user that exists.
@@ -37,6 +38,8 @@ pub trait Tables {
     fn user(&mut self, name: &str) -> Result<Option<LocalUser>, TableError>;
     /// What users are looked up in, for explanations.
     fn users(&self) -> String;
+    /// What a declared table says.
+    fn find(&mut self, table: &str, key: &str) -> Result<Option<Found>, TableError>;
 }
 
 /// The tables that the configuration names.
@@ -46,6 +49,7 @@ pub struct SystemTables {
     lists: Lists,
     users: Users,
     accounts: Accounts,
+    pub(crate) relations: Relations,
     /// Taken once for each piece of work: a table is looked at again when it is a second old.
     now: Instant,
 }
@@ -58,14 +62,16 @@ enum Users {
 }
 
 impl SystemTables {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Arc<Settings>) -> Self {
         let users = match &settings.local.users {
             UserSource::Passwd => Users::Passwd,
             UserSource::Any => Users::Any,
             UserSource::Table(path) => Users::Table(UserTable::new(path)),
+            UserSource::Declared(_) => Users::Any,
         };
-        let aliases = AliasFiles::new(&settings.local.aliases);
-        Self { aliases, lists: Lists::default(), users, accounts: Accounts::default(), now: Instant::now() }
+        let aliases = AliasFiles::new(&settings.alias_files().map(std::path::Path::to_owned).collect::<Vec<_>>());
+        let relations = Relations::new(settings, Vec::new());
+        Self { aliases, lists: Lists::default(), users, accounts: Accounts::default(), relations, now: Instant::now() }
     }
 
     /// The moment that the next look-ups happen at.
@@ -111,6 +117,10 @@ impl Tables for SystemTables {
             Users::Any => "[local] users = any (a name that is no safe file name)".to_owned(),
             Users::Table(table) => table.path().display().to_string(),
         }
+    }
+
+    fn find(&mut self, table: &str, key: &str) -> Result<Option<Found>, TableError> {
+        self.relations.find(self.now, table, key)
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::tables::SystemTables;
 use address::{Address, Path};
 use envelope::Envelope;
-use lookup::TableError;
 use settings::Settings;
 use std::collections::HashSet;
 
@@ -53,7 +52,7 @@ pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, domain: &str, tabl
     let account = match tables.owner(owner) {
         Ok(Some(account)) => account,
         Ok(None) => return Err(SenderFault::Unknown(format!("the file's owner, uid {owner}, has no account"))),
-        Err(TableError::Temporary(reason) | TableError::Permanent(reason)) => return Err(SenderFault::Temporary(reason)),
+        Err(error) => return Err(SenderFault::Temporary(error.to_string())),
     };
     Address::parse(&format!("{}@{domain}", account.name))
         .map(Path::Mailbox)

@@ -13,6 +13,30 @@ pub struct Routed {
     pub address: String,
     /// The owner of the list it came from: failures go there instead of to the sender.
     pub owner: Option<Path>,
+    pub way: Way,
+}
+
+/// What lists and forwarding change about mail on its way out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Way {
+    /// The owner's address is made into one for each recipient.
+    pub verp: bool,
+    /// The list whose header fields the mail gets.
+    pub list: Option<std::rc::Rc<str>>,
+    /// An alias or a user of this host sends it on: where it leaves for another host, its sender may need another form.
+    pub forwarded: bool,
+}
+
+/// Whose word an address is (ZMailer's privilege): the one with the least right of those who can have changed it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Keeper {
+    /// From outside, or from a file that others can write: may not name programs or files.
+    #[default]
+    Nobody,
+    /// A user, by uid; never 0.
+    User(u32),
+    /// The configuration and files that only root can write.
+    Administrator,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +49,8 @@ pub enum Verdict {
     },
     /// A table could not answer: hold and try again, never bounce.
     Temporary(String),
+    /// A table has not answered yet: the decision is made again once it has. Never leaves the router.
+    Pending,
 }
 
 impl Verdict {
@@ -45,6 +71,7 @@ impl Routed {
             Verdict::Deliver(quad) => quad,
             Verdict::Refused { status, text } => special("error", format!("{status}:{}", percent_encoded(&text)), self.address),
             Verdict::Temporary(reason) => special("hold", format!("retry:{}", percent_encoded(&reason)), self.address),
+            Verdict::Pending => special("hold", "retry:table".to_owned(), self.address),
         }
     }
 }
@@ -75,7 +102,7 @@ mod tests {
 
     #[test]
     fn refusals_and_temporary_failures_become_quads() {
-        let routed = |verdict| Routed { verdict, address: "a@b".into(), owner: None }.into_quad();
+        let routed = |verdict| Routed { verdict, address: "a@b".into(), owner: None, way: Way::default() }.into_quad();
         let quad = routed(Verdict::refused(1, 1, "User unknown: 100%"));
         assert_eq!((quad.channel.as_str(), quad.host.as_str(), quad.user.as_str()), ("error", "5.1.1:User%20unknown:%20100%25", "a@b"));
         let quad = routed(Verdict::Temporary("/etc/x: gone\n".into()));

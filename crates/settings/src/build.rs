@@ -91,6 +91,12 @@ pub fn build(sheet: &Sheet) -> Settings {
         access: crate::access::build(sheet),
         policy_services: sheet.groups("policy_service").iter().map(crate::inquiries::policy_service).collect(),
         call_ahead: crate::inquiries::call_ahead(one("call_ahead")),
+        tables: sheet.groups("table").iter().map(crate::lookups::table).collect(),
+        routing: crate::routing::routing(one("routing")),
+        virtual_domains: crate::routing::virtual_domains(one("virtual")),
+        lists: crate::lists::lists(one("lists")),
+        srs: crate::lists::srs(one("srs")),
+        lanes: sheet.groups("lane").iter().map(crate::lanes::lane).collect(),
         filter: filter(one("filter")),
         processes: processes(one("processes")),
         queue: queue(one("queue"), sheet.groups("agent")),
@@ -182,9 +188,11 @@ fn local(g: &Group, hostname: &str) -> Local {
         users: match g.text("users").as_str() {
             "any" => UserSource::Any,
             "passwd" => UserSource::Passwd,
-            path => UserSource::Table(PathBuf::from(path)),
+            path if path.starts_with('/') => UserSource::Table(PathBuf::from(path)),
+            name => UserSource::Declared(name.to_owned()),
         },
-        aliases: g.texts("aliases").into_iter().map(PathBuf::from).collect(),
+        aliases: g.texts("aliases").into_iter().map(alias_source).collect(),
+        mailboxes: g.texts("mailboxes"),
         detail: g.text("detail"),
         user: g.filled("user"),
         forward: g.is("forward"),
@@ -203,6 +211,10 @@ fn local(g: &Group, hostname: &str) -> Local {
         mbox_lock_stale: g.duration("mbox_lock_stale"),
         notify: g.text("notify"),
     }
+}
+
+fn alias_source(text: String) -> AliasSource {
+    if text.starts_with('/') { AliasSource::File(PathBuf::from(text)) } else { AliasSource::Declared(text) }
 }
 
 /// The lock that a word names.

@@ -44,6 +44,10 @@ pub fn check(sheet: &mut Sheet) {
     }
     crate::access::check(sheet, &mut faults);
     crate::inquiries::check(sheet, &mut faults);
+    crate::lookups::check(sheet, &mut faults);
+    crate::routing::check(sheet, &mut faults);
+    crate::lists::check(sheet, &mut faults);
+    crate::lanes::check(sheet, &mut faults);
     for group in sheet.groups("bounce") {
         copies(group, &mut faults);
     }

@@ -23,6 +23,19 @@ pub fn sender_matches(pattern: &str, sender: Option<(&str, &str)>) -> bool {
 }
 
 impl Settings {
+    /// The alias files of `[local] aliases`, without the declared tables among them.
+    pub fn alias_files(&self) -> impl Iterator<Item = &std::path::Path> {
+        self.local.aliases.iter().filter_map(|source| match source {
+            crate::AliasSource::File(path) => Some(path.as_path()),
+            crate::AliasSource::Declared(_) => None,
+        })
+    }
+
+    /// A declared table of this kind exists, so the process that answers for it is wanted.
+    pub fn has_tables_of(&self, process: &str) -> bool {
+        self.tables.iter().any(|table| table.kind.process() == Some(process))
+    }
+
     /// Name and path of every `[[volume]]`.
     pub fn volume_roots(&self) -> impl Iterator<Item = (&str, &std::path::Path)> {
         self.volumes.iter().map(|volume| (volume.name.as_str(), volume.path.as_path()))

@@ -22,7 +22,7 @@ pub fn kind_words(kind: Kind) -> String {
         Kind::Ip => "an IP address".to_owned(),
         Kind::Proxy => "a proxy".to_owned(),
         Kind::Bind => "address:port or unix:/path".to_owned(),
-        Kind::Users => "passwd, any or a path".to_owned(),
+        Kind::Users => "passwd, any, a path or a table".to_owned(),
         Kind::Texts => "a list of texts".to_owned(),
         Kind::Paths => "a list of absolute paths".to_owned(),
         Kind::Domains => "a list of domains".to_owned(),

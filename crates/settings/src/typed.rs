@@ -33,6 +33,12 @@ pub struct Settings {
     pub access: crate::AccessPolicy,
     pub policy_services: Vec<crate::PolicyService>,
     pub call_ahead: crate::CallAhead,
+    pub tables: Vec<crate::Table>,
+    pub routing: crate::Routing,
+    pub virtual_domains: crate::Virtual,
+    pub lists: crate::Lists,
+    pub srs: crate::Srs,
+    pub lanes: Vec<crate::Lane>,
     pub filter: Filter,
     pub processes: Processes,
     pub queue: Queue,
@@ -176,6 +182,17 @@ pub enum UserSource {
     Any,
     /// A text table: one user a line, optional blanks and home folder after it; `#` comments.
     Table(PathBuf),
+    /// A declared table; its values are home folders, or empty.
+    Declared(String),
+}
+
+/// One of `[local] aliases`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AliasSource {
+    /// In Sendmail's form.
+    File(PathBuf),
+    /// A declared table; its values are addresses with commas between.
+    Declared(String),
 }
 
 /// `[local]`
@@ -190,8 +207,10 @@ pub struct Local {
     /// Next hop of `delivery = "lmtp"`: `unix:/path` or `host:port`.
     pub lmtp: String,
     pub users: UserSource,
-    /// Sendmail-syntax alias files.
-    pub aliases: Vec<PathBuf>,
+    /// Looked up in this order.
+    pub aliases: Vec<AliasSource>,
+    /// Declared tables of mailboxes (ZMailer's mboxmap).
+    pub mailboxes: Vec<String>,
     /// Characters that begin the detail of `user+detail`; empty: none. Default `+`.
     pub detail: String,
     /// Mail that a root suite delivers for users without system account belongs to this user. Default: none.

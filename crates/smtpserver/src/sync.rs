@@ -89,9 +89,23 @@ pub(crate) enum Job {
 
 #[derive(Debug)]
 pub(crate) enum Done {
-    Committed { meta: Box<Meta>, result: io::Result<()>, frozen: bool, buffer: Vec<u8> },
-    Staged { meta: Box<Meta>, result: io::Result<Draft>, buffer: Vec<u8> },
-    Appended { key: Key, id: MessageId, result: io::Result<Draft>, buffer: Vec<u8> },
+    Committed {
+        meta: Box<Meta>,
+        result: io::Result<()>,
+        frozen: bool,
+        buffer: Vec<u8>,
+    },
+    Staged {
+        meta: Box<Meta>,
+        result: io::Result<Draft>,
+        buffer: Vec<u8>,
+    },
+    Appended {
+        key: Key,
+        id: MessageId,
+        result: io::Result<Draft>,
+        buffer: Vec<u8>,
+    },
     Measured(u64),
     /// Told of, because a worker that drains must not leave before its drafts are gone.
     Discarded,

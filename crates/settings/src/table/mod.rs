@@ -7,10 +7,14 @@ mod contact;
 mod egress;
 mod extensions;
 mod inquiries;
+mod lanes;
+mod lists;
+mod lookups;
 mod places;
 pub mod policy;
 mod programs;
 mod rates;
+mod routing;
 mod running;
 mod security;
 mod serving;
@@ -58,7 +62,7 @@ pub enum Kind {
     Proxy,
     /// `127.0.0.1:25`, `[::1]:25` or `unix:/path`.
     Bind,
-    /// `passwd`, `any` or the path of a table.
+    /// `passwd`, `any`, the path of a table or the name of a declared one.
     Users,
     Texts,
     Paths,
@@ -126,6 +130,20 @@ pub const SECTIONS: &[Section] = &[
     section("relay", false, "Who may send mail through this host to other hosts. Nobody by default."),
     section("route", true, "Where mail for a domain goes. The first match wins; what no route names goes by MX through channel smtp."),
     section("local", false, "Mail that is delivered on this host."),
+    section(
+        "table",
+        true,
+        "A lookup table. Declared once, it is named wherever something is looked up; zpost-table(5) has the whole of it. A table that gives no answer now makes mail wait; it never makes it fail.",
+    ),
+    section("routing", false, "In which order an address is looked at, and what with."),
+    section("virtual", false, "Domains of this host whose addresses are no names of the system."),
+    section("lists", false, "Mailing lists, each a file of addresses."),
+    section("srs", false, "Senders of mail that is forwarded to other hosts."),
+    section(
+        "lane",
+        true,
+        "Messages that wait apart from the others while there are more than the routers can see to. A message takes the first lane whose conditions all hold; without any it takes none.",
+    ),
     section("dns", false, "Name resolution."),
     section("server", false, "The SMTP server."),
     section("first_contact", false, "How clients that have not been here before are met."),
@@ -225,6 +243,10 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
         .chain(policy::DESTINATION)
         .chain(security::TABLE)
         .chain(programs::TABLE)
+        .chain(lookups::TABLE)
+        .chain(routing::TABLE)
+        .chain(lists::TABLE)
+        .chain(lanes::TABLE)
 }
 
 pub fn parameter(section: &str, key: &str) -> Option<&'static Parameter> {

@@ -130,9 +130,15 @@ pub const TABLE: &[Parameter] = &[
         "users",
         Kind::Users,
         "passwd",
-        "Who is a user: passwd (the system's accounts), any (every name), or the path of a table with a user on each line.",
+        "Who is a user: passwd (the system's accounts), any (every name), the path of a table with a user on each line, or the name of a [[table]] whose values are home folders (or empty).",
     ),
-    optional("local", "aliases", Kind::Paths, "", "Alias files in Sendmail's form, looked up in this order. Default: none."),
+    optional(
+        "local",
+        "aliases",
+        Kind::Texts,
+        "",
+        "Alias files in Sendmail's form by their paths, and names of [[table]] whose values are addresses with commas between; looked up in this order. Default: none.",
+    ),
     optional("local", "detail", Kind::Line, "+", "Characters that begin the detail in user+detail; empty for none."),
     optional(
         "local",

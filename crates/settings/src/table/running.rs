@@ -197,6 +197,13 @@ pub const TABLE: &[Parameter] = &[
     optional("users", "authserver", USER, "", "The judge of logins. PAM and shadow files need root, or a group that may read them."),
     optional("users", "delegate", USER, "", "The client of policy services."),
     optional("users", "callahead", USER, "", "The asker of next hops."),
+    optional("users", "table-lmdb", USER, "", "The reader of LMDB tables."),
+    optional("users", "table-sqlite", USER, "", "The reader of SQLite tables."),
+    optional("users", "table-socketmap", USER, "", "The client of socketmap servers."),
+    optional("users", "table-tcp", USER, "", "The client of tcp table servers."),
+    optional("users", "table-ldap", USER, "", "The client of LDAP tables."),
+    optional("users", "table-postgresql", USER, "", "The client of PostgreSQL tables."),
+    optional("users", "table-mysql", USER, "", "The client of MySQL tables."),
     optional("users", "tlspolicy", USER, "", "The keeper of TLS policies and reports."),
     optional("users", "ta-smtp", USER, "", "The SMTP and LMTP client."),
     optional(

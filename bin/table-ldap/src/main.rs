@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    tableserver::run("table-ldap", ldaptable::Ldap)
+}
