@@ -12,6 +12,7 @@ mod alias_syntax;
 mod aliases;
 mod error;
 mod lists;
+pub mod privilege;
 mod relations;
 mod user_table;
 mod watched;
@@ -21,6 +22,7 @@ pub use alias_syntax::{AliasLine, SyntaxFault, Value, parse_aliases, parse_list}
 pub use aliases::{AliasEntry, AliasFiles, key};
 pub use error::TableError;
 pub use lists::{List, Lists};
+pub use privilege::Keeper;
 pub use relations::{Found, Relations};
 pub use user_table::{TableUser, UserTable};
 pub use watched::Watched;

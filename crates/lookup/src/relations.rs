@@ -1,6 +1,7 @@
 //! All declared tables, behind one question: what does this table say of this key?
 
 use crate::TableError;
+use crate::privilege::Keeper;
 use ipc::Caller;
 use mio::{Registry, Token};
 use settings::Settings;
@@ -13,8 +14,8 @@ pub struct Found {
     pub values: Vec<String>,
     /// For explanations: `people (/etc/zpost/people:12)`.
     pub place: String,
-    /// Whose word it is: the user that every value may act as. `None`: the administrator's.
-    pub keeper: Option<u32>,
+    /// Whose word it is, so what its values may name.
+    pub keeper: Keeper,
 }
 
 /// The declared tables of a configuration, and what is remembered of those that other processes answer for.

@@ -1,6 +1,6 @@
 //! A file kept in memory and read again when it changes.
 
-use crate::TableError;
+use crate::{Keeper, TableError, privilege};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -33,11 +33,14 @@ pub struct Watched<T> {
     checked: Option<Instant>,
     loaded: Option<(Stamp, Rc<T>)>,
     trouble: Option<TableError>,
+    /// As of the last look, for the keeper; who that is, once somebody has asked.
+    metadata: Option<Metadata>,
+    keeper: Option<Keeper>,
 }
 
 impl<T> Watched<T> {
     pub fn new(path: impl Into<PathBuf>, limit: u64) -> Self {
-        Self { path: path.into(), limit, checked: None, loaded: None, trouble: None }
+        Self { path: path.into(), limit, checked: None, loaded: None, trouble: None, metadata: None, keeper: None }
     }
 
     pub fn path(&self) -> &Path {
@@ -48,6 +51,7 @@ impl<T> Watched<T> {
     pub fn read(&mut self, now: Instant, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Rc<T>, TableError> {
         if self.checked.is_none_or(|checked| now.saturating_duration_since(checked) >= CHECK) {
             self.checked = Some(now);
+            self.keeper = None;
             self.trouble = self.check(parse).err();
         }
         match (&self.trouble, &self.loaded) {
@@ -57,20 +61,29 @@ impl<T> Watched<T> {
         }
     }
 
+    /// Whose word the content is that [`Watched::read`] gave last. Worked out only where it is asked for.
+    pub fn keeper(&mut self) -> Keeper {
+        let found = self.keeper.unwrap_or_else(|| self.metadata.as_ref().map_or(Keeper::Nobody, |m| privilege::of(m, &self.path)));
+        self.keeper = Some(found);
+        found
+    }
+
     fn check(&mut self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<(), TableError> {
         let known = self.loaded.as_ref().map(|(stamp, _)| *stamp);
         let metadata = std::fs::metadata(&self.path).map_err(|e| self.temporary(&e.to_string()))?;
         if known == Some(Stamp::of(&metadata)) {
+            self.metadata = Some(metadata);
             return Ok(());
         }
-        let (stamp, text) = self.load().map_err(|e| self.temporary(&e.to_string()))?;
+        let (metadata, text) = self.load().map_err(|e| self.temporary(&e.to_string()))?;
         let value = parse(&text).map_err(|reason| self.temporary(&reason))?;
-        self.loaded = Some((stamp, Rc::new(value)));
+        self.loaded = Some((Stamp::of(&metadata), Rc::new(value)));
+        self.metadata = Some(metadata);
         Ok(())
     }
 
     /// The stamp is taken before reading: a file that changes meanwhile differs from it at the next check.
-    fn load(&self) -> io::Result<(Stamp, String)> {
+    fn load(&self) -> io::Result<(Metadata, String)> {
         let mut file = open(&self.path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -82,7 +95,7 @@ impl<T> Watched<T> {
         let mut bytes = Vec::new();
         file.by_ref().take(self.limit).read_to_end(&mut bytes)?;
         let text = String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8"))?;
-        Ok((Stamp::of(&metadata), text))
+        Ok((metadata, text))
     }
 
     fn temporary(&self, reason: &str) -> TableError {
@@ -120,6 +133,21 @@ mod tests {
         assert!(matches!(table.read(start + 2 * CHECK, lines), Err(TableError::Temporary(_))));
         std::fs::write(&path, "").unwrap();
         assert_eq!(*table.read(start + 3 * CHECK, lines).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_keeper_follows_the_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("table");
+        std::fs::write(&path, "a\n").unwrap();
+        let mut table = Watched::new(&path, 100);
+        let start = Instant::now();
+        for (after, mode) in [(0, 0o644), (1, 0o666)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            table.read(start + after * CHECK, lines).unwrap();
+            assert_eq!(table.keeper() == Keeper::Nobody, mode == 0o666);
+        }
     }
 
     #[test]

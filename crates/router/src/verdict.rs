@@ -2,6 +2,7 @@
 
 use address::Path;
 use envelope::Quad;
+pub use lookup::Keeper;
 use status::Enhanced;
 use std::fmt::Write as _;
 
@@ -25,18 +26,6 @@ pub struct Way {
     pub list: Option<std::rc::Rc<str>>,
     /// An alias or a user of this host sends it on: where it leaves for another host, its sender may need another form.
     pub forwarded: bool,
-}
-
-/// Whose word an address is (ZMailer's privilege): the one with the least right of those who can have changed it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Keeper {
-    /// From outside, or from a file that others can write: may not name programs or files.
-    #[default]
-    Nobody,
-    /// A user, by uid; never 0.
-    User(u32),
-    /// The configuration and files that only root can write.
-    Administrator,
 }
 
 #[derive(Debug, Clone, PartialEq)]
