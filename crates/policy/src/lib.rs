@@ -10,7 +10,6 @@
 //! rules a session is a few bytes and allocates nothing.
 
 mod book;
-pub mod cdb;
 mod connect;
 mod data;
 mod decision;

@@ -4,8 +4,8 @@
 //! its prefix and the first address. Value: lines, the place first, then `attribute=text`. Under `!` is what the file is, and
 //! the prefix lengths that occur.
 
-use crate::cdb::{self, Bytes};
 use crate::networks::first;
+use cdb::Bytes;
 use settings::{Attributes, Network};
 use std::collections::HashMap;
 use std::fmt;
@@ -151,7 +151,7 @@ impl Records {
         let head = format!("{MAGIC}\n{}\n{}\n", lengths(&self.v4), lengths(&self.v6));
         let texts: Vec<String> = self.records.iter().map(|(_, record)| text(record)).collect();
         let records = self.records.iter().zip(&texts).map(|((key, _), text)| (key.as_slice(), text.as_bytes()));
-        cdb::make(std::iter::once((&b"!"[..], head.as_bytes())).chain(records))
+        cdb::make(std::iter::once((&b"!"[..], head.as_bytes())).chain(records)).ok()
     }
 }
 
