@@ -2,7 +2,9 @@
 
 use crate::checks::{at, text};
 use crate::nearest::nearest;
+use crate::search::Filter;
 use crate::sheet::{Group, Sheet};
+use crate::statement::Statement;
 use crate::value::Value;
 use crate::{Fault, programs};
 use std::collections::BTreeMap;
@@ -262,6 +264,7 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
                 faults.push(at(group, "kind", format!("table.{key}: kind = \"{kind}\" needs it")));
             }
         }
+        spelled(group, kind, faults);
         for word in list(group, "keys").iter().filter(|word| form(word).is_none()) {
             let near =
                 nearest(word, FORMS.iter().map(|(word, _)| *word)).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
@@ -271,6 +274,18 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
         for other in list(group, "tables").iter().filter(|other| !names.contains(&other.as_str()) || *other == name) {
             faults.push(at(group, "tables", format!("table.tables: there is no other [[table]] with name `{other}`")));
         }
+    }
+}
+
+/// Queries and filters that no server would understand, or that would not ask for the key.
+fn spelled(group: &Group, kind: &str, faults: &mut Vec<Fault>) {
+    let query = text(group, "query").filter(|_| ["sqlite", "postgresql", "mysql"].contains(&kind));
+    if let Some(Err(why)) = query.map(|query| Statement::parse(query, |_| "?".to_owned())) {
+        faults.push(at(group, "query", format!("table.query: {why}")));
+    }
+    let filter = text(group, "filter").filter(|_| kind == "ldap");
+    if let Some(Err(why)) = filter.map(Filter::parse) {
+        faults.push(at(group, "filter", format!("table.filter: {why}")));
     }
 }
 
