@@ -78,7 +78,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "announced",
         ],
     ),
-    ("router", &["files", "addresses", "questions", "deferred_files", "errors", "expanded"]),
+    ("router", &["files", "addresses", "questions", "deferred_files", "errors", "expanded", "pending", "parked_now"]),
     (
         "scheduler",
         &[
@@ -215,6 +215,13 @@ impl Counters {
     pub fn add(&self, name: &str, amount: u64) {
         if let Some(cell) = self.cell(name) {
             cell.fetch_add(amount, Relaxed);
+        }
+    }
+
+    /// Of a gauge that several threads count in.
+    pub fn sub(&self, name: &str, amount: u64) {
+        if let Some(cell) = self.cell(name) {
+            cell.fetch_sub(amount, Relaxed);
         }
     }
 

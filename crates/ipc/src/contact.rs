@@ -29,6 +29,11 @@ impl Caller {
         Ok(Self(socket))
     }
 
+    /// Another holder of the same end.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
     /// Opens a conversation. `WouldBlock`: too many callers wait for the subdaemon already; try again later.
     pub fn call<Out, In>(&self) -> io::Result<Channel<Out, In>>
     where

@@ -66,6 +66,8 @@ pub enum FromRouter {
         files: Vec<String>,
         addresses: u64,
     },
+    /// These files wait for tables. They stay in hand until they are done, and count no longer against the window.
+    Parked(Vec<String>),
     Told(Told),
     /// It was asked to drain: give it nothing more, and close the conversation once it has nothing in hand.
     Leaving,

@@ -107,7 +107,8 @@ impl<'a> Expansion<'a> {
         }
         // What a table could not say now is asked again for the whole address: routing only the missing part later is
         // not possible, and delivering the rest now would deliver it twice.
-        let temporary = self.routing.outcomes.iter().position(|o| matches!(o.verdict, Verdict::Temporary(_)));
+        let mut outcomes = self.routing.outcomes.iter();
+        let temporary = outcomes.position(|o| matches!(o.verdict, Verdict::Temporary(_) | Verdict::Pending));
         if let (Some(at), true) = (temporary, self.want != Want::First && self.routing.expanded) {
             let verdict = self.routing.outcomes.swap_remove(at).verdict;
             self.instead(verdict);

@@ -1,6 +1,9 @@
 //! One file of `router/` on its way to `queue/` (S2 to S3), or aside to `deferred/`.
 
+use crate::callers::TableCallers;
+use crate::hand::Passed;
 use crate::head::{Head, HeadFault, HeadReader};
+use crate::parking::Pass;
 use crate::recipients::{Recipients, refuse_all, route_all};
 use crate::rules::Rules;
 use crate::tables::SystemTables;
@@ -14,13 +17,13 @@ use spool::{InputFault, InputFile, Spool};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Everything that routing files needs.
 #[derive(Debug)]
 pub struct FileRouter {
     pub(crate) rules: Rules,
     pub(crate) tables: SystemTables,
+    callers: TableCallers,
     trusted: Trusted,
     max_hops: u32,
     spool: Arc<Spool>,
@@ -44,13 +47,16 @@ enum Fault {
     Aside(String),
     /// Stays in `router/`: the next scan brings it again.
     Later(String),
+    /// Stays in `router/`: a table has not answered yet.
+    Pending,
 }
 
 impl FileRouter {
-    pub fn new(settings: &Arc<Settings>, counters: Counters, spool: Arc<Spool>) -> Self {
+    pub fn new(settings: &Arc<Settings>, callers: TableCallers, counters: Counters, spool: Arc<Spool>) -> Self {
         Self {
             rules: Rules::new(settings),
-            tables: SystemTables::new(settings),
+            tables: SystemTables::new(settings, &callers),
+            callers,
             trusted: Trusted::new(settings),
             max_hops: settings.server.max_hops,
             spool,
@@ -66,7 +72,7 @@ impl FileRouter {
     /// Takes new rules and tables into use.
     pub fn reload(&mut self, settings: &Arc<Settings>) {
         self.rules = Rules::new(settings);
-        self.tables = SystemTables::new(settings);
+        self.tables = SystemTables::new(settings, &self.callers);
         self.trusted = Trusted::new(settings);
         self.max_hops = settings.server.max_hops;
     }
@@ -77,17 +83,21 @@ impl FileRouter {
     }
 
     /// Routes one file. Whatever is wrong with it is dealt with here and never stops the next one.
-    pub fn route_file(&mut self, name: &str) {
-        self.tables.at(Instant::now());
-        self.counters.add("files", 1);
-        match self.queue(name) {
+    pub(crate) fn route_file(&mut self, name: &str, pass: Pass) -> Passed {
+        self.tables.in_pass(pass);
+        if pass.first {
+            self.counters.add("files", 1);
+        }
+        match self.queue(name, pass) {
             Ok(()) | Err(Fault::Gone) => {}
             Err(Fault::Aside(reason)) => self.set_aside(name, &reason),
             Err(Fault::Later(reason)) => event!(Warning, "routing_delayed", name = name, reason = reason),
+            Err(Fault::Pending) => return Passed::Pending,
         }
+        Passed::Through
     }
 
-    fn queue(&mut self, name: &str) -> Result<(), Fault> {
+    fn queue(&mut self, name: &str, pass: Pass) -> Result<(), Fault> {
         let input = self.spool.open_input(name).map_err(|fault| match fault {
             InputFault::Gone => Fault::Gone,
             InputFault::Unacceptable(reason) => Fault::Aside(reason),
@@ -106,14 +116,15 @@ impl FileRouter {
                 SenderFault::Unknown(reason) => Fault::Aside(reason),
                 SenderFault::Temporary(reason) => Fault::Later(reason),
             })?;
-        let recipients = self.recipients(&head, &sender);
+        let recipients = self.recipients(&head, &sender, pass).ok_or(Fault::Pending)?;
         if recipients.list.is_empty() {
             return Err(Fault::Aside("no recipient is left after routing".to_owned()));
         }
         self.enqueue(&input, head, sender, recipients, trusted)
     }
 
-    fn recipients(&mut self, head: &Head, sender: &Path) -> Recipients {
+    /// `None`: a table has not answered yet.
+    fn recipients(&mut self, head: &Head, sender: &Path, pass: Pass) -> Option<Recipients> {
         let wanted = &head.envelope.recipients;
         let recipients = if u32::try_from(head.hops).unwrap_or(u32::MAX) >= self.max_hops {
             let text = format!("Too many hops: received {} times; a mail loop is likely", head.hops);
@@ -121,12 +132,15 @@ impl FileRouter {
         } else {
             route_all(wanted, sender, &self.rules, &mut self.tables)
         };
+        if recipients.pending && !pass.last {
+            return None;
+        }
         let routed = recipients.list.len() as u64;
         self.addresses += routed;
         self.counters.add("addresses", routed);
         self.counters.add("errors", recipients.errors);
         self.counters.add("expanded", recipients.expanded);
-        recipients
+        Some(recipients)
     }
 
     fn enqueue(&mut self, input: &InputFile, head: Head, sender: Path, recipients: Recipients, trusted: bool) -> Result<(), Fault> {

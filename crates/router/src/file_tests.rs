@@ -1,6 +1,8 @@
 //! Files of a real spool in a scratch folder.
 
+use crate::callers::TableCallers;
 use crate::file::FileRouter;
+use crate::parking::Pass;
 use crate::trust::Trusted;
 use address::Path;
 use daemon::Counters;
@@ -24,7 +26,12 @@ impl Bench {
             folder.path().display()
         );
         let settings = Arc::new(settings::parse(&text, "test").unwrap());
-        let router = FileRouter::new(&settings, Counters::detached("router").unwrap(), Arc::new(Spool::open(folder.path()).unwrap()));
+        let router = FileRouter::new(
+            &settings,
+            TableCallers::default(),
+            Counters::detached("router").unwrap(),
+            Arc::new(Spool::open(folder.path()).unwrap()),
+        );
         Self { folder, router }
     }
     fn path(&self, place: &str) -> PathBuf {
@@ -32,7 +39,7 @@ impl Bench {
     }
     fn route(&mut self, name: &str, text: &str) {
         std::fs::write(self.path("router").join(name), text).unwrap();
-        self.router.route_file(name);
+        self.router.route_file(name, Pass::first(std::time::Instant::now()));
         assert!(!self.path("router").join(name).exists());
     }
     /// The control files of the spool.
@@ -93,9 +100,9 @@ fn malformed_files_are_set_aside_with_their_reason() {
     bench.route("m3", "length 00000000000000000009\nfrom <a@b.example>\nto c@d.example\nenv-end\n\n");
     assert!(bench.reason("m3").contains("incomplete"));
     std::os::unix::fs::symlink("/etc/passwd", bench.path("router/m4")).unwrap();
-    bench.router.route_file("m4");
+    bench.router.route_file("m4", Pass::first(std::time::Instant::now()));
     assert!(bench.reason("m4").contains("link") || bench.path("deferred/m4").is_symlink());
-    bench.router.route_file("never-there");
+    bench.router.route_file("never-there", Pass::first(std::time::Instant::now()));
     assert!(bench.queued().is_empty());
 }
 

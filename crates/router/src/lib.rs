@@ -18,12 +18,15 @@
 //! **Order of rules**: local domains and own address literals (aliases, users, postmaster), `[[route]]`, address literals,
 //! MX. **RFCs**: 5321 (4.5.1 postmaster, 5.1 MX, 6.3 loops), 3461 (5.2.7 aliases), 3463, 6531.
 
+mod callers;
 mod decision;
 mod expansion;
 mod file;
+mod hand;
 mod head;
 mod lines;
 mod local;
+mod parking;
 mod question;
 mod recipients;
 mod rules;
@@ -42,6 +45,7 @@ mod file_tests;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod service_tests;
 
+pub use callers::TableCallers;
 pub use decision::{Routing, Want, route};
 pub use question::answer;
 pub use rules::Rules;

@@ -1,15 +1,22 @@
 //! Files of several volumes: a thread for each volume, so that a disk that hangs delays neither questions nor the files
 //! of the others. With one volume there are no threads.
 
+use crate::callers::TableCallers;
 use crate::file::FileRouter;
+use crate::hand::{Hand, Passed, Report};
+use crate::parking::Pass;
 use crate::service::report_faults;
 use daemon::Counters;
 use mio::Waker;
 use settings::Settings;
-use spool::{Spool, VolumeNumber, Volumes};
+use spool::{VolumeNumber, Volumes};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+/// A thread with parked files looks for orders so often.
+const ORDERS_AGAIN: Duration = Duration::from_millis(20);
 
 enum Order {
     /// Files of this volume, as the routermux names them.
@@ -17,9 +24,9 @@ enum Order {
     Reload(Arc<Settings>),
 }
 
-/// A batch is through.
+/// Some files are through, or wait.
 pub(crate) struct Finished {
-    pub files: Vec<String>,
+    pub report: Report,
     /// Written names of messages that are in `queue/` now.
     pub arrived: Vec<String>,
     /// Addresses routed for them.
@@ -38,15 +45,29 @@ pub(crate) struct Lines {
     finished: Receiver<Finished>,
 }
 
+/// What every thread begins with.
+pub(crate) struct Start<'a> {
+    pub settings: &'a Arc<Settings>,
+    pub callers: &'a TableCallers,
+    pub counters: &'a Counters,
+}
+
 impl Lines {
-    pub fn start(volumes: Volumes, settings: &Arc<Settings>, counters: &Counters, waker: &Arc<Waker>) -> io::Result<Self> {
+    pub fn start(volumes: Volumes, with: &Start<'_>, waker: &Arc<Waker>) -> io::Result<Self> {
         let (outbox, finished) = channel();
         let mut lines = Vec::new();
         for (volume, spool) in volumes.usable() {
             let (orders, inbox) = channel();
-            let line = (volumes.clone(), volume, Arc::clone(spool), Arc::clone(settings), counters.clone());
-            let (outbox, waker) = (outbox.clone(), Arc::clone(waker));
-            std::thread::Builder::new().name(format!("volume{volume}")).spawn(move || work(line, &inbox, &outbox, &waker))?;
+            // Made here: what a thread cannot have, the process says at its start.
+            let callers = with.callers.try_clone()?;
+            let (settings, counters, spool) = (Arc::clone(with.settings), with.counters.clone(), Arc::clone(spool));
+            let (volumes, outbox, waker) = (volumes.clone(), outbox.clone(), Arc::clone(waker));
+            let work = move || {
+                let router = FileRouter::new(&settings, callers, counters.clone(), spool);
+                let patience = settings.routing.deadline;
+                Worker { volumes, volume, router, hand: Hand::default(), reported: 0, counters, patience, outbox, waker }.run(&inbox)
+            };
+            std::thread::Builder::new().name(format!("volume{volume}")).spawn(work)?;
             lines.push(Line { volume, orders });
         }
         Ok(Self { volumes, lines, finished })
@@ -71,27 +92,95 @@ impl Lines {
     }
 }
 
-type Start = (Volumes, VolumeNumber, Arc<Spool>, Arc<Settings>, Counters);
+/// One thread.
+struct Worker {
+    volumes: Volumes,
+    volume: VolumeNumber,
+    router: FileRouter,
+    hand: Hand,
+    /// Addresses reported so far.
+    reported: u64,
+    counters: Counters,
+    patience: Duration,
+    outbox: Sender<Finished>,
+    waker: Arc<Waker>,
+}
 
-fn work((volumes, volume, spool, settings, counters): Start, inbox: &Receiver<Order>, outbox: &Sender<Finished>, waker: &Waker) {
-    let mut router = FileRouter::new(&settings, counters, spool);
-    for order in inbox {
-        let files = match order {
-            Order::Files(files) => files,
-            Order::Reload(settings) => {
-                router.reload(&settings);
-                report_faults(&mut router);
-                continue;
+/// The process ends.
+struct Over;
+
+impl Worker {
+    fn run(mut self, inbox: &Receiver<Order>) {
+        while self.turn(inbox).is_ok() {}
+    }
+
+    fn turn(&mut self, inbox: &Receiver<Order>) -> Result<(), Over> {
+        let order = if self.hand.is_empty() { Some(inbox.recv().map_err(|_| Over)?) } else { self.wait(inbox)? };
+        match order {
+            Some(Order::Files(files)) => self.hand.take(files),
+            Some(Order::Reload(settings)) => {
+                self.router.reload(&settings);
+                self.patience = settings.routing.deadline;
+                self.hand.heard();
+                report_faults(&mut self.router);
             }
-        };
-        let before = router.addresses;
-        for (_, name) in files.iter().filter_map(|name| volumes.read(name)) {
-            router.route_file(name);
+            None => {}
         }
-        let arrived = router.arrived.drain(..).map(|id| volumes.written(volume, &id)).collect();
-        let finished = Finished { files, arrived, addresses: router.addresses.saturating_sub(before) };
-        if outbox.send(finished).is_err() || waker.wake().is_err() {
-            return;
+        while self.hand.has_work() {
+            let parked = self.hand.parked();
+            let report = self.hand.next(&mut of_volume(&self.volumes, &mut self.router));
+            self.count(parked);
+            self.report(report)?;
         }
+        Ok(())
+    }
+
+    /// Parked files, until there is an order.
+    fn wait(&mut self, inbox: &Receiver<Order>) -> Result<Option<Order>, Over> {
+        let now = Instant::now();
+        let due = self.hand.due(self.patience).map_or(now, |due| due.min(now + ORDERS_AGAIN));
+        self.router.tables.relations.wait(due);
+        let now = Instant::now();
+        if self.router.tables.relations.hear(now) {
+            self.hand.heard();
+        }
+        let parked = self.hand.parked();
+        let report = self.hand.again(now, self.patience, &mut of_volume(&self.volumes, &mut self.router));
+        self.count(parked);
+        self.report(report)?;
+        match inbox.try_recv() {
+            Ok(order) => Ok(Some(order)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Over),
+        }
+    }
+
+    fn count(&self, before: usize) {
+        count_parked(&self.counters, before, self.hand.parked());
+    }
+
+    fn report(&mut self, report: Option<Report>) -> Result<(), Over> {
+        let Some(report) = report else { return Ok(()) };
+        let arrived = self.router.arrived.drain(..).map(|id| self.volumes.written(self.volume, &id)).collect();
+        let addresses = self.router.addresses.saturating_sub(self.reported);
+        self.reported = self.router.addresses;
+        let finished = Finished { report, arrived, addresses };
+        self.outbox.send(finished).map_err(|_| Over)?;
+        self.waker.wake().map_err(|_| Over)
+    }
+}
+
+/// Routes files by the names that the routermux gives them.
+fn of_volume<'a>(volumes: &'a Volumes, router: &'a mut FileRouter) -> impl FnMut(&str, Pass) -> Passed {
+    move |name, pass| volumes.read(name).map_or(Passed::Through, |(_, bare)| router.route_file(bare, pass))
+}
+
+/// Keeps the gauge of what waits, and counts what begins to.
+pub(crate) fn count_parked(counters: &Counters, before: usize, after: usize) {
+    if after > before {
+        counters.add("pending", (after - before) as u64);
+        counters.add("parked_now", (after - before) as u64);
+    } else if before > after {
+        counters.sub("parked_now", (before - after) as u64);
     }
 }

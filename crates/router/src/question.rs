@@ -7,6 +7,7 @@ use crate::verdict::Verdict;
 use address::{Address, Path};
 use envelope::Quad;
 use ipc::routing::{Answer, Question};
+use lookup::TableError;
 use status::{Enhanced, Reply};
 
 /// Quads and steps in one answer: a frame holds 128 KiB.
@@ -15,8 +16,23 @@ const MAX_STEPS: usize = 200;
 const MAX_STEP_BYTES: usize = 300;
 const MAX_QUAD_BYTES: usize = 60 * 1024;
 
-/// Answers a question.
+/// Answers a question; what a table has not said yet is a temporary failure.
 pub fn answer(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> Answer {
+    decide(question, rules, tables).unwrap_or_else(unanswered)
+}
+
+/// The reply when tables were not heard of in time.
+pub(crate) fn unanswered() -> Answer {
+    Answer::Refused { reply: trouble(), steps: Vec::new() }
+}
+
+/// The client gets no names of ours.
+fn trouble() -> Reply {
+    Reply::new(451, Enhanced::transient(3, 0), "Temporary failure of a lookup table; try again later")
+}
+
+/// Answers a question; `None`: a table has not answered yet.
+pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> Option<Answer> {
     let (address, sender, want) = match question {
         Question::Verify { address, sender } => (address, sender.as_str(), Want::First),
         Question::Expand { address } => (address, "", Want::Recipients),
@@ -27,21 +43,25 @@ pub fn answer(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> An
         Ok(address) => address,
         Err(fault) => {
             let reply = Reply::new(553, Enhanced::permanent(1, 3), format!("No valid address: {fault}"));
-            return Answer::Refused { reply, steps: Vec::new() };
+            return Some(Answer::Refused { reply, steps: Vec::new() });
         }
     };
     let sender = Address::parse(sender).map_or(Path::Null, Path::Mailbox);
     let routing = route(&address, &sender, want, rules, tables);
-    match question {
+    let known = want == Want::First && routing.outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::Deliver(_)));
+    if !known && routing.outcomes.iter().any(|outcome| outcome.verdict == Verdict::Pending) {
+        return None;
+    }
+    Some(match question {
         Question::Expand { .. } => members(&address, routing),
         _ => answer_from(routing),
-    }
+    })
 }
 
 /// `zpost lookup`
-fn looked_up(table: &str, key: &str, tables: &mut dyn Tables) -> Answer {
+fn looked_up(table: &str, key: &str, tables: &mut dyn Tables) -> Option<Answer> {
     let refused = |code, status, text: String| Answer::Refused { reply: Reply::new(code, status, shortened(text)), steps: Vec::new() };
-    match tables.find(table, key) {
+    Some(match tables.find(table, key) {
         Ok(Some(found)) => {
             let quad = |value: &String| Quad { channel: "-".into(), host: "-".into(), user: value.clone(), attributes: "-".into() };
             let mut bytes = 0;
@@ -53,8 +73,9 @@ fn looked_up(table: &str, key: &str, tables: &mut dyn Tables) -> Answer {
             Answer::Routed { quads, steps: vec![shortened(found.place)] }
         }
         Ok(None) => refused(550, Enhanced::permanent(1, 1), "not there".to_owned()),
+        Err(TableError::Pending) => return None,
         Err(error) => refused(451, Enhanced::transient(3, 0), error.to_string()),
-    }
+    })
 }
 
 /// EXPN: addresses only. Where they go, and programs and files that stand in an alias, are nobody's business: they
@@ -87,11 +108,12 @@ fn answer_from(routing: Routing) -> Answer {
                 }
             }
             Verdict::Refused { status, text } => refused = refused.or(Some(Reply::new(550, status, shortened(text)))),
+            // Only where another outcome says enough.
             Verdict::Pending => {}
             Verdict::Temporary(reason) => {
-                // The client gets no names of ours; the operator needs them.
+                // For the operator.
                 daemon::event!(Warning, "lookup_failed", address = outcome.address, reason = reason);
-                temporary = Some(Reply::new(451, Enhanced::transient(3, 0), "Temporary failure of a lookup table; try again later"));
+                temporary = Some(trouble());
             }
         }
     }

@@ -17,6 +17,8 @@ pub struct Recipients {
     pub error_address: Option<Path>,
     pub expanded: u64,
     pub errors: u64,
+    /// A table has not answered yet.
+    pub pending: bool,
 }
 
 /// Routes the recipients of an envelope.
@@ -59,6 +61,7 @@ pub fn refuse_all(recipients: &[EnvelopeRecipient], verdict: &Verdict) -> Recipi
 
 impl Recipients {
     fn add(&mut self, outcome: Routed, recipient: &EnvelopeRecipient, dsn: RecipientDsn, repeats: &mut Repeats) {
+        self.pending |= outcome.verdict == Verdict::Pending;
         let refused = matches!(outcome.verdict, Verdict::Refused { .. });
         let quad = outcome.into_quad();
         if repeats.is_new(&quad) {

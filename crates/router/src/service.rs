@@ -1,16 +1,18 @@
 //! The event loop of a router: questions at once, files a few at a time between them.
 
+use crate::callers::TableCallers;
 use crate::file::FileRouter;
-use crate::lines::Lines;
-use crate::question::answer;
+use crate::hand::{Hand, Report};
+use crate::lines::{Lines, Start, count_parked};
+use crate::parking::{MAX_QUESTIONS, Pass, Wait};
+use crate::question::{decide, unanswered};
 use daemon::{EX_ORPHANED, Signal, Started, event, log};
 use ipc::arrivals::Teller;
 use ipc::master::{ToChild, ToMaster};
-use ipc::routing::{FromRouter, ToRouter, Told};
+use ipc::routing::{Answer, Ask, FromRouter, ToRouter, Told};
 use ipc::{Channel, RecvError};
 use mio::{Events, Interest, Poll, Token, Waker};
 use spool::Volumes;
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ const MASTER: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const JOBS: Token = Token(2);
 const LINES: Token = Token(3);
+/// Conversations with processes that answer for tables.
+const TABLES: Token = Token(4);
 
 /// Files routed before the socket is looked at for questions again.
 const FILES_A_TURN: usize = 4;
@@ -41,12 +45,6 @@ enum End {
     Failed(String),
 }
 
-/// Some files of one frame; reported together.
-struct Batch {
-    waiting: VecDeque<String>,
-    done: Vec<String>,
-}
-
 struct Service {
     started: Started,
     jobs: Channel<FromRouter, ToRouter>,
@@ -56,7 +54,9 @@ struct Service {
     /// Where there are several.
     lines: Option<Lines>,
     scheduler: Teller,
-    batches: VecDeque<Batch>,
+    hand: Hand,
+    /// Questions that wait for tables.
+    questions: Vec<(Ask, Wait)>,
     draining: bool,
     /// When the routermux was told.
     leaving: Option<Instant>,
@@ -71,9 +71,10 @@ pub fn serve(mut started: Started) -> ExitCode {
 /// `jobs`: our end of the conversation with the routermux.
 pub(crate) fn serve_at(mut started: Started, jobs: Option<OwnedFd>) -> ExitCode {
     let scheduler = Teller::new(started.contacts.caller("scheduler"));
-    let service = match prepare(&started, jobs) {
+    let service = match prepare(&mut started, jobs) {
         Ok((jobs, router, poll, lines)) => {
-            Service { started, jobs, poll, router, lines, scheduler, batches: VecDeque::new(), draining: false, leaving: None }
+            let (hand, questions) = (Hand::default(), Vec::new());
+            Service { started, jobs, poll, router, lines, scheduler, hand, questions, draining: false, leaving: None }
         }
         Err(reason) => return fail(&mut started, &reason, daemon::EX_OSERR),
     };
@@ -82,19 +83,21 @@ pub(crate) fn serve_at(mut started: Started, jobs: Option<OwnedFd>) -> ExitCode 
 
 type Prepared = (Channel<FromRouter, ToRouter>, FileRouter, Poll, Option<Lines>);
 
-fn prepare(started: &Started, jobs: Option<OwnedFd>) -> Result<Prepared, String> {
+fn prepare(started: &mut Started, jobs: Option<OwnedFd>) -> Result<Prepared, String> {
     let jobs = jobs.ok_or("the master sent no job conversation")?;
     let jobs = Channel::new(jobs).map_err(|e| format!("job conversation: {e}"))?;
+    let callers = TableCallers::take(&mut started.contacts);
     let settings = &started.settings;
     let root = &settings.paths.postoffice;
     let opened = Volumes::open(root, settings.volume_roots()).map_err(|e| format!("postoffice {}: {e}", root.display()))?;
     let postoffice = opened.get(spool::POSTOFFICE).map(Arc::clone).ok_or("no postoffice")?;
-    let mut router = FileRouter::new(settings, started.counters.clone(), postoffice);
-    report_faults(&mut router);
     let poll = Poll::new().map_err(|e| e.to_string())?;
-    let several = !settings.volumes.is_empty();
-    let lines = || Lines::start(opened, settings, &started.counters, &Arc::new(Waker::new(poll.registry(), LINES)?));
-    let lines = if several { Some(lines().map_err(|e| e.to_string())?) } else { None };
+    let start = Start { settings, callers: &callers, counters: &started.counters };
+    let lines = || Lines::start(opened, &start, &Arc::new(Waker::new(poll.registry(), LINES)?));
+    let lines = if settings.volumes.is_empty() { None } else { Some(lines().map_err(|e| e.to_string())?) };
+    let mut router = FileRouter::new(settings, callers, started.counters.clone(), postoffice);
+    router.tables.relations.register(poll.registry(), TABLES).map_err(|e| format!("tables: {e}"))?;
+    report_faults(&mut router);
     Ok((jobs, router, poll, lines))
 }
 
@@ -132,6 +135,7 @@ impl Service {
         loop {
             self.signals();
             self.master()?;
+            self.tables(events.iter().any(|event| event.token() >= TABLES))?;
             self.work()?;
             let mut wait = if self.draining { Some(self.leave()?) } else { None };
             if wait.is_some_and(|wait| wait.is_zero()) {
@@ -140,6 +144,10 @@ impl Service {
             self.scheduler.flush();
             if self.scheduler.waits() {
                 wait = Some(ROOM_AGAIN);
+            }
+            if let Some(due) = self.tables_due() {
+                let left = due.saturating_duration_since(Instant::now());
+                wait = Some(wait.map_or(left, |wait| wait.min(left)));
             }
             log::flush();
             match self.poll.poll(&mut events, wait) {
@@ -153,6 +161,9 @@ impl Service {
     /// Says that we leave; the routermux closes the conversation once we have nothing in hand. How long to wait for
     /// that: without a routermux nobody would close it.
     fn leave(&mut self) -> Result<Duration, End> {
+        if self.leaving.is_some() && !(self.hand.is_empty() && self.questions.is_empty()) {
+            self.leaving = Some(Instant::now());
+        }
         if self.leaving.is_none() {
             self.leaving = Some(Instant::now());
             self.jobs.send(&FromRouter::Leaving).map_err(closed)?;
@@ -175,6 +186,8 @@ impl Service {
                     Ok(_) => {
                         let settings = self.started.settings.clone();
                         self.router.reload(&settings);
+                        self.router.tables.relations.register(self.poll.registry(), TABLES)?;
+                        self.heard();
                         if let Some(lines) = &self.lines {
                             lines.reload(&settings);
                         }
@@ -195,7 +208,7 @@ impl Service {
         self.finished()?;
         loop {
             let emptied = self.frames()?;
-            if self.batches.is_empty() && emptied {
+            if !self.hand.has_work() && emptied {
                 return Ok(());
             }
             self.files()?;
@@ -213,9 +226,8 @@ impl Service {
                 }
                 Ok(Some((ToRouter::Ask(ask), _))) => {
                     self.started.counters.add("questions", 1);
-                    let answer = answer(&ask.question, &self.router.rules, self.router.tables.at(Instant::now()));
                     self.router.addresses += 1;
-                    self.jobs.send(&FromRouter::Told(Told { number: ask.number, answer })).map_err(closed)?;
+                    self.question(ask)?;
                 }
                 Err(RecvError::Closed) => return Err(End::Done),
                 Err(e) => return Err(End::Failed(format!("routermux: {e}"))),
@@ -226,8 +238,7 @@ impl Service {
 
     fn take(&mut self, names: Vec<String>) -> Result<(), End> {
         let Some(lines) = &self.lines else {
-            let done = Vec::with_capacity(names.len());
-            self.batches.push_back(Batch { waiting: names.into(), done });
+            self.hand.take(names);
             return Ok(());
         };
         let files = names.clone();
@@ -245,28 +256,110 @@ impl Service {
             self.leaving = self.leaving.map(|_| Instant::now());
             log::flush();
             self.scheduler.tell(&mut finished.arrived);
-            self.jobs.send(&FromRouter::Done { files: finished.files, addresses: self.router.addresses }).map_err(closed)?;
+            self.report(finished.report)?;
         }
         Ok(())
     }
 
     fn files(&mut self) -> Result<(), End> {
         for _ in 0..FILES_A_TURN {
-            let Some(batch) = self.batches.front_mut() else { return Ok(()) };
-            if let Some(name) = batch.waiting.pop_front() {
-                self.router.route_file(&name);
-                batch.done.push(name);
-            }
-            if batch.waiting.is_empty() {
-                let files = std::mem::take(&mut batch.done);
-                self.batches.pop_front();
-                // The log first: once the routermux knows, a reader of the log may look for the lines.
-                log::flush();
-                self.scheduler.tell(&mut self.router.arrived);
-                self.jobs.send(&FromRouter::Done { files, addresses: self.router.addresses }).map_err(closed)?;
+            let before = self.hand.parked();
+            let router = &mut self.router;
+            let report = self.hand.next(&mut |name, pass| router.route_file(name, pass));
+            count_parked(&self.started.counters, before, self.hand.parked());
+            if let Some(report) = report {
+                self.through(report)?;
             }
         }
         Ok(())
+    }
+
+    fn through(&mut self, report: Report) -> Result<(), End> {
+        // The log first: once the routermux knows, a reader of the log may look for the lines.
+        log::flush();
+        self.scheduler.tell(&mut self.router.arrived);
+        self.report(report)
+    }
+
+    fn report(&mut self, report: Report) -> Result<(), End> {
+        if !report.parked.is_empty() {
+            self.jobs.send(&FromRouter::Parked(report.parked)).map_err(closed)?;
+        }
+        if !report.done.is_empty() {
+            let done = FromRouter::Done { files: report.done, addresses: self.router.addresses };
+            self.jobs.send(&done).map_err(closed)?;
+        }
+        Ok(())
+    }
+}
+
+/// What waits for tables.
+impl Service {
+    fn question(&mut self, ask: Ask) -> Result<(), End> {
+        let pass = Pass::first(Instant::now());
+        match decide(&ask.question, &self.router.rules, self.router.tables.in_pass(pass)) {
+            Some(answer) => self.tell(ask.number, answer),
+            None if self.questions.len() >= MAX_QUESTIONS => self.tell(ask.number, unanswered()),
+            None => {
+                count_parked(&self.started.counters, 0, 1);
+                self.questions.push((ask, Wait::since(pass.began)));
+                Ok(())
+            }
+        }
+    }
+
+    fn tell(&mut self, number: u64, answer: Answer) -> Result<(), End> {
+        self.jobs.send(&FromRouter::Told(Told { number, answer })).map_err(closed)
+    }
+
+    fn heard(&mut self) {
+        self.hand.heard();
+        self.questions.iter_mut().for_each(|(_, wait)| wait.heard());
+    }
+
+    /// Takes what tables have said, and decides again. `woken`: one of their conversations has something.
+    fn tables(&mut self, woken: bool) -> Result<(), End> {
+        if !woken && self.hand.parked() == 0 && self.questions.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if self.router.tables.relations.hear(now) {
+            self.heard();
+        }
+        self.questions_again(now)?;
+        let patience = self.started.settings.routing.deadline;
+        let (before, router) = (self.hand.parked(), &mut self.router);
+        let report = self.hand.again(now, patience, &mut |name, pass| router.route_file(name, pass));
+        count_parked(&self.started.counters, before, self.hand.parked());
+        report.map_or(Ok(()), |report| self.through(report))
+    }
+
+    fn questions_again(&mut self, now: Instant) -> Result<(), End> {
+        let patience = self.started.settings.routing.deadline;
+        let mut told = Vec::new();
+        let router = &mut self.router;
+        self.questions.retain_mut(|(ask, wait)| {
+            let Some(pass) = wait.pass(now, patience) else { return true };
+            let answer = decide(&ask.question, &router.rules, router.tables.in_pass(pass));
+            if answer.is_none() && !pass.last {
+                wait.again(Instant::now());
+                return true;
+            }
+            told.push((ask.number, answer.unwrap_or_else(unanswered)));
+            false
+        });
+        count_parked(&self.started.counters, told.len(), 0);
+        told.into_iter().try_for_each(|(number, answer)| self.tell(number, answer))
+    }
+
+    /// When something of it is due though nothing comes.
+    fn tables_due(&self) -> Option<Instant> {
+        if self.hand.parked() == 0 && self.questions.is_empty() {
+            return None;
+        }
+        let patience = self.started.settings.routing.deadline;
+        let questions = self.questions.iter().map(|(_, wait)| wait.due(patience));
+        questions.chain(self.hand.due(patience)).chain(self.router.tables.relations.due()).min()
     }
 }
 

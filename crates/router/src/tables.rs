@@ -1,5 +1,7 @@
 //! The seam between decisions and data: what a decision may ask, and the tables of this machine that answer.
 
+use crate::callers::TableCallers;
+use crate::parking::Pass;
 use lookup::{Account, Accounts, AliasEntry, AliasFiles, Found, List, Lists, Relations, TableError, TableUser, UserTable};
 use settings::{Settings, UserSource};
 use std::fmt::Write as _;
@@ -52,6 +54,8 @@ pub struct SystemTables {
     pub(crate) relations: Relations,
     /// Taken once for each piece of work: a table is looked at again when it is a second old.
     now: Instant,
+    /// When the decision in hand was first made.
+    began: Instant,
 }
 
 #[derive(Debug)]
@@ -62,7 +66,7 @@ enum Users {
 }
 
 impl SystemTables {
-    pub fn new(settings: &Arc<Settings>) -> Self {
+    pub fn new(settings: &Arc<Settings>, callers: &TableCallers) -> Self {
         let users = match &settings.local.users {
             UserSource::Passwd => Users::Passwd,
             UserSource::Any => Users::Any,
@@ -70,13 +74,23 @@ impl SystemTables {
             UserSource::Declared(_) => Users::Any,
         };
         let aliases = AliasFiles::new(&settings.alias_files().map(std::path::Path::to_owned).collect::<Vec<_>>());
-        let relations = Relations::new(settings, Vec::new());
-        Self { aliases, lists: Lists::default(), users, accounts: Accounts::default(), relations, now: Instant::now() }
+        let relations = Relations::new(settings, callers.wanted(settings));
+        let now = Instant::now();
+        Self { aliases, lists: Lists::default(), users, accounts: Accounts::default(), relations, now, began: now }
     }
 
     /// The moment that the next look-ups happen at.
     pub fn at(&mut self, now: Instant) -> &mut Self {
-        self.now = now;
+        (self.now, self.began) = (now, now);
+        self
+    }
+
+    /// The next look-ups are for this pass of a decision.
+    pub(crate) fn in_pass(&mut self, pass: Pass) -> &mut Self {
+        self.at(pass.began);
+        if !pass.first {
+            self.now = Instant::now();
+        }
         self
     }
 
@@ -120,7 +134,7 @@ impl Tables for SystemTables {
     }
 
     fn find(&mut self, table: &str, key: &str) -> Result<Option<Found>, TableError> {
-        self.relations.find(self.now, table, key)
+        self.relations.find(self.began, table, key)
     }
 }
 

@@ -60,7 +60,7 @@ impl Routed {
             Verdict::Deliver(quad) => quad,
             Verdict::Refused { status, text } => special("error", format!("{status}:{}", percent_encoded(&text)), self.address),
             Verdict::Temporary(reason) => special("hold", format!("retry:{}", percent_encoded(&reason)), self.address),
-            Verdict::Pending => special("hold", "retry:table".to_owned(), self.address),
+            Verdict::Pending => special("hold", format!("retry:{}", percent_encoded("a table did not answer in time")), self.address),
         }
     }
 }

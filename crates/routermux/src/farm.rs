@@ -3,7 +3,7 @@
 use ipc::Channel;
 use ipc::routing::{FromRouter, ToRouter};
 use mio::Token;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 /// Frames of files of one volume that one router has in hand: one it works on, one that waits, so that it never idles between them.
 const WINDOW: usize = 2;
@@ -28,32 +28,62 @@ pub struct Router {
 
 /// Frames of files in hand, in order for each volume: a router works on each volume with a thread of its own.
 #[derive(Debug, Default)]
-pub struct Batches(Vec<VecDeque<Vec<String>>>);
+pub struct Batches {
+    volumes: Vec<VecDeque<Vec<String>>>,
+    /// Files that wait for tables: in hand, but nothing is done for them.
+    parked: HashSet<String>,
+}
 
 impl Batches {
     pub fn push(&mut self, volume: usize, names: Vec<String>) {
-        if self.0.len() <= volume {
-            self.0.resize_with(volume.saturating_add(1), VecDeque::new);
+        if self.volumes.len() <= volume {
+            self.volumes.resize_with(volume.saturating_add(1), VecDeque::new);
         }
-        if let Some(batches) = self.0.get_mut(volume) {
+        if let Some(batches) = self.volumes.get_mut(volume) {
             batches.push_back(names);
         }
     }
 
-    pub fn pop(&mut self, volume: usize) -> Option<Vec<String>> {
-        self.0.get_mut(volume)?.pop_front()
+    /// These are done; false: one of them is not in hand.
+    pub fn done(&mut self, volume: usize, files: &[String]) -> bool {
+        if let Some(batches) = self.volumes.get_mut(volume)
+            && batches.front().is_some_and(|oldest| oldest == files)
+        {
+            batches.pop_front();
+            return true;
+        }
+        files.iter().all(|file| self.parked.remove(file) || self.take(volume, file))
+    }
+
+    /// These wait for tables; false: one of them is not in hand.
+    pub fn park(&mut self, volume: usize, files: Vec<String>) -> bool {
+        files.into_iter().all(|file| self.take(volume, &file) && self.parked.insert(file))
+    }
+
+    fn take(&mut self, volume: usize, file: &str) -> bool {
+        let Some(batches) = self.volumes.get_mut(volume) else { return false };
+        for (at, batch) in batches.iter_mut().enumerate() {
+            if let Some(found) = batch.iter().position(|name| name == file) {
+                batch.remove(found);
+                if batch.is_empty() {
+                    batches.remove(at);
+                }
+                return true;
+            }
+        }
+        false
     }
 
     fn len(&self, volume: usize) -> usize {
-        self.0.get(volume).map_or(0, VecDeque::len)
+        self.volumes.get(volume).map_or(0, VecDeque::len)
     }
 
     fn is_empty(&self) -> bool {
-        self.0.iter().all(VecDeque::is_empty)
+        self.parked.is_empty() && self.volumes.iter().all(VecDeque::is_empty)
     }
 
     pub fn all(self) -> Vec<String> {
-        self.0.into_iter().flatten().flatten().collect()
+        self.volumes.into_iter().flatten().flatten().chain(self.parked).collect()
     }
 }
 
@@ -67,7 +97,7 @@ impl Router {
     }
 
     fn files(&self) -> usize {
-        self.batches.0.iter().flatten().map(Vec::len).sum()
+        self.batches.volumes.iter().flatten().map(Vec::len).sum()
     }
 
     fn takes_work(&self) -> bool {
@@ -145,6 +175,18 @@ mod tests {
         farm.0.get_mut(&Token(0)).unwrap().batches.push(0, vec![]);
         assert_eq!((farm.for_files(0, false), farm.for_files(1, false)), (None, Some(Token(1))));
         assert_eq!(farm.for_question(false), Some(Token(1)));
+    }
+
+    #[test]
+    fn what_waits_for_tables_leaves_room_for_others() {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
+        let mut batches = Batches::default();
+        batches.push(0, names(&["a", "b"]));
+        batches.push(0, names(&["c"]));
+        assert!(batches.done(0, &names(&["c"])) && batches.park(0, names(&["a"])) && batches.len(0) == 1);
+        assert!(batches.done(0, &names(&["b"])) && batches.len(0) == 0 && !batches.is_empty());
+        assert!(!batches.done(0, &names(&["b"])) && !batches.park(0, names(&["x"])));
+        assert!(batches.done(0, &names(&["a"])) && batches.is_empty());
     }
 
     #[test]

@@ -136,9 +136,8 @@ impl Mux {
             FromRouter::Begun(_) => {}
             FromRouter::Leaving => router.retiring = true,
             FromRouter::Done { files, addresses } => {
-                // Routers work in order, volume by volume, so only the oldest batch of one can be done.
                 let volume = files.first().and_then(|name| self.shelves.number(name)).unwrap_or(0);
-                if router.batches.pop(volume).as_deref() != Some(files.as_slice()) {
+                if !router.batches.done(volume, &files) {
                     return false;
                 }
                 router.exclusive = false;
@@ -146,6 +145,10 @@ impl Mux {
                 if addresses >= self.started.settings.processes.addresses_per_router {
                     self.farm.retire(token);
                 }
+            }
+            FromRouter::Parked(files) => {
+                let volume = files.first().and_then(|name| self.shelves.number(name)).unwrap_or(0);
+                return router.batches.park(volume, files);
             }
             FromRouter::Told(told) => {
                 router.questions = router.questions.saturating_sub(1);

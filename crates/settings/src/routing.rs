@@ -6,6 +6,7 @@ use crate::lookups::{list, refers};
 use crate::nearest::nearest;
 use crate::sheet::{Group, Sheet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// One step of a decision; each either settles an address, replaces it, or passes it on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,6 +106,8 @@ pub struct Routing {
     pub local_domains: Vec<String>,
     /// Domains that anybody may send to beside `[relay] domains`.
     pub relay_domains: Vec<String>,
+    /// Until which a decision waits for tables.
+    pub deadline: Duration,
     pub script: Option<PathBuf>,
     /// VM instructions of one call, in thousands.
     pub script_instructions: u64,
@@ -139,6 +142,7 @@ pub fn routing(g: &Group) -> Routing {
         unresolvable: g.text("unresolvable"),
         local_domains: g.texts("local_domains"),
         relay_domains: g.texts("relay_domains"),
+        deadline: g.duration("deadline"),
         script: g.path("script"),
         script_instructions: g.u64("script_instructions"),
         script_memory: g.u64("script_memory"),

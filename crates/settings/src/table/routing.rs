@@ -1,6 +1,6 @@
 //! Routing.
 
-use super::{Kind, Parameter, count, optional};
+use super::{Kind, Parameter, TIMEOUT, count, optional};
 
 pub const TABLE: &[Parameter] = &[
     optional(
@@ -50,6 +50,13 @@ pub const TABLE: &[Parameter] = &[
         "Tables of domains that are delivered here, beside [local] domains. Only that a domain is there counts.",
     ),
     optional("routing", "relay_domains", Kind::Texts, "", "Tables of domains that anybody may send to, beside [relay] domains."),
+    optional(
+        "routing",
+        "deadline",
+        TIMEOUT,
+        "20s",
+        "How long a decision waits for tables of other processes. Then mail is held and routed again later, and a client hears 451.",
+    ),
     optional("routing", "script", Kind::Path, "", "A Lua script that has its say at each step; see zpost-script(5)."),
     optional(
         "routing",
