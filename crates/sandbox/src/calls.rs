@@ -1,5 +1,6 @@
 //! seccomp: the system calls that are left.
 
+use crate::{Folder, Needs, Network};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter,
 };
@@ -110,6 +111,25 @@ const FILING: &[i64] = &[
     libc::SYS_renameat,
 ];
 
+/// Who reads files by their names. Which, Landlock says.
+const READING: &[i64] = &[
+    libc::SYS_openat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_getdents64,
+    libc::SYS_fstatfs,
+    libc::SYS_flock,
+];
+
+/// The older forms that only this architecture has, of [`READING`].
+#[cfg(target_arch = "x86_64")]
+const READING_OLDER: &[i64] = &[libc::SYS_open, libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_readlink];
+#[cfg(not(target_arch = "x86_64"))]
+const READING_OLDER: &[i64] = &[];
+
 /// The older forms that only this architecture has.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[i64] = &[libc::SYS_poll, libc::SYS_epoll_wait, libc::SYS_dup2, libc::SYS_time, libc::SYS_arch_prctl];
@@ -135,13 +155,13 @@ const DEADLY: &[i64] = &[
 ];
 
 /// Restricts this thread and those it makes.
-pub fn filter(connecting: bool, filing: bool) -> Result<(), Box<dyn Error>> {
+pub fn filter(needs: &Needs<'_>) -> Result<(), Box<dyn Error>> {
     install(DEADLY.iter().map(|call| (*call, Vec::new())).collect(), SeccompAction::Allow, SeccompAction::KillProcess)?;
     // glibc goes on to clone, whose flags can be looked at, only when clone3 seems not to exist.
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     install(Rules::from([(libc::SYS_clone3, Vec::new())]), SeccompAction::Allow, absent)?;
     // Last, for after it there is no seccomp call any more. Of what the three say, the strictest holds.
-    install(allowed(connecting, filing)?, SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)
+    install(allowed(needs)?, SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)
 }
 
 fn install(rules: Rules, mismatch: SeccompAction, matching: SeccompAction) -> Result<(), Box<dyn Error>> {
@@ -151,8 +171,11 @@ fn install(rules: Rules, mismatch: SeccompAction, matching: SeccompAction) -> Re
     Ok(())
 }
 
-fn allowed(connecting: bool, filing: bool) -> Result<Rules, Box<dyn Error>> {
-    let more = [(connecting, CONNECTING), (filing, FILING)].into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, calls)| calls);
+fn allowed(needs: &Needs<'_>) -> Result<Rules, Box<dyn Error>> {
+    let reading = needs.folders.iter().any(|(_, folder)| *folder == Folder::Read);
+    let filing = needs.folders.iter().any(|(_, folder)| *folder != Folder::Read);
+    let lists = [(needs.network == Network::Out, CONNECTING), (filing, FILING), (reading, READING), (reading, READING_OLDER)];
+    let more = lists.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, calls)| calls);
     let mut rules: Rules = EVERYBODY.iter().chain(OLDER).chain(more).map(|call| (*call, Vec::new())).collect();
     let when = |argument, operator, value| {
         SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, value).and_then(|condition| SeccompRule::new(vec![condition]))
@@ -167,8 +190,10 @@ fn allowed(connecting: bool, filing: bool) -> Result<Rules, Box<dyn Error>> {
     rules.insert(libc::SYS_ioctl, vec![when(1, SeccompCmpOp::Eq, libc::FIONBIO)?, when(1, SeccompCmpOp::Eq, libc::FIOCLEX)?]);
     // The state of an open file, not of a path.
     let empty = number(libc::AT_EMPTY_PATH)?;
-    rules.insert(libc::SYS_statx, vec![when(2, SeccompCmpOp::MaskedEq(empty), empty)?]);
-    if !filing {
+    if !reading {
+        rules.insert(libc::SYS_statx, vec![when(2, SeccompCmpOp::MaskedEq(empty), empty)?]);
+    }
+    if !filing && !reading {
         rules.insert(libc::SYS_newfstatat, vec![when(3, SeccompCmpOp::MaskedEq(empty), empty)?]);
     }
     // Its own limits.

@@ -30,7 +30,12 @@ fn restrict(needs: &Needs<'_>) -> Result<landlock::RestrictionStatus, Box<dyn st
         created = created.add_rule(NetPort::new(0, AccessNet::BindTcp))?;
     }
     for (path, folder) in needs.folders {
-        created = created.add_rule(PathBeneath::new(PathFd::new(path)?, rights(*folder)))?;
+        let mut rights = rights(*folder);
+        if !path.is_dir() {
+            // What is a right in a folder only, no file can have.
+            rights &= AccessFs::from_file(ABI::V5);
+        }
+        created = created.add_rule(PathBeneath::new(PathFd::new(path)?, rights))?;
     }
     Ok(created.restrict_self()?)
 }
@@ -40,6 +45,7 @@ fn rights(folder: Folder) -> BitFlags<AccessFs> {
     let place = AccessFs::MakeReg | AccessFs::Refer;
     let write = place | AccessFs::WriteFile | AccessFs::Truncate;
     match folder {
+        Folder::Read => AccessFs::ReadFile | AccessFs::ReadDir,
         Folder::Make => write | AccessFs::RemoveFile,
         Folder::Place => place,
         Folder::PlaceAndWrite => write,

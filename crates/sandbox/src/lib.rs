@@ -36,9 +36,11 @@ pub enum Network {
     Out,
 }
 
-/// What may be done in a folder; reading is never among it.
+/// What may be done in a folder. Reading is its own right, and not among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folder {
+    /// Files read, in it and below; or one file, where the path is that of a file.
+    Read,
     /// Files made, written, removed, moved elsewhere.
     Make,
     /// Files moved here, and then out of reach.
@@ -99,8 +101,7 @@ pub fn enter(wish: Sandbox, needs: &Needs<'_>) -> Result<(Walls, Vec<String>), S
         lacking.push(format!("no_new_privs: {e}"));
     }
     let files = files::give_up(needs).map_err(|e| lacking.push(format!("landlock: {e}"))).is_ok();
-    let calls =
-        calls::filter(needs.network == Network::Out, !needs.folders.is_empty()).map_err(|e| lacking.push(format!("seccomp: {e}"))).is_ok();
+    let calls = calls::filter(needs).map_err(|e| lacking.push(format!("seccomp: {e}"))).is_ok();
     if wish == Sandbox::Require && !lacking.is_empty() {
         return Err(lacking.join("; "));
     }

@@ -37,9 +37,10 @@ fn inside() {
     let folder = tempfile::tempdir().unwrap();
     match name.as_str() {
         "files" => files::give_up(&Needs::client()).unwrap(),
-        "calls" => calls::filter(true, false).unwrap(),
+        "calls" => calls::filter(&Needs::client()).unwrap(),
         "keeper" => return keeper(port),
         "server" => return server(port),
+        "reader" => return reader(port),
         _ => {
             let (walls, lacking) = enter(Sandbox::Try, &Needs::client()).unwrap();
             assert!(walls.calls, "{lacking:?}");
@@ -135,6 +136,32 @@ fn server(port: u16) {
     std::mem::forget(root);
 }
 
+/// One that reads a folder and a file.
+fn reader(port: u16) {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    for name in ["maps/deep", "secrets"] {
+        std::fs::create_dir_all(at(name)).unwrap();
+        std::fs::write(at(name).join("file"), "text").unwrap();
+    }
+    std::fs::write(at("one"), "text").unwrap();
+    std::fs::write(at("other"), "text").unwrap();
+    let folders = [(at("maps"), Folder::Read), (at("one"), Folder::Read)];
+    let (walls, lacking) = enter(Sandbox::Try, &Needs { folders: &folders, ..Needs::nothing() }).unwrap();
+    assert!(walls.calls, "{lacking:?}");
+    for readable in ["maps/deep/file", "one"] {
+        assert_eq!(std::fs::read_to_string(at(readable)).unwrap(), "text");
+        assert!(std::fs::metadata(at(readable)).unwrap().is_file());
+    }
+    if walls.files {
+        nothing_of_the_system(port);
+        assert!(std::fs::read(at("secrets/file")).is_err() && std::fs::read(at("other")).is_err());
+        assert!(File::options().write(true).open(at("maps/deep/file")).is_err());
+    }
+    assert!(std::fs::rename(at("one"), at("maps/one")).is_err() && std::fs::remove_file(at("one")).is_err());
+    std::mem::forget(root);
+}
+
 fn with_server(test: impl FnOnce(u16)) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
@@ -153,6 +180,7 @@ fn each_wall_holds_by_itself_and_both_together() {
         ended_well(&trial("both", port));
         ended_well(&trial("keeper", port));
         ended_well(&trial("server", port));
+        ended_well(&trial("reader", port));
         if landlock_is_there() {
             ended_well(&trial("files", port));
         }

@@ -27,11 +27,12 @@ pub struct Desk<Out> {
     waker: Arc<Waker>,
     answers: Vec<(Asker, Out)>,
     next: usize,
+    pub(crate) retired: bool,
 }
 
 impl<Out> Desk<Out> {
     pub(crate) fn new(started: Started, registry: Registry, waker: Arc<Waker>, first: usize) -> Self {
-        Self { started, registry, waker, answers: Vec::new(), next: first }
+        Self { started, registry, waker, answers: Vec::new(), next: first, retired: false }
     }
 
     /// Says an answer; lost when the caller has gone.
@@ -61,6 +62,12 @@ impl<Out> Desk<Out> {
         let first = Token(self.next);
         self.next = self.next.wrapping_add(count);
         first
+    }
+
+    /// Ends this process once it is idle, as a drain does: the master starts a successor, for whom new callers wait at the
+    /// contact point. For what a process in its sandbox can no longer get.
+    pub const fn retire(&mut self) {
+        self.retired = true;
     }
 
     /// Wakes the loop from a thread: [`crate::Service::work`] comes next.

@@ -81,6 +81,7 @@ impl<S: Service> Server<S> {
         let now = Instant::now();
         self.service.work(now, &mut self.desk);
         self.send_answers();
+        self.draining |= self.desk.retired;
         self.clients.retain(|_, (_, until)| *until > now);
         daemon::log::flush();
         if self.draining && self.service.is_idle() && self.callers.values().all(|caller| caller.pending() == 0) {

@@ -1,0 +1,138 @@
+//! The process: questions of routers to the pools, answers back.
+
+use crate::pool::{Pool, Question};
+use crate::worker::{self, Done};
+use crate::{Source, bounds, confinement};
+use ipc::tables::{Answer, LookedUp, Lookup};
+use mio::Waker;
+use settings::{Settings, Table};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
+use subdaemon::{Asker, Desk, Service};
+
+/// The whole program: `name` is that of the process, such as `table-lmdb`.
+pub fn run(name: &'static str, source: impl Source) -> ExitCode {
+    subdaemon::run(name, |desk| {
+        let mut server = Server::new(name, source, desk.waker());
+        server.configure(desk);
+        let settings = &desk.started.settings;
+        server.granted = confinement::granted(tables(settings, name));
+        let connecting = tables(settings, name).any(|table| !table.servers.is_empty());
+        confinement::confine(settings.processes.sandbox, connecting, &server.granted)?;
+        Ok(server)
+    })
+}
+
+/// Those that this process answers for.
+fn tables<'s>(settings: &'s Settings, process: &'static str) -> impl Iterator<Item = &'s Table> {
+    settings.tables.iter().filter(move |table| table.kind.process() == Some(process))
+}
+
+pub struct Server<S: Source> {
+    process: &'static str,
+    source: Arc<S>,
+    pools: Vec<Pool>,
+    done: (Sender<Done>, Receiver<Done>),
+    waker: Arc<Waker>,
+    /// Number of the thread made last.
+    threads: u64,
+    granted: Vec<confinement::Granted>,
+}
+
+impl<S: Source> Server<S> {
+    pub fn new(process: &'static str, source: S, waker: Arc<Waker>) -> Self {
+        Self { process, source: Arc::new(source), pools: Vec::new(), done: channel(), waker, threads: 0, granted: Vec::new() }
+    }
+
+    /// Tables that are new or changed get a pool; the former ones end with their last question.
+    pub fn configure(&mut self, desk: &Desk<LookedUp>) {
+        let settings = Arc::clone(&desk.started.settings);
+        for pool in &mut self.pools {
+            pool.retired |= !tables(&settings, self.process).any(|table| same(table, &pool.table));
+        }
+        for table in tables(&settings, self.process) {
+            if self.pool(&table.name).is_none() {
+                self.pools.push(Pool::new(table.clone(), desk.started.counters.clone()));
+            }
+        }
+    }
+
+    fn pool(&mut self, name: &str) -> Option<&mut Pool> {
+        self.pools.iter_mut().find(|pool| pool.table.name == name && !pool.retired)
+    }
+}
+
+/// Equal but for the line that it stands in.
+fn same(one: &Table, other: &Table) -> bool {
+    Table { line: 0, ..one.clone() } == Table { line: 0, ..other.clone() }
+}
+
+impl<S: Source> Service for Server<S> {
+    type In = Lookup;
+    type Out = LookedUp;
+
+    fn heed(&mut self, asker: Asker, frame: Lookup, desk: &mut Desk<LookedUp>) {
+        let Lookup { number, table, key } = frame;
+        desk.started.counters.add("questions", 1);
+        let now = Instant::now();
+        match self.pool(&table) {
+            None => {
+                desk.started.counters.add("failures", 1);
+                let why = format!("there is no table {} here", bounds::reason(&table));
+                desk.answer(asker, LookedUp { number, answer: Answer::Trouble(why) });
+            }
+            Some(_) if !bounds::is_key(&key) => {
+                desk.started.counters.add("absent", 1);
+                desk.answer(asker, LookedUp { number, answer: Answer::Absent });
+            }
+            Some(pool) => {
+                let deadline = now.checked_add(pool.table.timeout).unwrap_or(now);
+                pool.ask(Question { asker, number, key, deadline }, now);
+            }
+        }
+    }
+
+    fn gone(&mut self, asker: Asker) {
+        self.pools.iter_mut().for_each(|pool| pool.forget(asker));
+    }
+
+    fn work(&mut self, now: Instant, desk: &mut Desk<LookedUp>) {
+        for done in self.done.1.try_iter() {
+            let _ = self.pools.iter_mut().any(|pool| pool.done(&done, now));
+        }
+        let (mut connections, mut waiting) = (0, 0);
+        for pool in &mut self.pools {
+            let mut start = |table: &Arc<Table>, number: u64| {
+                worker::start(number, Arc::clone(&self.source), Arc::clone(table), self.done.0.clone(), Arc::clone(&self.waker))
+            };
+            pool.work(now, &mut start, &mut self.threads);
+            connections += pool.connections();
+            waiting += pool.waiting();
+            for (asker, number, answer) in pool.take_outcomes() {
+                desk.answer(asker, LookedUp { number, answer });
+            }
+        }
+        self.pools.retain(|pool| !(pool.retired && pool.is_idle()));
+        desk.started.counters.set("connections_now", connections as u64);
+        desk.started.counters.set("waiting_now", waiting as u64);
+    }
+
+    fn wake(&self) -> Option<Instant> {
+        self.pools.iter().filter_map(Pool::wake).min()
+    }
+
+    fn reload(&mut self, _contacts: daemon::Contacts, desk: &mut Desk<LookedUp>) -> Result<(), String> {
+        self.configure(desk);
+        if confinement::granted(tables(&desk.started.settings, self.process)).iter().any(|path| !self.granted.contains(path)) {
+            // It may not read them any more.
+            desk.retire();
+        }
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pools.iter().all(Pool::is_idle)
+    }
+}
