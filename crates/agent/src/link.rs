@@ -6,6 +6,7 @@ use ipc::{Channel, RecvError};
 use mio::{Interest, Registry, Token};
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 /// The job conversation; register `channel` with mio.
 #[derive(Debug)]
@@ -14,30 +15,45 @@ pub struct Link {
     reports: Vec<Report>,
     /// It is registered for writing too.
     full: bool,
+    /// Jobs made of the parts of others: there is no credit to give back for them.
+    parts: u32,
 }
 /// What the scheduler sent.
 #[derive(Debug)]
 pub enum Incoming {
-    Jobs(Vec<(Job, File)>),
+    Jobs(Vec<(Job, Arc<File>)>),
     Drain,
 }
 impl Link {
     pub fn new(channel: Channel<ToScheduler, ToAgent>) -> Self {
-        Self { channel, reports: Vec::new(), full: false }
+        Self { channel, reports: Vec::new(), full: false, parts: 0 }
     }
     /// The next frame; a count of descriptors that differs from the jobs' is `Malformed`.
     pub fn recv(&mut self) -> Result<Option<Incoming>, RecvError> {
         let Some((frame, descriptors)) = self.channel.recv()? else { return Ok(None) };
         match frame {
             ToAgent::Jobs(jobs) if jobs.len() == descriptors.len() => {
-                Ok(Some(Incoming::Jobs(jobs.into_iter().zip(descriptors.into_iter().map(File::from)).collect())))
+                let files = descriptors.into_iter().map(|descriptor| Arc::new(File::from(descriptor)));
+                let mut all: Vec<(Job, Arc<File>)> = Vec::with_capacity(jobs.len());
+                for (job, file) in jobs.into_iter().zip(files) {
+                    let before = all.len();
+                    part(job, file, &mut all);
+                    self.parts = self.parts.saturating_add(u32::try_from(all.len().saturating_sub(before + 1)).unwrap_or(u32::MAX));
+                }
+                Ok(Some(Incoming::Jobs(all)))
             }
             ToAgent::Jobs(_) => Err(RecvError::Malformed("jobs and descriptors differ in number")),
             ToAgent::Drain => Ok(Some(Incoming::Drain)),
         }
     }
+    /// Takes so many jobs more; called with the number that has ended, parts of one counted as they came.
     pub fn credit(&mut self, jobs: u32) -> io::Result<()> {
-        self.channel.send(&ToScheduler::Credit(jobs))
+        let parts = self.parts.min(jobs);
+        self.parts -= parts;
+        if parts > 0 && parts == jobs {
+            return Ok(());
+        }
+        self.channel.send(&ToScheduler::Credit(jobs - parts))
     }
     /// Keeps a report until [`Link::flush`], so that one frame carries what one turn of the loop brought.
     pub fn report(&mut self, report: Report) {
@@ -69,7 +85,7 @@ impl Link {
         &mut self,
         master: &mut Channel<ToMaster, ToChild>,
         draining: &mut bool,
-        jobs: &mut Vec<(Job, File)>,
+        jobs: &mut Vec<(Job, Arc<File>)>,
     ) -> io::Result<Option<i32>> {
         loop {
             match master.recv() {
@@ -88,6 +104,19 @@ impl Link {
                 Err(e) => return Err(e.into()),
             }
         }
+    }
+}
+
+/// A job whose recipients have senders of their own becomes one for each, with that sender.
+fn part(job: Job, file: Arc<File>, all: &mut Vec<(Job, Arc<File>)>) {
+    if !job.verp {
+        return all.push((job, file));
+    }
+    let mut whole = Job { verp: false, ..job };
+    let recipients = std::mem::take(&mut whole.recipients);
+    for recipient in recipients {
+        let sender = envelope::verp(&whole.sender, &recipient.user);
+        all.push((Job { sender, recipients: vec![recipient], ..whole.clone() }, Arc::clone(&file)));
     }
 }
 

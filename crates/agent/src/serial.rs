@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One kind of delivery.
@@ -53,7 +54,7 @@ struct Loop {
     master: Channel<ToMaster, ToChild>,
     signals: Signals,
     link: Link,
-    jobs: VecDeque<(Job, File)>,
+    jobs: VecDeque<(Job, Arc<File>)>,
     draining: bool,
     /// The scheduler has closed its end: nothing more will come, and nobody reads our reports.
     closed: bool,

@@ -38,6 +38,8 @@ impl Harness {
             channel: "local".into(),
             host: "-".into(),
             sender: String::new(),
+            verp: false,
+            edits: envelope::Edits::default(),
             body_offset: 0,
             size: 0,
             arrived: 0,

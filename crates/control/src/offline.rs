@@ -187,7 +187,7 @@ pub mod tests {
 
     fn recipient(user: &str, state: RecipientState) -> ControlRecipient {
         let quad = Quad { channel: "smtp".to_owned(), host: "mx.example".to_owned(), user: user.to_owned(), attributes: "-".to_owned() };
-        ControlRecipient { offset: 0, state, quad, original: None, dsn: RecipientDsn::default() }
+        ControlRecipient { offset: 0, state, quad, original: None, dsn: RecipientDsn::default(), form: 0 }
     }
 
     fn sender() -> Path {
@@ -216,7 +216,8 @@ pub mod tests {
             size: 17,
             arrived: 1_000_000,
             sender: sender(),
-            error_address: None,
+            edits: Vec::new(),
+            forms: Vec::new(),
             bodytype: BodyType::SevenBit,
             smtputf8: false,
             envid: None,

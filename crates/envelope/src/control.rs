@@ -7,25 +7,28 @@
 //! a 1795230000123                 arrival, Unix milliseconds
 //! t 8BITMIME SMTPUTF8             body type; SMTPUTF8 where needed
 //! l <x@example.org>               Message-ID
-//! e owner@example.org             where failures go
 //! s sender@example.org            reverse path, <> when null
 //! n QQ314159                      ENVID
 //! R HDRS                          RET
 //! p -3                            priority
 //! b 1795233600 R                  deliver by: Unix seconds, by-mode
 //! u 1795232000                    not before: Unix seconds
+//! m 1 0 0 List-Id:%20<l.example.org>%0A   set 1 of header edits: at offset 0 of the header 0 bytes become this
+//! w 1 owner l-owner@example.org 1 form 1 of the message: sender, and the set of header edits or -
 //! q REQUIRED                      REQUIRETLS; OPTIONAL: TLS-Required: No
+//! g 1                             what follows goes out in form 1; 0, and before the first g: as it is
 //! r  smtp sink.example user@sink.example -
 //! N TO=u@old.example NOTIFY=NEVER ORCPT=rfc822;u@old.example      about the r line before it
 //! z 1                             end of the fixed part: number of r lines
 //! d 132 1795230009 deferred 1 1795230309 4.4.1 - connection refused
 //! ```
+//! A file of former versions may have one line `e owner@example.org` instead: that owner for all recipients.
 //! Values are single words, `%XX` for blanks, controls and `%`; only the text of a `d` line, at its end, keeps blanks.
 //! The checksum guards what decides where mail goes. `d` lines are a record: a damaged one is left out, for a message
 //! must not be routed and delivered again because a note about it was torn.
 
-use crate::{BodyType, MessageId, RecipientDsn, Ret, Terms};
-use address::Path;
+use crate::{BodyType, Edits, MessageId, RecipientDsn, Ret, Terms};
+use address::{Address, Path};
 use serde::{Deserialize, Serialize};
 use status::Enhanced;
 use std::fmt;
@@ -97,6 +100,37 @@ pub struct ControlRecipient {
     /// The recipient address before routing (for reports), when it differs from `quad.user`.
     pub original: Option<String>,
     pub dsn: RecipientDsn,
+    /// The form in which the message goes to it: 0 as it is, else 1-based in [`Control::forms`].
+    pub form: u16,
+}
+
+/// Who sends a message, in one of its forms.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Sender {
+    /// The message's own.
+    Own,
+    /// The owner of a list: in the message's sender's place, for reports too.
+    Owner(Address),
+    /// The owner of a list, and each recipient is made part of the address (see [`crate::verp`]).
+    Verp(Address),
+    /// Its own in other words (SRS, masquerading): only on the way; reports that are made here go to its own.
+    Alias(Address),
+}
+
+/// What differs for some recipients of a message. One from nobody (`<>`) stays from nobody in all its forms.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Form {
+    pub sender: Sender,
+    /// 0: none, else 1-based in [`Control::edits`].
+    pub edits: u16,
+}
+
+/// A set of header edits, and where its lines are in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EditSet {
+    pub edits: Edits,
+    /// First byte and length of the lines. Set by the reader, ignored by the writer.
+    pub place: (u32, u32),
 }
 
 /// The fixed part of a control file.
@@ -110,8 +144,8 @@ pub struct Control {
     /// Unix milliseconds.
     pub arrived: u64,
     pub sender: Path,
-    /// Where failures are reported when not to the sender (list owner).
-    pub error_address: Option<Path>,
+    pub edits: Vec<EditSet>,
+    pub forms: Vec<Form>,
     pub bodytype: BodyType,
     pub smtputf8: bool,
     pub envid: Option<String>,

@@ -1,10 +1,10 @@
 //! Reading the control file.
 
 use crate::checksum::Checksum;
-use crate::control::{Control, ControlError, ControlRecipient, Diagnostic, Happened, Parsed, Quad, RecipientState};
+use crate::control::{Control, ControlError, ControlRecipient, Diagnostic, EditSet, Form, Happened, Parsed, Quad, RecipientState, Sender};
 use crate::control_write::{read_id, sum_line};
-use crate::lines::{Lines, number, unescape};
-use crate::{BodyType, DeliverBy, MessageId, Notify, RecipientDsn, Ret, Terms, TlsTerms, read_priority};
+use crate::lines::{Lines, number, unescape, unescape_bytes};
+use crate::{BodyType, DeliverBy, Edit, Edits, MessageId, Notify, RecipientDsn, Ret, Terms, TlsTerms, read_priority};
 use address::{Address, Path};
 
 /// Reads a control file. The fixed part is valid as a whole or an error; damaged `d` lines are left out.
@@ -30,7 +30,12 @@ struct Draft {
     arrived: Option<u64>,
     kind: Option<(BodyType, bool)>,
     message_id: Option<String>,
+    /// Of files of former versions.
     error_address: Option<Path>,
+    edits: Vec<EditSet>,
+    forms: Vec<Form>,
+    /// Of the recipients that follow.
+    form: u16,
     sender: Option<Path>,
     envid: Option<String>,
     ret: Option<Ret>,
@@ -74,7 +79,7 @@ impl Draft {
         let (tag, rest) = line.split_first().ok_or("empty line")?;
         if *tag == b'r' {
             let recipient = read_recipient(offset, rest).ok_or("malformed recipient")?;
-            self.recipients.push(recipient);
+            self.recipients.push(ControlRecipient { form: self.form, ..recipient });
             return Ok(());
         }
         let value = rest.strip_prefix(b" ").ok_or("no blank after the tag")?;
@@ -95,15 +100,69 @@ impl Draft {
             b'p' => once(&mut self.priority, text(value).and_then(read_priority)),
             b'b' => once(&mut self.deliver_by, text(value).and_then(DeliverBy::parse)),
             b'u' => once(&mut self.hold_until, number(value)),
+            b'm' => self.read_edit(offset, value, line.len()).ok_or("malformed header edit"),
+            b'w' => self.read_form(value).ok_or("malformed form"),
+            b'g' => {
+                self.form = number(value).filter(|form| usize::from(*form) <= self.forms.len()).ok_or("no such form")?;
+                Ok(())
+            }
             b'q' => once(&mut self.tls, text(value).and_then(TlsTerms::parse)),
             _ => Err("unknown tag"),
         }
     }
 
-    fn finish(self, count: &[u8]) -> Result<Control, &'static str> {
+    fn read_edit(&mut self, offset: usize, value: &[u8], length: usize) -> Option<()> {
+        let (set, edit) = read_edit(value)?;
+        let (begin, length) = (u32::try_from(offset).ok()?, u32::try_from(length + 1).ok()?);
+        let known = u16::try_from(self.edits.len()).ok()?;
+        if set == known.checked_add(1)? {
+            self.edits.push(EditSet { edits: Edits::default(), place: (begin, 0) });
+        } else if set != known {
+            return None;
+        }
+        let last = self.edits.last_mut()?;
+        last.place.1 = last.place.1.checked_add(length)?;
+        // The lines of a set stand together: they are read again as one piece.
+        let together = last.place.0.checked_add(last.place.1)? == begin.checked_add(length)?;
+        (together && last.edits.push(edit)).then_some(())
+    }
+
+    fn read_form(&mut self, value: &[u8]) -> Option<()> {
+        let mut words = value.split(|b| *b == b' ');
+        let number_of = number::<usize>(words.next()?)?;
+        let (kind, address, edits) = (words.next()?, owned(words.next()?)?, words.next()?);
+        let address = || Address::parse(&address).ok();
+        let sender = match kind {
+            b"own" => Sender::Own,
+            b"owner" => Sender::Owner(address()?),
+            b"verp" => Sender::Verp(address()?),
+            b"alias" => Sender::Alias(address()?),
+            _ => return None,
+        };
+        let edits = if edits == b"-" { 0 } else { number::<u16>(edits)? };
+        self.forms.push(Form { sender, edits });
+        let fits = words.next().is_none() && usize::from(edits) <= self.edits.len() && number_of == self.forms.len();
+        (fits && self.forms.len() <= usize::from(u16::MAX)).then_some(())
+    }
+
+    /// The owner of a former version's file, as a form.
+    fn renew(&mut self) -> Result<(), &'static str> {
+        let Some(owner) = self.error_address.take() else { return Ok(()) };
+        if !self.forms.is_empty() {
+            return Err("both e and w lines");
+        }
+        if let Path::Mailbox(owner) = owner {
+            self.forms.push(Form { sender: Sender::Owner(owner), edits: 0 });
+            self.recipients.iter_mut().for_each(|recipient| recipient.form = 1);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, count: &[u8]) -> Result<Control, &'static str> {
         if number(count) != Some(self.recipients.len()) {
             return Err("wrong number of recipients");
         }
+        self.renew()?;
         let (body_offset, size) = self.place.ok_or("no o line")?;
         let (bodytype, smtputf8) = self.kind.unwrap_or_default();
         Ok(Control {
@@ -112,7 +171,8 @@ impl Draft {
             size,
             arrived: self.arrived.ok_or("no a line")?,
             sender: self.sender.ok_or("no s line")?,
-            error_address: self.error_address,
+            edits: self.edits,
+            forms: self.forms,
             bodytype,
             smtputf8,
             envid: self.envid,
@@ -178,7 +238,29 @@ fn read_recipient(offset: usize, rest: &[u8]) -> Option<ControlRecipient> {
         quad,
         original: None,
         dsn: RecipientDsn::default(),
+        form: 0,
     })
+}
+
+/// What stands behind an `m`: the number of its set, and the edit.
+fn read_edit(value: &[u8]) -> Option<(u16, Edit)> {
+    let mut words = value.splitn(4, |b| *b == b' ');
+    let set = number(words.next()?)?;
+    let (offset, length) = (number(words.next()?)?, number(words.next()?)?);
+    Some((set, Edit { offset, length, text: unescape_bytes(words.next()?)? }))
+}
+
+/// Reads the lines of one set of header edits again, from their [`EditSet::place`].
+pub fn parse_edits(bytes: &[u8]) -> Option<Edits> {
+    let mut edits = Edits::default();
+    let mut lines = Lines::new(bytes);
+    for (_, line) in lines.by_ref() {
+        let (_, edit) = read_edit(line.strip_prefix(b"m ")?)?;
+        if !edits.push(edit) {
+            return None;
+        }
+    }
+    lines.rest().is_empty().then_some(edits)
 }
 
 fn read_notary(value: &[u8], recipient: &mut ControlRecipient) -> Option<()> {

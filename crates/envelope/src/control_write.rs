@@ -1,9 +1,9 @@
 //! Writing the control file.
 
 use crate::checksum::Checksum;
-use crate::control::{Control, ControlRecipient, Diagnostic};
-use crate::lines::{Lines, escape, escape_text};
-use crate::{BodyType, MessageId, Terms};
+use crate::control::{Control, ControlRecipient, Diagnostic, Form, Sender};
+use crate::lines::{Lines, escape, escape_bytes, escape_text};
+use crate::{BodyType, Edits, MessageId, Terms};
 use address::Path;
 use std::io::Write;
 
@@ -18,7 +18,18 @@ pub fn write_control(control: &Control, out: &mut Vec<u8>) {
     let begin = out.len();
     out.extend_from_slice(HEAD);
     preamble(control, out);
+    for (number, set) in (1u16..).zip(&control.edits) {
+        write_edits(number, &set.edits, out);
+    }
+    for (number, form) in (1u16..).zip(&control.forms) {
+        write_form(number, form, out);
+    }
+    let mut form = 0;
     for recipient in &control.recipients {
+        if recipient.form != form {
+            form = recipient.form;
+            let _ = writeln!(out, "g {form}");
+        }
         write_recipient(recipient, out);
     }
     let _ = writeln!(out, "z {}", control.recipients.len());
@@ -51,9 +62,6 @@ fn preamble(control: &Control, out: &mut Vec<u8>) {
     if let Some(message_id) = &control.message_id {
         tagged(b'l', message_id, out);
     }
-    if let Some(path) = &control.error_address {
-        tagged_path(b'e', path, out);
-    }
     tagged_path(b's', &control.sender, out);
     if let Some(envid) = &control.envid {
         tagged(b'n', envid, out);
@@ -77,6 +85,29 @@ fn write_terms(terms: &Terms, out: &mut Vec<u8>) {
     if let Some(word) = terms.tls.word() {
         tagged(b'q', word, out);
     }
+}
+
+fn write_edits(number: u16, edits: &Edits, out: &mut Vec<u8>) {
+    for edit in edits {
+        let _ = write!(out, "m {number} {} {} ", edit.offset, edit.length);
+        escape_bytes(&edit.text, out);
+        out.push(b'\n');
+    }
+}
+
+fn write_form(number: u16, form: &Form, out: &mut Vec<u8>) {
+    let (kind, address) = match &form.sender {
+        Sender::Own => ("own", None),
+        Sender::Owner(address) => ("owner", Some(address)),
+        Sender::Verp(address) => ("verp", Some(address)),
+        Sender::Alias(address) => ("alias", Some(address)),
+    };
+    let _ = write!(out, "w {number} {kind} ");
+    escape(address.map_or("-", |address| address.as_str()), out);
+    let _ = match form.edits {
+        0 => out.write_all(b" -\n"),
+        set => writeln!(out, " {set}"),
+    };
 }
 
 fn write_recipient(recipient: &ControlRecipient, out: &mut Vec<u8>) {

@@ -45,6 +45,32 @@ pub(crate) fn escape_text(value: &str, out: &mut Vec<u8>) {
     escape_with(value, out, |b| (b.is_ascii_graphic() || b == b' ') && b != b'%');
 }
 
+/// Appends any bytes as the rest of their line: blanks stay readable, what is no printable ASCII is `%XX`.
+pub(crate) fn escape_bytes(value: &[u8], out: &mut Vec<u8>) {
+    for byte in value {
+        if (byte.is_ascii_graphic() || *byte == b' ') && *byte != b'%' {
+            out.push(*byte);
+        } else {
+            percent(*byte, out);
+        }
+    }
+}
+
+/// What [`escape_bytes`] has written.
+pub(crate) fn unescape_bytes(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(&byte) = rest.next() {
+        if byte == b'%' {
+            let (high, low) = (hex(*rest.next()?)?, hex(*rest.next()?)?);
+            bytes.push((high << 4) | low);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    Some(bytes)
+}
+
 fn escape_with(value: &str, out: &mut Vec<u8>, plain: impl Fn(u8) -> bool) {
     if value.bytes().all(&plain) {
         return out.extend_from_slice(value.as_bytes());
@@ -75,17 +101,7 @@ pub(crate) fn unescape(word: &[u8]) -> Option<Cow<'_, str>> {
     if word == b"%" {
         return Some(Cow::Borrowed(""));
     }
-    let mut bytes = Vec::with_capacity(word.len());
-    let mut rest = word.iter();
-    while let Some(&byte) = rest.next() {
-        if byte == b'%' {
-            let (high, low) = (hex(*rest.next()?)?, hex(*rest.next()?)?);
-            bytes.push((high << 4) | low);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
+    String::from_utf8(unescape_bytes(word)?).ok().map(Cow::Owned)
 }
 
 pub(crate) fn hex(digit: u8) -> Option<u8> {
@@ -139,6 +155,14 @@ mod tests {
             escape_text(&value, &mut text);
             prop_assert!(!text.contains(&b'\n'));
             prop_assert_eq!(unescape(&text).unwrap(), value.as_str());
+        }
+
+        #[test]
+        fn bytes_come_back(bytes in proptest::collection::vec(any::<u8>(), 0..30)) {
+            let mut text = Vec::new();
+            escape_bytes(&bytes, &mut text);
+            prop_assert!(text.iter().all(|b| (b' '..0x7f).contains(b)));
+            prop_assert_eq!(unescape_bytes(&text).unwrap(), bytes);
         }
 
         #[test]

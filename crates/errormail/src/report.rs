@@ -11,7 +11,6 @@ use spool::{Notifier, Spool, Submitter};
 use status::{Class, Enhanced, Outcome, Phase};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Sends reports.
@@ -30,8 +29,6 @@ struct Letter {
     copy_of: Option<String>,
     double: bool,
 }
-/// One read of the original.
-const PIECE: usize = 32 * 1024;
 /// The original's header is looked at this far for its Message-ID.
 const HEADER_LOOK: usize = 64 * 1024;
 
@@ -44,14 +41,16 @@ enum Addressee {
 /// The headers and body of the message of a job.
 struct Content<'a> {
     file: &'a File,
-    offset: u64,
-    size: u64,
+    content: ipc::Content,
 }
 
 impl Deliver for Errormail {
     fn deliver(&mut self, job: &Job, message: &File) -> Report {
         self.counters.add("jobs", 1);
-        let content = Content { file: message, offset: job.body_offset, size: job.size };
+        let content = match job.content(message) {
+            Ok(content) => Content { file: message, content },
+            Err(e) => return self.result(job, Err(e)),
+        };
         let action = action(&job.host);
         let traced = job.terms.deliver_by.is_some_and(|by| by.trace);
         let due: Vec<&JobRecipient> = job.recipients.iter().filter(|r| wants(action, traced, &r.dsn)).collect();
@@ -238,26 +237,10 @@ fn described(recipient: &JobRecipient, action: Action, hostname: &str) -> dsn::R
 }
 
 impl Content<'_> {
-    /// Bytes from `at` on; fewer at the end of the file. The file's own offset is not touched: others share it.
-    fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
-        let Some(part) = buffer.get_mut(..left) else { return Ok(0) };
-        let mut filled = 0;
-        while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let position = self.offset.saturating_add(at).saturating_add(filled as u64);
-            match self.file.read_at(rest, position) {
-                Ok(0) => break,
-                Ok(n) => filled = filled.saturating_add(n),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(filled)
-    }
     /// The beginning of the message, where its header is.
     fn header(&self) -> io::Result<Vec<u8>> {
-        let mut header = vec![0; HEADER_LOOK.min(usize::try_from(self.size).unwrap_or(HEADER_LOOK))];
-        let length = self.read(0, &mut header)?;
+        let mut header = vec![0; HEADER_LOOK.min(usize::try_from(self.content.size()).unwrap_or(HEADER_LOOK))];
+        let length = self.content.read_at(self.file, &mut header, 0)?;
         header.truncate(length);
         Ok(header)
     }
@@ -268,15 +251,7 @@ impl Content<'_> {
 }
 impl Original for Content<'_> {
     fn pass(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let (mut piece, mut at) = (vec![0; PIECE], 0u64);
-        loop {
-            let length = self.read(at, &mut piece)?;
-            if length == 0 {
-                return Ok(());
-            }
-            sink(piece.get(..length).unwrap_or_default())?;
-            at = at.saturating_add(length as u64);
-        }
+        self.content.pass(self.file, sink)
     }
 }
 

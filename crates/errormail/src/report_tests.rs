@@ -54,6 +54,8 @@ fn job(sender: &str, recipients: Vec<JobRecipient>) -> Job {
         channel: "error".into(),
         host: "bounce".into(),
         sender: sender.into(),
+        verp: false,
+        edits: envelope::Edits::default(),
         body_offset: 9,
         size: CONTENT.len() as u64,
         arrived: 1_700_000_000_000,

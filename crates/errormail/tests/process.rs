@@ -68,6 +68,8 @@ fn job() -> Job {
         channel: "error".into(),
         host: "bounce".into(),
         sender: "sender@example.org".into(),
+        verp: false,
+        edits: envelope::Edits::default(),
         body_offset: 0,
         size: 16,
         arrived: 0,

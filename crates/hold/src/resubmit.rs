@@ -10,7 +10,6 @@ use spool::{Notifier, Spool, Submitter};
 use status::{Enhanced, Outcome, Phase};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +23,6 @@ pub struct Hold {
     submitter: Submitter,
     notifier: Notifier,
 }
-/// One read of the message.
-const PIECE: usize = 64 * 1024;
 /// The trouble, if it is one, is here and not at the destination (RFC 3463 section 3.4).
 const HELD: Enhanced = Enhanced::transient(3, 0);
 
@@ -100,7 +97,7 @@ impl Hold {
         let envelope = envelope_of(job)?;
         let id = self.submitter.next_id();
         let mut draft = self.submitter.draft(id, &envelope)?;
-        copy(message, job.body_offset, job.size, &mut |bytes| draft.write(bytes))?;
+        job.content(message)?.pass(message, &mut |bytes| draft.write(bytes))?;
         draft.commit()?;
         self.counters.add("resubmitted", 1);
         self.notifier.notice(id.as_str());
@@ -136,26 +133,6 @@ fn again(recipient: &JobRecipient) -> &str {
         same && !long.get(name.len()..).unwrap_or_default().starts_with(|c: char| c.is_alphanumeric()) && at.eq_ignore_ascii_case(domain)
     });
     if detailed { original } else { user }
-}
-
-/// By position: the file's own offset is shared with whoever else has the descriptor. A file shorter than the control
-/// file says is an error: half a message must not go out.
-fn copy(message: &File, offset: u64, size: u64, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let (mut piece, mut copied) = (vec![0; PIECE], 0u64);
-    while copied < size {
-        let wanted = usize::try_from(size.saturating_sub(copied)).unwrap_or(PIECE).min(PIECE);
-        let part = piece.get_mut(..wanted).unwrap_or_default();
-        let length = match message.read_at(part, offset.saturating_add(copied)) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if length == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-        }
-        sink(part.get(..length).unwrap_or_default())?;
-        copied = copied.saturating_add(length as u64);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ fn job(host: &str, age: u64) -> Job {
         channel: "hold".into(),
         host: host.into(),
         sender: "sender@example.org".into(),
+        verp: false,
+        edits: envelope::Edits::default(),
         body_offset: 9,
         size: CONTENT.len() as u64,
         arrived: 1_700_000_000_123,

@@ -1,7 +1,7 @@
 //! The scheduler and a transport agent. Flow control by credits: the agent says how many more jobs it takes.
 
 use crate::channel::Frame;
-use envelope::{BodyType, RecipientDsn, Ret, Terms};
+use envelope::{BodyType, Edits, RecipientDsn, Ret, Terms};
 use serde::{Deserialize, Serialize};
 use status::{Enhanced, Outcome, Phase};
 
@@ -36,10 +36,15 @@ pub struct Job {
     pub host: String,
     /// Empty for `<>`.
     pub sender: String,
+    /// Each recipient has a sender of its own, made from `sender` ([`envelope::verp`]). The link of our
+    /// agents parts such jobs, so that what delivers never sees one.
+    pub verp: bool,
     /// Byte offset of the message headers in the file.
     pub body_offset: u64,
-    /// Bytes from there on.
+    /// Bytes of the content, as edited.
     pub size: u64,
+    /// Changes of the header; see [`Job::content`].
+    pub edits: Edits,
     /// Unix milliseconds.
     pub arrived: u64,
     pub bodytype: BodyType,

@@ -11,6 +11,7 @@ pub mod auth;
 pub mod callahead;
 pub mod channel;
 pub mod contact;
+pub mod content;
 pub mod control;
 pub mod delegate;
 pub mod deliveries;
@@ -25,3 +26,4 @@ pub mod tlspolicy;
 
 pub use channel::{Channel, Frame, Packet, RecvError};
 pub use contact::{Caller, ContactPoint};
+pub use content::Content;

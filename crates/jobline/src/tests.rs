@@ -18,6 +18,8 @@ fn job(number: u64, recipients: &[u32]) -> Job {
         channel: "sms".into(),
         host: "-".into(),
         sender: "s@x.example".into(),
+        verp: false,
+        edits: envelope::Edits::default(),
         body_offset: 9,
         size: 100,
         arrived: 5000,

@@ -38,6 +38,9 @@ pub fn job_line(job: &Job, offset: u64) -> String {
         let mut one = Map::new();
         one.insert("recipient".to_owned(), recipient.index.into());
         one.insert("address".to_owned(), recipient.user.clone().into());
+        if job.verp {
+            one.insert("sender".to_owned(), envelope::verp(&job.sender, &recipient.user).into());
+        }
         if let Some(original) = &recipient.original {
             one.insert("original".to_owned(), original.clone().into());
         }

@@ -11,7 +11,6 @@ use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Bytes that wait for a program that does not read.
@@ -98,14 +97,8 @@ impl Partner {
     pub fn give(&mut self, job: &Job, file: &File, deadline: u64) -> io::Result<()> {
         self.message.set_len(0)?;
         self.message.rewind()?;
-        let (mut piece, mut done) = (vec![0; 64 * 1024], 0u64);
-        while done < job.size {
-            let wanted = usize::try_from(job.size.saturating_sub(done)).unwrap_or(usize::MAX).min(piece.len());
-            let part = piece.get_mut(..wanted).unwrap_or_default();
-            file.read_exact_at(part, job.body_offset.saturating_add(done))?;
-            self.message.write_all(part)?;
-            done = done.saturating_add(wanted as u64);
-        }
+        let copy = &mut self.message;
+        job.content(file)?.pass(file, &mut |piece| copy.write_all(piece))?;
         // The position is one for both ends of the descriptor.
         self.message.rewind()?;
         let line = self.dialogue.give(job, 0, deadline);

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MASTER: Token = Token(0);
@@ -36,7 +37,7 @@ struct Service {
     /// The program is started at this moment.
     start_at: Instant,
     wait: Duration,
-    jobs: VecDeque<(Job, File)>,
+    jobs: VecDeque<(Job, Arc<File>)>,
     /// Jobs the scheduler may still send.
     credit: u32,
     base: Instant,

@@ -19,7 +19,7 @@ const MAX_OUTPUT: usize = 4096;
 
 /// Delivers a copy as the user that this process runs as.
 pub fn deliver(copy: &Copy, manner: &Manner, file: &File) -> Answer {
-    let opened = Original::open(file, copy.job.body_offset, copy.job.size);
+    let opened = Original::open(file, &copy.job);
     match opened {
         Err(e) => Verdict::of_error("the message", &e).into(),
         Ok(original) => match Local::new(copy, manner, file, &original) {
@@ -184,7 +184,9 @@ impl<'a> Local<'a> {
         };
         let mut front = message::from_line(self.mail.sender, self.mail.now).into_bytes();
         front.extend(self.mail.trace_fields());
-        let ended = program::run(order, Box::new(Content::new(input, job.body_offset, job.size, front)));
+        let content = self.mail.original.content();
+        front.extend(&content.head);
+        let ended = program::run(order, Box::new(Content::new(input, content.offset, content.rest, front)));
         let judgement = ended.judgement();
         Verdict { outcome: judgement.outcome, status: judgement.status, text: judgement.text }
     }

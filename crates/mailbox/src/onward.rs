@@ -56,7 +56,7 @@ impl Onward {
     /// Sends a message on. `alone`: this is all that becomes of it, so that the sender's wishes for reports go with it
     /// (RFC 3461 section 5.2.7.2); else success is not reported from afar (5.2.7.3).
     pub fn submit(&self, job: &Job, recipient: &JobRecipient, to: Vec<Address>, alone: bool, message: &File) -> io::Result<MessageId> {
-        let original = Original::open(message, job.body_offset, job.size)?;
+        let original = Original::open(message, job)?;
         let dsn = carried(recipient, alone);
         let sender = || Address::parse(&job.sender).map(Path::Mailbox).map_err(|e| io::Error::other(format!("the sender: {e}")));
         let envelope = Envelope {

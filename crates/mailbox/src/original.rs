@@ -1,8 +1,9 @@
 //! The message as it lies in the spool.
 
+use ipc::Content;
+use ipc::agents::Job;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 /// Bytes read at once; the header is looked at within the first piece of [`HEADER`] bytes.
 const PIECE: u64 = 128 * 1024;
@@ -14,23 +15,23 @@ const MAX_FIELDS: usize = 100;
 #[derive(Debug)]
 pub struct Original<'a> {
     file: &'a File,
-    offset: u64,
-    size: u64,
+    content: Content,
     head: Vec<u8>,
     delivered_to: Vec<String>,
 }
 
 impl<'a> Original<'a> {
-    pub fn open(file: &'a File, offset: u64, size: u64) -> io::Result<Self> {
-        let head = read(file, offset, size.min(HEADER))?;
+    pub fn open(file: &'a File, job: &Job) -> io::Result<Self> {
+        let content = job.content(file)?;
+        let head = read(file, &content, 0, content.size().min(HEADER))?;
         let values = message::fields(&head).filter(|field| field.is("Delivered-To")).take(MAX_FIELDS).map(|field| field.text());
         let delivered_to = values.collect();
-        Ok(Self { file, offset, size, head, delivered_to })
+        Ok(Self { file, content, head, delivered_to })
     }
 
     /// Bytes of the content.
     pub const fn size(&self) -> u64 {
-        self.size
+        self.content.size()
     }
 
     /// The Message-ID field, or nothing.
@@ -43,12 +44,17 @@ impl<'a> Original<'a> {
         self.delivered_to.iter().any(|earlier| earlier.eq_ignore_ascii_case(address))
     }
 
+    /// The beginning that is not in the file, and where in it the rest is.
+    pub const fn content(&self) -> &Content {
+        &self.content
+    }
+
     /// Gives the whole content piece by piece. A file shorter than it should be is an error, never a shorter message.
     pub fn copy(&self, put: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         put(&self.head)?;
         let mut done = self.head.len() as u64;
-        while done < self.size {
-            let piece = read(self.file, self.offset + done, (self.size - done).min(PIECE))?;
+        while done < self.size() {
+            let piece = read(self.file, &self.content, done, (self.size() - done).min(PIECE))?;
             put(&piece)?;
             done += piece.len() as u64;
         }
@@ -56,8 +62,8 @@ impl<'a> Original<'a> {
     }
 }
 
-fn read(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+fn read(file: &File, content: &Content, at: u64, length: u64) -> io::Result<Vec<u8>> {
     let mut piece = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    file.read_exact_at(&mut piece, offset)?;
+    content.read_at(file, &mut piece, at)?;
     Ok(piece)
 }

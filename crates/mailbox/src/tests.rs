@@ -26,7 +26,7 @@ pub fn message(content: &str) -> File {
 
 fn with_copy<T>(content: &str, act: impl FnOnce(&Copy<'_>) -> T) -> T {
     let file = message(content);
-    let original = Original::open(&file, 8, content.len() as u64).unwrap();
+    let original = Original::open(&file, &job(&[], content.len() as u64)).unwrap();
     act(&copy(&original, &manner()))
 }
 
@@ -83,7 +83,7 @@ fn a_message_shorter_than_its_job_is_not_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let content = "x".repeat(300_000);
     let file = message(&content);
-    let original = Original::open(&file, 8, content.len() as u64 + 1).unwrap();
+    let original = Original::open(&file, &job(&[], content.len() as u64 + 1)).unwrap();
     let manner = manner();
     let copy = copy(&original, &manner);
     for mailbox in [Mailbox::Maildir(folder.path().join("d")), Mailbox::Mbox(folder.path().join("m"))] {
@@ -333,7 +333,7 @@ fn limited(folder: &Path) {
     let content = "some content\n".repeat(100_000);
     let file = message(&content);
     setrlimit(Resource::RLIMIT_FSIZE, 700_000, 700_000).unwrap();
-    let original = Original::open(&file, 8, content.len() as u64).unwrap();
+    let original = Original::open(&file, &job(&[], content.len() as u64)).unwrap();
     let manner = manner();
     let copy = copy(&original, &manner);
     for mailbox in [Mailbox::Mbox(path), Mailbox::Maildir(folder.join("dir"))] {
@@ -357,6 +357,8 @@ pub fn job(recipients: &[(&str, &str)], size: u64) -> Job {
         channel: "local".into(),
         host: "-".into(),
         sender: "s@a.example".into(),
+        verp: false,
+        edits: envelope::Edits::default(),
         body_offset: 8,
         size,
         arrived: 0,

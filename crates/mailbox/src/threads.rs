@@ -114,7 +114,7 @@ impl Service {
 /// The threads.
 #[derive(Debug)]
 pub struct Crew {
-    jobs: Option<Sender<(Job, File)>>,
+    jobs: Option<Sender<(Job, Arc<File>)>>,
     reports: Receiver<Report>,
     /// Set when nobody wants the results any more.
     dismissed: Arc<AtomicBool>,
@@ -145,7 +145,7 @@ impl Crew {
         Self { jobs: Some(jobs), reports, dismissed, threads }
     }
 
-    fn give(&self, job: Job, file: File) -> io::Result<()> {
+    fn give(&self, job: Job, file: Arc<File>) -> io::Result<()> {
         let ended = || io::Error::other("the delivering threads have ended");
         self.jobs.as_ref().ok_or_else(ended)?.send((job, file)).map_err(|_| ended())
     }
@@ -160,6 +160,6 @@ impl Crew {
     }
 }
 
-fn next(work: &Mutex<Receiver<(Job, File)>>) -> Option<(Job, File)> {
+fn next(work: &Mutex<Receiver<(Job, Arc<File>)>>) -> Option<(Job, Arc<File>)> {
     work.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }

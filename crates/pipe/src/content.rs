@@ -86,9 +86,9 @@ pub struct Shaped {
 }
 
 impl Shaped {
-    pub fn new(file: File, offset: u64, size: u64, front: Vec<u8>, flags: Flags) -> Self {
+    pub fn new(file: File, content: ipc::Content, front: Vec<u8>, flags: Flags) -> Self {
         let shaper = Shaper { crlf: flags.crlf, dots: flags.dots, quote_from: flags.quote_from, batch: flags.batch, ..Shaper::default() };
-        Self { content: Content::new(file, offset, size, Vec::new()), shaper, front, piece: Vec::new() }
+        Self { content: Content::new(file, content.offset, content.rest, content.head), shaper, front, piece: Vec::new() }
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
         let flags = Flags::parse(flags);
         let recipients = [Recipient::new("a@x", Some("o@x"), ""), Recipient::new("b@y", None, "")];
         let front = front(flags, "s@z", &recipients, "mta.example", 0);
-        let mut input = Shaped::new(file, 8, content.len() as u64, front, flags);
+        let mut input = Shaped::new(file, ipc::Content { head: Vec::new(), offset: 8, rest: content.len() as u64 }, front, flags);
         let mut out = Vec::new();
         while input.next(&mut out).unwrap() {}
         String::from_utf8(out).unwrap()

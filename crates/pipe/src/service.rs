@@ -128,7 +128,7 @@ impl Service {
         Ok(end)
     }
 
-    fn take(&mut self, job: ipc::agents::Job, file: std::fs::File) {
+    fn take(&mut self, job: ipc::agents::Job, file: Arc<std::fs::File>) {
         self.counters.add("jobs", 1);
         let named = |lane: &Lane| lane.pipe.channel == job.channel && (job.channel != "pipe" || lane.pipe.name == job.host);
         match self.lanes.iter().position(named) {

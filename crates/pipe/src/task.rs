@@ -10,8 +10,8 @@ use status::{Enhanced, Outcome, Phase};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Bytes of the header looked at for the Message-ID.
@@ -30,7 +30,7 @@ pub struct Verdict {
 #[derive(Debug)]
 pub struct Task {
     pub job: Job,
-    file: File,
+    file: Arc<File>,
     message_id: String,
     /// Positions of recipients in the job; each element is one run.
     waiting: VecDeque<Vec<usize>>,
@@ -40,10 +40,10 @@ pub struct Task {
 }
 
 impl Task {
-    pub fn new(job: Job, file: File, many: bool) -> Self {
+    pub fn new(job: Job, file: Arc<File>, many: bool) -> Self {
         let all = 0..job.recipients.len();
         let waiting = if many { std::iter::once(all.collect()).collect() } else { all.map(|at| vec![at]).collect() };
-        let message_id = message_id(&file, job.body_offset, job.size);
+        let message_id = message_id(&file, &job).unwrap_or_default();
         Self { job, file, message_id, waiting, current: Vec::new(), results: Vec::new() }
     }
 
@@ -74,7 +74,8 @@ impl Task {
         let flags = Flags::parse(&pipe.flags);
         let front = front(flags, &self.job.sender, &named, &settings.identity.hostname, daemon::clock::unix_seconds());
         let file = self.file.try_clone().map_err(|e| deferred(0, e.to_string()))?;
-        let input = Shaped::new(file, self.job.body_offset, self.job.size, front, flags);
+        let content = self.job.content(&file).map_err(|e| deferred(0, e.to_string()))?;
+        let input = Shaped::new(file, content, front, flags);
         let order = Order {
             words,
             environment: program::environment(&self.job, recipients.first().copied(), &runner.account, &self.message_id),
@@ -132,18 +133,9 @@ pub fn verdict(ended: &Ended) -> Verdict {
     Verdict { outcome, status, text }
 }
 
-fn message_id(file: &File, offset: u64, size: u64) -> String {
-    let mut head = vec![0; usize::try_from(size.min(HEADER)).unwrap_or_default()];
-    let mut filled = 0;
-    while let Some(part) = head.get_mut(filled..).filter(|part| !part.is_empty()) {
-        match file.read_at(part, offset.saturating_add(filled as u64)) {
-            Ok(0) => break,
-            Ok(length) => filled = filled.saturating_add(length),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
-        }
-    }
-    head.truncate(filled);
-    let field = message::fields(&head).find(|field| field.is("Message-ID"));
-    field.map(|field| field.text().chars().filter(|c| !c.is_control()).take(MESSAGE_ID).collect()).unwrap_or_default()
+fn message_id(file: &File, job: &Job) -> io::Result<String> {
+    let mut head = vec![0; usize::try_from(job.size.min(HEADER)).unwrap_or_default()];
+    let length = job.content(file)?.read_at(file, &mut head, 0)?;
+    let field = message::fields(head.get(..length).unwrap_or_default()).find(|field| field.is("Message-ID"));
+    Ok(field.map(|field| field.text().chars().filter(|c| !c.is_control()).take(MESSAGE_ID).collect()).unwrap_or_default())
 }

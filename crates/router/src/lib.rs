@@ -22,6 +22,7 @@ mod callers;
 mod decision;
 mod expansion;
 mod file;
+mod forms;
 mod hand;
 mod head;
 mod lines;

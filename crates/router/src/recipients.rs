@@ -1,11 +1,12 @@
 //! From the envelope's recipients to those of the control file: routed, without repeats, DSN data carried on.
 
 use crate::decision::{Want, route};
+use crate::forms::Forms;
 use crate::rules::Rules;
 use crate::tables::Tables;
 use crate::verdict::{Routed, Verdict};
 use address::Path;
-use envelope::{ControlRecipient, EnvelopeRecipient, Happened, Notify, Quad, RecipientDsn, RecipientState};
+use envelope::{ControlRecipient, EditSet, EnvelopeRecipient, Form, Happened, Notify, Quad, RecipientDsn, RecipientState};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
@@ -13,8 +14,8 @@ use std::hash::{BuildHasher, RandomState};
 #[derive(Debug, Default)]
 pub struct Recipients {
     pub list: Vec<ControlRecipient>,
-    /// The list owner, when all recipients come from lists of the same one.
-    pub error_address: Option<Path>,
+    pub edits: Vec<EditSet>,
+    pub forms: Vec<Form>,
     pub expanded: u64,
     pub errors: u64,
     /// A table has not answered yet.
@@ -25,7 +26,7 @@ pub struct Recipients {
 pub fn route_all(recipients: &[EnvelopeRecipient], sender: &Path, rules: &Rules, tables: &mut dyn Tables) -> Recipients {
     let mut all = Recipients::default();
     let mut repeats = Repeats::default();
-    let mut owner: Option<Option<Path>> = None;
+    let mut forms = Forms::default();
     for recipient in recipients {
         let routing = route(&recipient.address, sender, Want::Recipients, rules, tables);
         all.expanded += u64::from(routing.expanded);
@@ -35,15 +36,11 @@ pub fn route_all(recipients: &[EnvelopeRecipient], sender: &Path, rules: &Rules,
         }
         for outcome in routing.outcomes {
             let dsn = carried(&recipient.dsn, several, outcome.owner.is_some());
-            match &owner {
-                None => owner = Some(outcome.owner.clone()),
-                Some(known) if *known != outcome.owner => owner = Some(None),
-                Some(_) => {}
-            }
-            all.add(outcome, recipient, dsn, &mut repeats);
+            let form = forms.of(&outcome, sender);
+            all.add(outcome, recipient, (dsn, form), &mut repeats);
         }
     }
-    all.error_address = owner.flatten();
+    (all.forms, all.edits) = (forms.forms, forms.edits);
     all
 }
 
@@ -54,20 +51,20 @@ pub fn refuse_all(recipients: &[EnvelopeRecipient], verdict: &Verdict) -> Recipi
     for recipient in recipients {
         let outcome =
             Routed { verdict: verdict.clone(), address: recipient.address.to_string(), owner: None, way: crate::verdict::Way::default() };
-        all.add(outcome, recipient, recipient.dsn.clone(), &mut repeats);
+        all.add(outcome, recipient, (recipient.dsn.clone(), 0), &mut repeats);
     }
     all
 }
 
 impl Recipients {
-    fn add(&mut self, outcome: Routed, recipient: &EnvelopeRecipient, dsn: RecipientDsn, repeats: &mut Repeats) {
+    fn add(&mut self, outcome: Routed, recipient: &EnvelopeRecipient, (dsn, form): (RecipientDsn, u16), repeats: &mut Repeats) {
         self.pending |= outcome.verdict == Verdict::Pending;
         let refused = matches!(outcome.verdict, Verdict::Refused { .. });
         let quad = outcome.into_quad();
         if repeats.is_new(&quad) {
             self.errors += u64::from(refused);
             let original = (quad.user != recipient.address.as_str()).then(|| recipient.address.to_string());
-            self.list.push(ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original, dsn });
+            self.list.push(ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original, dsn, form });
         }
     }
 }
@@ -85,7 +82,7 @@ fn told(recipient: &EnvelopeRecipient, sender: &Path, outcomes: &[Routed]) -> Op
     let happened = if list { Happened::Delivered } else { Happened::Expanded };
     let user = recipient.address.to_string();
     let quad = Quad { channel: "error".to_owned(), host: happened.word().to_owned(), user, attributes: "-".to_owned() };
-    Some(ControlRecipient { offset: 0, state: RecipientState::Telling, quad, original: None, dsn: recipient.dsn.clone() })
+    Some(ControlRecipient { offset: 0, state: RecipientState::Telling, quad, original: None, dsn: recipient.dsn.clone(), form: 0 })
 }
 
 /// DSN data through an alias (RFC 3461 section 5.2.7). A list with its own owner replaces the reverse path, so the

@@ -1,11 +1,14 @@
 //! The file calls, on threads: a slow disk never stops the loop, and with several volumes stops only its own messages.
 //! Calls for one message stay in order, because a message always has the same thread.
 
-use envelope::{Diagnostic, MessageId, RecipientState};
+use crate::model::EditsPlace;
+use envelope::{Diagnostic, Edits, MessageId, RecipientState};
 use mio::Waker;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use spool::{LoadError, Loaded, Spool, TransportScan, VolumeNumber, Volumes};
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -30,6 +33,9 @@ pub enum Order {
     Open {
         job: u64,
         id: MessageId,
+        edits: Option<EditsPlace>,
+        /// The agent knows nothing of edits: it gets a copy in memory.
+        copy: bool,
     },
     Mark {
         id: MessageId,
@@ -50,7 +56,7 @@ pub enum Done {
     Loaded(MessageId, Result<Box<Loaded>, LoadError>),
     Opened {
         job: u64,
-        file: io::Result<File>,
+        message: io::Result<Opened>,
     },
     /// A mark or a removal.
     Written,
@@ -76,7 +82,7 @@ impl Order {
     fn perform(self, spool: &Spool) -> Done {
         match self {
             Self::Load(id) => Done::Loaded(id, spool.load(id).map(Box::new)),
-            Self::Open { job, id } => Done::Opened { job, file: spool.open_message(id) },
+            Self::Open { job, id, edits, copy } => Done::Opened { job, message: open(spool, id, edits, copy) },
             Self::Mark { id, states, diagnostics } => match spool.mark(id, &states, &diagnostics) {
                 Ok(()) => Done::Written,
                 // Removed from outside: nothing is left to mark.
@@ -99,6 +105,42 @@ impl Order {
             }
         }
     }
+}
+
+/// A message as a job takes it.
+#[derive(Debug)]
+pub struct Opened {
+    pub file: File,
+    pub edits: Edits,
+    /// The file is a copy that begins with the header, edited already.
+    pub copied: bool,
+}
+
+impl Opened {
+    pub fn plain(file: File) -> Self {
+        Self { file, edits: Edits::default(), copied: false }
+    }
+}
+
+/// Opens a message, with the edits of its header where there are some. Then the header is read too: the agent, which may have
+/// a loop to serve, finds it in memory.
+fn open(spool: &Spool, id: MessageId, edits: Option<EditsPlace>, copy: bool) -> io::Result<Opened> {
+    let file = spool.open_message(id)?;
+    let Some(place) = edits else { return Ok(Opened::plain(file)) };
+    let edits = spool.edits(id, place.first, place.bytes)?;
+    let mut header = vec![0; usize::try_from(edits.end()).map_err(io::Error::other)?];
+    file.read_exact_at(&mut header, place.header)?;
+    if !copy {
+        return Ok(Opened { file, edits, copied: false });
+    }
+    let head = edits.apply(&header).ok_or(io::ErrorKind::InvalidData)?;
+    let mut whole = File::from(memfd_create(c"zpost-message", MFdFlags::MFD_CLOEXEC)?);
+    whole.write_all(&head)?;
+    let mut rest = &file;
+    rest.seek(SeekFrom::Start(place.header.saturating_add(edits.end())))?;
+    io::copy(&mut rest, &mut whole)?;
+    whole.rewind()?;
+    Ok(Opened { file: whole, edits: Edits::default(), copied: true })
 }
 
 #[derive(Debug)]

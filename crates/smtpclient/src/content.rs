@@ -21,6 +21,8 @@ pub struct Content {
     file: Arc<File>,
     offset: u64,
     left: u64,
+    /// The edited beginning, until it has gone.
+    head: Option<Vec<u8>>,
     /// The reader thread has a request of ours.
     pub reading: bool,
 }
@@ -45,27 +47,31 @@ impl Content {
             framing,
             converter: plan.map(|plan| Box::new(Converter::new(plan.clone(), work.octets))),
             file: Arc::clone(&work.file),
-            offset: work.body_offset,
-            left: work.size,
+            offset: work.content.offset,
+            left: work.content.rest,
+            head: (!work.content.head.is_empty()).then(|| work.content.head.clone()),
             reading: false,
         }
     }
 
     /// Nothing has been read yet.
     pub fn is_fresh(&self, work: Option<&Work>) -> bool {
-        !self.reading && work.is_some_and(|work| work.size == self.left)
+        !self.reading && work.is_some_and(|work| work.content.rest == self.left && work.content.head.is_empty() == self.head.is_none())
     }
 
     /// Reads the next piece without waiting for the disk and appends its encoded form.
     pub fn next(&mut self, buffer: &mut [u8], out: &mut Vec<u8>) -> io::Result<Progress> {
+        if let Some(head) = self.head.take() {
+            return self.append(&head, 0, out);
+        }
         if self.left == 0 {
-            return self.append(&[], out);
+            return self.append(&[], 0, out);
         }
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let buffer = buffer.get_mut(..wanted).unwrap_or_default();
         match sys::read_at_no_wait(&self.file, buffer, self.offset) {
             Ok(0) => Err(short()),
-            Ok(read) => self.append(buffer.get(..read).unwrap_or_default(), out),
+            Ok(read) => self.append(buffer.get(..read).unwrap_or_default(), read as u64, out),
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported) => Ok(Progress::Cold),
             Err(e) => Err(e),
         }
@@ -76,14 +82,15 @@ impl Content {
         self.reading = false;
         match piece? {
             piece if piece.is_empty() => Err(short()),
-            piece => self.append(&piece, out),
+            piece => self.append(&piece, piece.len() as u64, out),
         }
     }
 
-    fn append(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<Progress> {
+    /// `read`: how much of the piece is from the file.
+    fn append(&mut self, piece: &[u8], read: u64, out: &mut Vec<u8>) -> io::Result<Progress> {
         let at = out.len();
-        self.offset += piece.len() as u64;
-        self.left = self.left.saturating_sub(piece.len() as u64);
+        self.offset += read;
+        self.left = self.left.saturating_sub(read);
         let last = self.left == 0;
         match &mut self.converter {
             None => self.encoder.encode(piece, out),
@@ -120,7 +127,7 @@ impl Content {
 
 /// What the reader thread is to find out about a whole message.
 pub fn survey(work: &Work, token: usize) -> Request {
-    Request::Survey { token, file: Arc::clone(&work.file), offset: work.body_offset, size: work.size, octets: work.octets }
+    Request::Survey { token, file: Arc::clone(&work.file), content: work.content.clone(), octets: work.octets }
 }
 
 /// A message cut short must never get a final dot.
@@ -131,7 +138,7 @@ fn short() -> io::Error {
 #[derive(Debug)]
 pub enum Request {
     Piece { token: usize, file: Arc<File>, offset: u64, length: usize },
-    Survey { token: usize, file: Arc<File>, offset: u64, size: u64, octets: bool },
+    Survey { token: usize, file: Arc<File>, content: ipc::Content, octets: bool },
 }
 
 /// What a session has asked for.
@@ -158,23 +165,17 @@ impl Request {
                 });
                 Supply { token, what: Supplied::Piece(piece) }
             }
-            Self::Survey { token, file, offset, size, octets } => Supply { token, what: Supplied::Plan(plan(&file, offset, size, octets)) },
+            Self::Survey { token, file, content, octets } => Supply { token, what: Supplied::Plan(plan(&file, &content, octets)) },
         }
     }
 }
 
-fn plan(file: &File, mut offset: u64, size: u64, octets: bool) -> io::Result<Plan> {
-    let (mut surveyor, mut left, mut piece) = (Surveyor::new(octets), size, vec![0; PIECE]);
-    while left > 0 {
-        let wanted = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-        let read = file.read_at(piece.get_mut(..wanted).unwrap_or_default(), offset)?;
-        if read == 0 {
-            return Err(short());
-        }
-        surveyor.feed(piece.get(..read).unwrap_or_default());
-        offset += read as u64;
-        left = left.saturating_sub(read as u64);
-    }
+fn plan(file: &File, content: &ipc::Content, octets: bool) -> io::Result<Plan> {
+    let mut surveyor = Surveyor::new(octets);
+    content.pass(file, &mut |piece| {
+        surveyor.feed(piece);
+        Ok(())
+    })?;
     Ok(surveyor.finish())
 }
 

@@ -3,7 +3,7 @@
 use crate::session::Session;
 use crate::work::Work;
 use crate::worker::Worker;
-use ipc::agents::Report;
+use ipc::agents::{Job, JobRecipient, RecipientResult, Report};
 use smtp::client::Verdict;
 use status::{Enhanced, Outcome, Phase};
 use std::io;
@@ -136,6 +136,13 @@ impl Worker {
     pub(crate) fn finish(&mut self, site: u32, report: Report) {
         self.waiting.ended(site);
         self.tell(report);
+    }
+
+    /// A job whose message cannot be read: the trouble is here.
+    pub(crate) fn unreadable(&mut self, job: &Job, error: &io::Error) {
+        let text = format!("the message cannot be read: {error}");
+        let result = |r: &JobRecipient| RecipientResult::new(r.index, Outcome::Deferred, Enhanced::transient(3, 0), "-", text.clone());
+        self.tell(Report::new(job.number, Phase::Transaction, job.recipients.iter().map(result).collect()));
     }
 
     fn tell(&mut self, report: Report) {

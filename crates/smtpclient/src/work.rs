@@ -22,7 +22,7 @@ pub struct Work {
     pub host: String,
     pub flavour: Flavour,
     pub file: Arc<File>,
-    pub body_offset: u64,
+    pub content: ipc::Content,
     pub size: u64,
     /// Stored as it came (BINARYMIME).
     pub octets: bool,
@@ -74,7 +74,7 @@ struct Trouble {
 }
 
 impl Work {
-    pub fn new(job: Job, file: File, tries: u32, way: Way, send_anyway: bool) -> Box<Self> {
+    pub fn new(job: Job, file: Arc<File>, content: ipc::Content, tries: u32, way: Way, send_anyway: bool) -> Box<Self> {
         let octets = job.bodytype == envelope::BodyType::Binary;
         let flavour = if job.channel == "lmtp" || job.host.starts_with("unix:") { Flavour::Lmtp } else { Flavour::Smtp };
         let indexes = job.recipients.iter().map(|recipient| recipient.index).collect();
@@ -108,8 +108,8 @@ impl Work {
             sharing: job.sharing,
             host: job.host,
             flavour,
-            file: Arc::new(file),
-            body_offset: job.body_offset,
+            file,
+            content,
             size: job.size,
             octets,
             plan: None,

@@ -118,11 +118,16 @@ impl Worker {
         self.now = Instant::now();
     }
 
-    pub fn accept(&mut self, job: ipc::agents::Job, file: File) {
+    pub fn accept(&mut self, job: ipc::agents::Job, file: Arc<File>) {
         self.active += 1;
         self.counters.add("jobs", 1);
+        // Where there are edits this reads the header, which the scheduler has just read: no wait for a disk.
+        let content = match job.content(&file) {
+            Ok(content) => content,
+            Err(e) => return self.unreadable(&job, &e),
+        };
         let way = self.egress.way(&job.channel, &job.host);
-        let mut work = Work::new(job, file, self.client.hosts, way, self.client.convert == settings::Convert::SendAnyway);
+        let mut work = Work::new(job, file, content, self.client.hosts, way, self.client.convert == settings::Convert::SendAnyway);
         self.demand(&mut work);
         if let Some(work) = self.waiting.admit(work) {
             self.dispatch(work);

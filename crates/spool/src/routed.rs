@@ -3,11 +3,12 @@
 use crate::Spool;
 use crate::fault;
 use crate::folder::{Folder, HASH_FOLDERS, age_seconds, hashed, hashed_temporary};
-use envelope::{MessageId, Parsed, parse_control};
+use envelope::{Edits, MessageId, Parsed, parse_control, parse_edits};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 
 #[derive(Debug)]
 pub struct Loaded {
@@ -114,6 +115,14 @@ impl Spool {
     /// The control file as it stands.
     pub fn read_control(&self, id: MessageId) -> io::Result<Vec<u8>> {
         read_whole(&mut self.open_read(Folder::Transport, &hashed(id))?)
+    }
+
+    /// The header edits in `bytes` bytes of a control file from `first` on ([`envelope::EditSet::place`]).
+    pub fn edits(&self, id: MessageId, first: u32, bytes: u32) -> io::Result<Edits> {
+        let file = self.open_read(Folder::Transport, &hashed(id))?;
+        let mut lines = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+        file.read_exact_at(&mut lines, u64::from(first))?;
+        parse_edits(&lines).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the header edits of the control file have changed"))
     }
 
     /// Only opens the message (for a later job of it).

@@ -1,13 +1,13 @@
 //! Which job is next: round robin over the destinations of a channel, and inside a destination over its messages.
 
 use super::destination::{Destination, Park};
-use super::entry::{Course, Message, Recipient, State};
+use super::entry::{Course, Message, Recipient, Share, State};
 use super::line::Standing;
 use super::note::Note;
 use super::retry::Wake;
 use super::window::Signal;
 use super::{Model, Now};
-use envelope::MessageId;
+use envelope::{Edits, MessageId, Sender};
 use ipc::agents::{Failure, Job, JobRecipient, RecipientResult, Report, Sharing};
 use status::{Enhanced, Outcome, Phase};
 use std::hash::BuildHasher;
@@ -15,6 +15,8 @@ use std::rc::Rc;
 
 /// A job's recipients take at most so many bytes: with the rest of it, one always fits into a frame.
 const MOST_BYTES: usize = 80 * 1024;
+/// Recipients in a job when each has a sender of its own.
+const MOST_PARTS: usize = 32;
 /// Seconds before its moment at which a message becomes urgent.
 const NEAR: u64 = 900;
 /// Jobs of channel `discard` done in one turn.
@@ -28,8 +30,18 @@ pub struct StartedJob {
     pub number: u64,
     pub agent: u64,
     pub id: MessageId,
+    /// Header edits that the job's form has, to be read with the message.
+    pub edits: Option<EditsPlace>,
     /// More of the message waits for other jobs.
     pub more: bool,
+}
+
+/// Where header edits are: the lines of the control file, and the header of the message that they are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EditsPlace {
+    pub first: u32,
+    pub bytes: u32,
+    pub header: u64,
 }
 
 #[derive(Debug)]
@@ -262,7 +274,16 @@ impl Model {
         self.jobs.insert(self.job_number, job);
         let message = self.messages.get(message)?;
         let more = self.shares_of_ready(message);
-        Some(StartedJob { number: self.job_number, agent, id: message.id, more })
+        let edits = self.edits_of(message, self.shares.get(share_key)?);
+        let edits = edits.map(|(first, bytes, _)| EditsPlace { first, bytes, header: message.body_offset });
+        Some(StartedJob { number: self.job_number, agent, id: message.id, edits, more })
+    }
+
+    /// The header edits of what a share's jobs carry. What goes back to the sender is as he wrote it; an owner, who stands in
+    /// for him, gets what the members got.
+    fn edits_of(&self, message: &Message, share: &Share) -> Option<(u32, u32, i64)> {
+        let shown = !share.members.course().reports() || message.owner(share.form).is_some();
+        message.shape(share.form).filter(|_| shown).and_then(|shape| shape.edits)
     }
 
     /// Counts a job that begins at its destination, its site and its agent.
@@ -305,6 +326,9 @@ impl Model {
         let most = clamped(destination.rules.policy.recipients_per_job, learned.rcpt_max) as usize;
         let mut domains = Domains::new(learned.rcpt_domain_max);
         let Some(message) = self.messages.get(share.message) else { return (found, frozen) };
+        // A transaction each, and the job is over with the last of them.
+        let parted = message.owner(share.form).is_some_and(|(_, verp)| verp);
+        let most = if parted { most.min(MOST_PARTS) } else { most };
         let (count, course, want) = (share.members.len(), share.members.course(), most.min(share.ready as usize));
         let keeper = self.freezes.keeper(&self.lanes, destination, course);
         found.reserve_exact(want);
@@ -361,7 +385,7 @@ impl Model {
         }
     }
 
-    /// The frame of a job that has begun, with its approximate size.
+    /// The frame of a job that has begun, without its header edits, and its approximate size.
     pub fn frame(&self, number: u64, now: Now) -> Option<(Job, usize)> {
         let job = self.jobs.get(&number)?;
         let message = self.messages.get(job.message)?;
@@ -372,8 +396,12 @@ impl Model {
         // The owner of a list stands in for the sender (RFC 5321 section 3.9.2), in what goes out and for reports; but
         // what came from nobody must not yield reports to anybody, and a success is told to whoever asked for it.
         let course = self.shares.get(job.share).map_or(Course::Own, |share| share.members.course());
-        let asked = matches!(course, Course::Telling(_));
-        let owner = rare.and_then(|rare| rare.errors_to.as_deref()).filter(|_| !message.sender.is_empty() && !asked);
+        let share = self.shares.get(job.share)?;
+        let owner = message.owner(share.form);
+        let alias = match message.shape(share.form).map(|shape| &shape.sender) {
+            Some(Sender::Alias(address)) if course == Course::Own && !message.sender.is_empty() => Some(address.as_str()),
+            _ => None,
+        };
         // ENVID and RET are the sender's: another sender has not said them.
         let own = rare.filter(|_| owner.is_none());
         let retry_until = if course == Course::Warning { self.tried_until(job.message, &job.members, now) } else { 0 };
@@ -382,9 +410,11 @@ impl Model {
             message: message.id.to_string(),
             channel: self.lanes.get(destination.lane as usize)?.name.clone(),
             host: destination.host.to_string(),
-            sender: owner.unwrap_or(&message.sender).to_owned(),
+            sender: owner.map(|(owner, _)| owner).or(alias).unwrap_or(&message.sender).to_owned(),
+            verp: owner.is_some_and(|(_, verp)| verp),
             body_offset: message.body_offset,
-            size: message.size,
+            size: message.size.saturating_add_signed(self.edits_of(message, share).map_or(0, |(_, _, more)| more)),
+            edits: Edits::default(),
             arrived: message.arrived,
             bodytype: message.bodytype,
             smtputf8: message.smtputf8,

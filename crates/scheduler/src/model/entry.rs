@@ -2,7 +2,7 @@
 
 use super::Now;
 use super::note::Note;
-use envelope::{BodyType, ControlRecipient, Happened, MessageId, RecipientDsn, Ret, Terms};
+use envelope::{BodyType, Control, ControlRecipient, Form, Happened, MessageId, RecipientDsn, Ret, Sender, Terms};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -119,6 +119,8 @@ pub struct Recipient {
     pub course: Course,
     /// The sender has been told of the delay.
     pub told: bool,
+    /// The form of the message that it gets; see [`Rare::forms`].
+    pub form: u16,
 }
 
 /// What most recipients do not have.
@@ -145,6 +147,7 @@ impl Recipient {
             wish: Wish::None,
             course: Course::Own,
             told: false,
+            form: from.form,
         }
     }
 
@@ -187,6 +190,21 @@ pub struct Message {
 }
 
 impl Message {
+    /// What differs in a form of the message; `None`: nothing.
+    pub fn shape(&self, form: u16) -> Option<&Shape> {
+        self.rare.as_deref()?.forms.get(usize::from(form).checked_sub(1)?)
+    }
+
+    /// Who takes the sender's place in a form, and in reports about it. What came from nobody must not yield reports to
+    /// anybody.
+    pub fn owner(&self, form: u16) -> Option<(&str, bool)> {
+        match self.shape(form).filter(|_| !self.sender.is_empty()).map(|shape| &shape.sender)? {
+            Sender::Owner(address) => Some((address.as_str(), false)),
+            Sender::Verp(address) => Some((address.as_str(), true)),
+            Sender::Own | Sender::Alias(_) => None,
+        }
+    }
+
     /// Time until the message goes back for not being delivered by its moment (RFC 2852, by-mode R); `None`: never.
     pub fn return_in(&self, now: Now) -> Option<Duration> {
         let by = self.rare.as_deref()?.terms.deliver_by?;
@@ -206,15 +224,50 @@ pub struct Rare {
     pub envid: Option<String>,
     pub ret: Option<Ret>,
     pub terms: Terms,
-    /// The list owner, who stands in for the sender.
-    pub errors_to: Option<Box<str>>,
+    /// What is different for recipients of form 1, 2...
+    pub forms: Box<[Shape]>,
 }
 
-/// The recipients of one message that go to one destination (ZMailer's vertex).
+/// One form of a message, as jobs need it.
+#[derive(Debug)]
+pub struct Shape {
+    pub sender: Sender,
+    /// The lines of its header edits in the control file: first byte, bytes, and how much longer they make the content. They
+    /// are read when they are needed.
+    pub edits: Option<(u32, u32, i64)>,
+    /// The form whose reports those of this one join.
+    pub reports: u16,
+}
+
+impl Shape {
+    /// The forms of a control file.
+    pub fn all(control: &Control) -> Box<[Self]> {
+        let mut shapes: Vec<Self> = Vec::with_capacity(control.forms.len());
+        for Form { sender, edits } in &control.forms {
+            // Reports about its own go to the sender as one; those to an owner as one for each owner.
+            let same = |shape: &Self| shape.sender == *sender;
+            let reports = match sender {
+                Sender::Own | Sender::Alias(_) => 0,
+                Sender::Owner(_) | Sender::Verp(_) => shapes.iter().position(same).unwrap_or(shapes.len()) + 1,
+            };
+            let set = usize::from(*edits).checked_sub(1).and_then(|at| control.edits.get(at));
+            let edits = set.filter(|set| !set.edits.is_empty()).map(|set| {
+                let gone: i64 = set.edits.iter().map(|edit| i64::from(edit.length)).sum();
+                (set.place.0, set.place.1, i64::try_from(set.edits.text()).unwrap_or(0) - gone)
+            });
+            shapes.push(Self { sender: sender.clone(), edits, reports: u16::try_from(reports).unwrap_or(0) });
+        }
+        shapes.into()
+    }
+}
+
+/// The recipients of one message that go to one destination in one form (ZMailer's vertex).
 #[derive(Debug)]
 pub struct Share {
     pub message: u32,
     pub destination: u32,
+    /// The form of the message that all members get.
+    pub form: u16,
     /// The next share of the same message.
     pub sibling: u32,
     pub members: Members,

@@ -1,6 +1,6 @@
 //! A control file becomes a message in memory.
 
-use super::entry::{Members, Message, NONE, Rare, Recipient, Share, State, Success};
+use super::entry::{Members, Message, NONE, Rare, Recipient, Shape, Share, State, Success};
 use super::result::Marks;
 use super::retry::Wake;
 use super::{Model, Now};
@@ -20,7 +20,7 @@ impl Model {
             return false;
         }
         let mut entries = std::mem::take(&mut control.recipients);
-        entries.sort_by(|a, b| (&a.quad.channel, &a.quad.host, a.offset).cmp(&(&b.quad.channel, &b.quad.host, b.offset)));
+        entries.sort_by(|a, b| (&a.quad.channel, &a.quad.host, a.form, a.offset).cmp(&(&b.quad.channel, &b.quad.host, b.form, b.offset)));
         let runs = runs(&entries);
         let judged = entries.iter().map(Fate::of).collect::<Vec<_>>();
         // Not collected: that would reuse the parser's allocation and cut it down to a tenth in place, which leaves a hole
@@ -45,9 +45,9 @@ impl Model {
     }
 
     fn message(&self, control: &Control, recipients: Vec<Recipient>, now: Now) -> Message {
-        let errors_to = control.error_address.as_ref().map(|path| path_text(path).into());
-        let plain = control.envid.is_none() && control.ret.is_none() && control.terms.is_default() && errors_to.is_none();
-        let rare = (!plain).then(|| Box::new(Rare { envid: control.envid.clone(), ret: control.ret, terms: control.terms, errors_to }));
+        let plain = control.envid.is_none() && control.ret.is_none() && control.terms.is_default() && control.forms.is_empty();
+        let rare = (!plain)
+            .then(|| Box::new(Rare { envid: control.envid.clone(), ret: control.ret, terms: control.terms, forms: Shape::all(control) }));
         Message {
             id: control.id,
             sender: path_text(&control.sender).into(),
@@ -82,7 +82,7 @@ impl Model {
         let mut keys = Vec::with_capacity(runs.len());
         for run in runs {
             let destination = self.destination(&run.channel, &run.host, now);
-            let share = self.new_share(message, destination, Members::Run { first: run.first, count: run.count });
+            let share = self.new_share(message, destination, run.form, Members::Run { first: run.first, count: run.count });
             if let Some(share) = self.shares.get_mut(share) {
                 share.ready = run.count;
                 share.open = run.count;
@@ -96,11 +96,12 @@ impl Model {
         keys
     }
 
-    pub(super) fn new_share(&mut self, message: u32, destination: u32, members: Members) -> u32 {
+    pub(super) fn new_share(&mut self, message: u32, destination: u32, form: u16, members: Members) -> u32 {
         let sibling = self.messages.get(message).map_or(NONE, |m| m.shares);
         let key = self.shares.insert(Share {
             message,
             destination,
+            form,
             sibling,
             members,
             ready: 0,
@@ -296,10 +297,11 @@ impl Fate {
     }
 }
 
-/// Recipients of one destination, after sorting.
+/// Recipients of one destination and form, after sorting.
 struct Run {
     channel: String,
     host: String,
+    form: u16,
     first: u32,
     count: u32,
 }
@@ -308,8 +310,11 @@ fn runs(entries: &[ControlRecipient]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (position, entry) in (0u32..).zip(entries) {
         match runs.last_mut() {
-            Some(run) if run.channel == entry.quad.channel && run.host == entry.quad.host => run.count += 1,
-            _ => runs.push(Run { channel: entry.quad.channel.clone(), host: entry.quad.host.clone(), first: position, count: 1 }),
+            Some(run) if run.form == entry.form && run.channel == entry.quad.channel && run.host == entry.quad.host => run.count += 1,
+            _ => {
+                let (channel, host) = (entry.quad.channel.clone(), entry.quad.host.clone());
+                runs.push(Run { channel, host, form: entry.form, first: position, count: 1 });
+            }
         }
     }
     runs

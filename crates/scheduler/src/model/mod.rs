@@ -33,7 +33,7 @@ mod volumes;
 mod why;
 mod window;
 
-pub use dispatch::StartedJob;
+pub use dispatch::{EditsPlace, StartedJob};
 pub use listing::{Cursor, Filter};
 pub use reporting::Reporting;
 pub use why::Spot;

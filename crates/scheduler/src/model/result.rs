@@ -263,10 +263,12 @@ impl Model {
     pub(super) fn transfer(&mut self, from: u32, position: u32, course: Course, now: Now) {
         let Some(message) = self.shares.get(from).map(|share| share.message) else { return };
         let Some((channel, host)) = course.destination() else { return };
-        let existing = self.shares_of(message).into_iter().find(|key| self.shares.get(*key).is_some_and(|s| s.members.course() == course));
+        let form = self.form_on(message, position, course);
+        let same = |share: &super::Share| share.members.course() == course && share.form == form;
+        let existing = self.shares_of(message).into_iter().find(|key| self.shares.get(*key).is_some_and(same));
         let target = existing.unwrap_or_else(|| {
             let destination = self.destination(channel, host, now);
-            self.new_share(message, destination, Members::Moved { course, gather: 0, list: Vec::new() })
+            self.new_share(message, destination, form, Members::Moved { course, gather: 0, list: Vec::new() })
         });
         self.gather(target, now);
         // Out of the old share: as if final there, without touching the message's own count.
@@ -287,6 +289,19 @@ impl Model {
         }
         self.set_state(target, position, State::Ready);
         self.queue_share(target, now);
+    }
+
+    /// The form in which a recipient is told of, or goes back: successes are told to whoever asked for that, which is the
+    /// sender, and other reports go where failures of the form go.
+    fn form_on(&self, message: u32, position: u32, course: Course) -> u16 {
+        let form = self.recipient(message, position).map_or(0, |recipient| recipient.form);
+        match course {
+            Course::Own | Course::Rerouted => form,
+            Course::Telling(_) => 0,
+            Course::Failing | Course::Warning => {
+                self.messages.get(message).and_then(|message| message.shape(form)).map_or(0, |shape| shape.reports)
+            }
+        }
     }
 
     /// One recipient's line in the log.

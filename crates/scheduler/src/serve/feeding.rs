@@ -3,7 +3,7 @@
 use super::link::Link;
 use super::outsiders::Outsider;
 use super::{Scheduler, Token};
-use crate::io::Order;
+use crate::io::{Opened, Order};
 use crate::model::{Now, StartedJob};
 use envelope::MessageId;
 use ipc::agents::{Job, ToAgent, ToScheduler};
@@ -211,19 +211,23 @@ impl Scheduler {
     /// A job needs its message's file: the one from the load when nobody else will want it, else a fresh one. A second
     /// descriptor of one open file would share its position between two jobs.
     pub(super) fn begin(&mut self, job: StartedJob, now: Now) {
-        match self.files.take(job.id) {
-            Some(file) => self.deliver(job.number, job.agent, file, now),
+        let plain = job.edits.is_none();
+        match plain.then(|| self.files.take(job.id)).flatten() {
+            Some(file) => self.deliver(job.number, job.agent, Opened::plain(file), now),
             None => {
                 self.opening.insert(job.number, job.agent);
-                self.pool.order(self.model.volume(job.id), Order::Open { job: job.number, id: job.id });
+                let outsider = self.agents.get(&job.agent).and_then(|agent| agent.outsider.as_deref());
+                let copy = outsider.is_some_and(|outsider| outsider.lines);
+                let order = Order::Open { job: job.number, id: job.id, edits: job.edits, copy };
+                self.pool.order(self.model.volume(job.id), order);
             }
         }
     }
 
-    pub(super) fn opened(&mut self, number: u64, file: io::Result<File>, now: Now) {
+    pub(super) fn opened(&mut self, number: u64, message: io::Result<Opened>, now: Now) {
         let Some(agent) = self.opening.remove(&number) else { return };
-        match file {
-            Ok(file) if self.drain_deadline.is_none() => self.deliver(number, agent, file, now),
+        match message {
+            Ok(message) if self.drain_deadline.is_none() => self.deliver(number, agent, message, now),
             Ok(_) => self.model.undecided(number, now),
             Err(e) if e.kind() == io::ErrorKind::NotFound => self.model.lost(number, now),
             Err(e) => {
@@ -233,9 +237,15 @@ impl Scheduler {
         }
     }
 
-    fn deliver(&mut self, number: u64, agent_key: u64, file: File, now: Now) {
+    fn deliver(&mut self, number: u64, agent_key: u64, message: Opened, now: Now) {
         // The job may have ended meanwhile, with its agent.
-        let Some((job, bytes)) = self.model.frame(number, now) else { return };
+        let Some((mut job, bytes)) = self.model.frame(number, now) else { return };
+        let Opened { file, edits, copied } = message;
+        let bytes = bytes + edits.text();
+        job.edits = edits;
+        if copied {
+            job.body_offset = 0;
+        }
         let sent = match self.agents.get_mut(&agent_key) {
             Some(agent) => agent.push(job, file, bytes),
             None => Err(io::Error::from(io::ErrorKind::NotConnected)),

@@ -104,7 +104,7 @@ impl Scheduler {
         for (volume, done) in self.pool.done() {
             match done {
                 Done::Loaded(id, result) => self.loaded(volume, id, result, now),
-                Done::Opened { job, file } => self.opened(job, file, now),
+                Done::Opened { job, message } => self.opened(job, message, now),
                 Done::Written => {}
                 Done::NotWritten { order, error } => self.stuck.refused(volume, order, &error, now),
                 Done::Scanned { scan, ids } => {

@@ -54,8 +54,14 @@ impl House {
         file.extend_from_slice(b"Subject: hello\n\nbody\n");
         std::fs::write(self.folder.path().join("post/router").join(id.as_str()), &file).unwrap();
         let quad = |n: u32| Quad { channel: channel.into(), host: host.into(), user: format!("u{n}@a.example"), attributes: "-".into() };
-        let recipient =
-            |n| ControlRecipient { offset: 0, state: RecipientState::Queued, quad: quad(n), original: None, dsn: RecipientDsn::default() };
+        let recipient = |n| ControlRecipient {
+            offset: 0,
+            state: RecipientState::Queued,
+            quad: quad(n),
+            original: None,
+            dsn: RecipientDsn::default(),
+            form: 0,
+        };
         let size = file.len() as u64;
         let control = Control {
             id,
@@ -63,7 +69,8 @@ impl House {
             size: 21,
             arrived: daemon::clock::unix_millis(),
             sender: Path::Mailbox(sender),
-            error_address: None,
+            edits: Vec::new(),
+            forms: Vec::new(),
             bodytype: BodyType::SevenBit,
             smtputf8: false,
             envid: None,

@@ -159,6 +159,8 @@ impl Agent {
             channel: channel.into(),
             host: host.into(),
             sender: "s@a.example".into(),
+            verp: false,
+            edits: envelope::Edits::default(),
             body_offset: 8,
             size: content.len() as u64,
             arrived: 0,

@@ -43,6 +43,7 @@ pub(super) fn control(id: MessageId, recipients: usize) -> Control {
         quad: Quad { channel: "smtp".into(), host: "example.org".into(), user: format!("user{n}@example.org"), attributes: "-".into() },
         original: None,
         dsn: RecipientDsn::default(),
+        form: 0,
     };
     Control {
         id,
@@ -50,7 +51,8 @@ pub(super) fn control(id: MessageId, recipients: usize) -> Control {
         size: CONTENT.len() as u64,
         arrived: 1,
         sender: MailPath::Null,
-        error_address: None,
+        edits: Vec::new(),
+        forms: Vec::new(),
         bodytype: Default::default(),
         smtputf8: false,
         envid: None,

@@ -162,13 +162,14 @@ fn release_lets_go_what_channel_hold_keeps() {
 #[test]
 fn a_list_owner_stands_in_for_the_sender_but_not_for_nobody() {
     let mut bench = Bench::new();
-    let owner = address::Path::Mailbox(address::Address::parse("owner-list@local.example").unwrap());
+    let owner = "owner-list@local.example";
     let mut control = bench.control("a.example", 1);
-    control.error_address = Some(owner.clone());
+    owned_by(&mut control, owner);
     bench.load(control);
     assert_eq!(bench.job().1.sender, "owner-list@local.example");
     let mut control = bench.control("b.example", 1);
-    (control.error_address, control.sender) = (Some(owner), address::Path::Null);
+    owned_by(&mut control, owner);
+    control.sender = address::Path::Null;
     bench.load(control);
     assert_eq!(bench.job().1.sender, "");
 }

@@ -4,6 +4,7 @@
 mod changes;
 mod failures;
 mod fairness;
+mod forms;
 mod frozen;
 mod memory;
 mod policies;
@@ -84,6 +85,7 @@ impl Bench {
                 quad: Quad { channel: "smtp".into(), host: host.into(), user: format!("u{n}@{host}"), attributes: "-".into() },
                 original: None,
                 dsn: RecipientDsn::default(),
+                form: 0,
             })
             .collect();
         Control {
@@ -92,7 +94,8 @@ impl Bench {
             size: 4096,
             arrived: self.now.wall_ms,
             sender: Path::Mailbox(Address::parse("sender@example.org").unwrap()),
-            error_address: None,
+            edits: Vec::new(),
+            forms: Vec::new(),
             bodytype: BodyType::SevenBit,
             smtputf8: false,
             envid: None,
@@ -154,4 +157,10 @@ impl Bench {
         let removal = |action| if let Action::Remove { id } = action { Some(id) } else { None };
         self.actions().into_iter().filter_map(removal).collect()
     }
+}
+
+/// All recipients come from a list with this owner.
+pub fn owned_by(control: &mut Control, owner: &str) {
+    control.forms = vec![envelope::Form { sender: envelope::Sender::Owner(Address::parse(owner).unwrap()), edits: 0 }];
+    control.recipients.iter_mut().for_each(|recipient| recipient.form = 1);
 }

@@ -122,7 +122,7 @@ fn success_comes_back_from_the_file() {
     let mut control = bench.control("expanded", 1);
     control.recipients[0].quad.channel = "error".into();
     control.recipients[0].state = RecipientState::Telling;
-    control.error_address = Some(Path::Mailbox(Address::parse("owner-list@a.example").unwrap()));
+    owned_by(&mut control, "owner-list@a.example");
     control.envid = Some("E".into());
     bench.load(control);
     let job = bench.job();
@@ -133,7 +133,7 @@ fn success_comes_back_from_the_file() {
 fn a_list_owner_gets_neither_envid_nor_ret() {
     let mut bench = bench("");
     let mut control = bench.control("a.example", 1);
-    control.error_address = Some(Path::Mailbox(Address::parse("owner-list@a.example").unwrap()));
+    owned_by(&mut control, "owner-list@a.example");
     control.envid = Some("E".into());
     control.ret = Some(envelope::Ret::Full);
     bench.load(control);
