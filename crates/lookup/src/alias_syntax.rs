@@ -109,6 +109,11 @@ fn unquote(text: &str) -> Option<(String, usize)> {
     None
 }
 
+/// Reads the right-hand side of an alias: values with commas between.
+pub fn parse_values(text: &str) -> Result<Vec<Value>, String> {
+    values(text)
+}
+
 fn values(text: &str) -> Result<Vec<Value>, String> {
     split_commas(text)?.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(value).collect()
 }

@@ -1,7 +1,7 @@
 //! The alias files of the configuration, searched in order.
 
 use crate::alias_syntax::{SyntaxFault, Value, parse_aliases};
-use crate::{TableError, Watched};
+use crate::{Keeper, TableError, Watched};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -16,6 +16,8 @@ pub struct AliasEntry {
     pub values: Rc<[Value]>,
     pub file: Rc<str>,
     pub line: usize,
+    /// Whose word it is.
+    pub keeper: Keeper,
 }
 
 /// Line, and the values or why they do not parse.
@@ -44,9 +46,11 @@ impl AliasFiles {
     /// for it might know.
     pub fn find(&mut self, now: Instant, key: &str) -> Result<Option<AliasEntry>, TableError> {
         for (file, table) in &mut self.0 {
-            match table.read(now, load)?.names.get(key) {
+            let aliases = table.read(now, load)?;
+            match aliases.names.get(key) {
                 Some((line, Ok(values))) => {
-                    return Ok(Some(AliasEntry { values: Rc::clone(values), file: Rc::clone(file), line: *line }));
+                    let (values, line) = (Rc::clone(values), *line);
+                    return Ok(Some(AliasEntry { values, file: Rc::clone(file), line, keeper: table.keeper() }));
                 }
                 Some((line, Err(reason))) => return Err(TableError::Temporary(format!("{file}:{line}: {reason}"))),
                 None => {}

@@ -14,13 +14,20 @@ const CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: (i64, i64),
+    /// Of owner and mode, too.
+    changed: (i64, i64),
     size: u64,
     inode: u64,
 }
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
-        Self { modified: (metadata.mtime(), metadata.mtime_nsec()), size: metadata.len(), inode: metadata.ino() }
+        Self {
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            size: metadata.len(),
+            inode: metadata.ino(),
+        }
     }
 }
 
@@ -36,15 +43,35 @@ pub struct Watched<T> {
     /// As of the last look, for the keeper; who that is, once somebody has asked.
     metadata: Option<Metadata>,
     keeper: Option<Keeper>,
+    /// See [`Watched::careful`].
+    careful: bool,
 }
 
 impl<T> Watched<T> {
     pub fn new(path: impl Into<PathBuf>, limit: u64) -> Self {
-        Self { path: path.into(), limit, checked: None, loaded: None, trouble: None, metadata: None, keeper: None }
+        Self { path: path.into(), limit, checked: None, loaded: None, trouble: None, metadata: None, keeper: None, careful: false }
+    }
+
+    /// For a file that somebody else than the administrator may own: where the path ends in a link, that is root's or
+    /// belongs to whoever owns the file it leads to. A link of others could show them what only this process can read.
+    #[must_use]
+    pub fn careful(mut self) -> Self {
+        self.careful = true;
+        self
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Of the file whose content [`Watched::read`] gave last.
+    pub const fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
+    }
+
+    /// Whether the file is there to be read, without reading it.
+    pub fn exists(&self) -> Result<(), TableError> {
+        self.opened().map(|_| ()).map_err(|e| self.temporary(&e.to_string()))
     }
 
     /// The content now. `parse` runs only when the file changed; its `Err` is a temporary failure with that reason.
@@ -84,7 +111,15 @@ impl<T> Watched<T> {
 
     /// The stamp is taken before reading: a file that changes meanwhile differs from it at the next check.
     fn load(&self) -> io::Result<(Metadata, String)> {
-        let mut file = open(&self.path)?;
+        let (mut file, metadata) = self.opened()?;
+        let mut bytes = Vec::new();
+        file.by_ref().take(self.limit).read_to_end(&mut bytes)?;
+        let text = String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8"))?;
+        Ok((metadata, text))
+    }
+
+    fn opened(&self) -> io::Result<(File, Metadata)> {
+        let file = open(&self.path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::other("not a regular file"));
@@ -92,10 +127,15 @@ impl<T> Watched<T> {
         if metadata.len() > self.limit {
             return Err(io::Error::other(format!("larger than {} bytes", self.limit)));
         }
-        let mut bytes = Vec::new();
-        file.by_ref().take(self.limit).read_to_end(&mut bytes)?;
-        let text = String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8"))?;
-        Ok((metadata, text))
+        if self.careful {
+            let named = std::fs::symlink_metadata(&self.path)?;
+            let same = (named.dev(), named.ino()) == (metadata.dev(), metadata.ino());
+            let good_link = named.is_symlink() && (named.uid() == 0 || named.uid() == metadata.uid());
+            if !same && !good_link {
+                return Err(io::Error::other("a link that belongs neither to root nor to the owner of what it leads to"));
+            }
+        }
+        Ok((file, metadata))
     }
 
     fn temporary(&self, reason: &str) -> TableError {

@@ -17,6 +17,8 @@ pub enum Want {
     Recipients,
     /// Only whether there is one place to deliver to: for RCPT. Ends at the first.
     First,
+    /// The addresses that an alias names, for EXPN: lists among them are not opened.
+    Members,
     /// Every recipient, and the step that led to each.
     Explanation,
 }

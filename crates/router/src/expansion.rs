@@ -12,8 +12,6 @@ use std::rc::Rc;
 
 /// Aliases within aliases.
 const MAX_DEPTH: u32 = 50;
-/// Addresses looked at for one address.
-const MAX_ADDRESSES: u64 = if cfg!(test) { 10_000 } else { 1_000_000 };
 
 /// Where the address in hand comes from.
 #[derive(Debug, Clone, Default)]
@@ -27,16 +25,26 @@ pub(crate) struct Context {
     /// What else is different about mail that goes this way.
     pub(crate) way: Way,
     /// Whose word the address is: what it may have run, and where it may have written.
-    #[allow(dead_code)]
     pub(crate) keeper: Keeper,
+    /// What it stands in.
+    pub(crate) holder: Option<Rc<Holder>>,
     /// Stands in for a postmaster that does not exist.
     pub(crate) for_postmaster: bool,
+}
+
+/// The alias or list that an address stands in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Holder {
+    /// Of the alias or list.
+    pub(crate) address: String,
+    /// The file, or the declared table.
+    pub(crate) file: Rc<str>,
 }
 
 pub(crate) struct Open {
     values: Rc<[Value]>,
     next: usize,
-    context: Context,
+    context: Rc<Context>,
 }
 
 /// One decision in progress.
@@ -86,11 +94,10 @@ impl<'a> Expansion<'a> {
                 continue;
             };
             open.next += 1;
-            let context = open.context.clone();
+            let context = Rc::clone(&open.context);
             self.looked_at += 1;
-            if self.looked_at > MAX_ADDRESSES {
-                self.open.clear();
-                self.instead(Verdict::refused(2, 4, format!("Expands to more than {MAX_ADDRESSES} addresses")));
+            if self.looked_at > self.rules.local.max_recipients {
+                self.too_many();
                 break;
             }
             self.value(&value, &context);
@@ -113,6 +120,11 @@ impl<'a> Expansion<'a> {
             let verdict = self.routing.outcomes.swap_remove(at).verdict;
             self.instead(verdict);
         }
+    }
+
+    fn too_many(&mut self) {
+        self.open.clear();
+        self.instead(Verdict::refused(2, 4, format!("Expands to more than {} addresses", self.rules.local.max_recipients)));
     }
 
     /// One verdict for the whole address.
@@ -156,6 +168,9 @@ impl<'a> Expansion<'a> {
             let verdict = Verdict::refused(4, 6, format!("Aliases more than {MAX_DEPTH} deep"));
             return self.settle(self.original.as_str(), verdict, &context);
         }
-        self.open.push(Open { values, next: 0, context });
+        if values.len() as u64 > self.rules.local.max_recipients {
+            return self.too_many();
+        }
+        self.open.push(Open { values, next: 0, context: Rc::new(context) });
     }
 }

@@ -15,9 +15,10 @@
 //! hand to another router one at a time; what kills two is set aside. A table that cannot be read now is a temporary
 //! failure (channel `hold`), never a bounce.
 //!
-//! **Order of rules**: local domains and own address literals (aliases, users, postmaster), `[[route]]`, address literals,
-//! MX. **RFCs**: 5321 (4.5.1 postmaster, 5.1 MX, 6.3 loops), 3461 (5.2.7 aliases), 3463, 6531.
+//! **Order of rules**: local domains and own address literals (aliases, lists, mailboxes, users, postmaster), `[[route]]`, address
+//! literals, MX. **RFCs**: 5321 (4.5.1 postmaster, 5.1 MX, 6.3 loops), 3461 (5.2.7 aliases), 3463, 6531.
 
+mod alias_places;
 mod callers;
 mod decision;
 mod expansion;
@@ -35,6 +36,7 @@ mod service;
 mod tables;
 mod trust;
 mod verdict;
+mod warned;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -42,6 +44,9 @@ mod decision_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod file_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod local_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod service_tests;

@@ -35,7 +35,7 @@ fn trouble() -> Reply {
 pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> Option<Answer> {
     let (address, sender, want) = match question {
         Question::Verify { address, sender } => (address, sender.as_str(), Want::First),
-        Question::Expand { address } => (address, "", Want::Recipients),
+        Question::Expand { address } => (address, "", Want::Members),
         Question::Explain { address, sender } => (address, sender.as_str(), Want::Explanation),
         Question::Lookup { table, key } => return looked_up(table, key, tables),
     };

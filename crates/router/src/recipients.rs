@@ -8,7 +8,7 @@ use crate::verdict::{Routed, Verdict};
 use address::Path;
 use envelope::{ControlRecipient, EditSet, EnvelopeRecipient, Form, Happened, Notify, Quad, RecipientDsn, RecipientState};
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 /// All recipients of one message.
 #[derive(Debug, Default)]
@@ -41,6 +41,9 @@ pub fn route_all(recipients: &[EnvelopeRecipient], sender: &Path, rules: &Rules,
         }
     }
     (all.forms, all.edits) = (forms.forms, forms.edits);
+    if all.expanded > 0 {
+        all.group();
+    }
     all
 }
 
@@ -57,6 +60,18 @@ pub fn refuse_all(recipients: &[EnvelopeRecipient], verdict: &Verdict) -> Recipi
 }
 
 impl Recipients {
+    /// Recipients of one destination and domain stand together, so that whoever reads the control file in its order meets
+    /// them together.
+    fn group(&mut self) {
+        self.list.sort_unstable_by(|one, other| {
+            let (a, b) = (&one.quad, &other.quad);
+            let ((local, domain), (another, elsewhere)) = (split(&a.user), split(&b.user));
+            let place = (&a.channel, &a.host).cmp(&(&b.channel, &b.host));
+            let place = place.then_with(|| folded(domain).cmp(folded(elsewhere)));
+            place.then_with(|| (one.form, local).cmp(&(other.form, another)))
+        });
+    }
+
     fn add(&mut self, outcome: Routed, recipient: &EnvelopeRecipient, (dsn, form): (RecipientDsn, u16), repeats: &mut Repeats) {
         self.pending |= outcome.verdict == Verdict::Pending;
         let refused = matches!(outcome.verdict, Verdict::Refused { .. });
@@ -110,8 +125,25 @@ struct Repeats {
 
 impl Repeats {
     fn is_new(&mut self, quad: &Quad) -> bool {
-        // With the attributes: the same user with two details has two folders.
-        let quad = (&quad.channel, &quad.host, &quad.user, &quad.attributes);
-        self.seen.insert((self.keys.0.hash_one(quad), self.keys.1.hash_one(quad)))
+        self.seen.insert((hash(&self.keys.0, quad), hash(&self.keys.1, quad)))
     }
+}
+
+fn hash(key: &RandomState, quad: &Quad) -> u64 {
+    let mut hasher = key.build_hasher();
+    let (local, domain) = split(&quad.user);
+    // With the attributes: the same user with two details has two folders.
+    (&quad.channel, &quad.host, local, &quad.attributes).hash(&mut hasher);
+    // In whatever case a domain is written.
+    folded(domain).for_each(|byte| hasher.write_u8(byte));
+    hasher.finish()
+}
+
+/// Local part and domain.
+fn split(user: &str) -> (&str, &str) {
+    user.rsplit_once('@').unwrap_or((user, ""))
+}
+
+fn folded(domain: &str) -> impl Iterator<Item = u8> + '_ {
+    domain.bytes().map(|byte| byte.to_ascii_lowercase())
 }

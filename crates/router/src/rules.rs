@@ -1,5 +1,6 @@
 //! The rules of the configuration, arranged for look-up.
 
+use crate::local::LocalRules;
 use address::{Address, Path, normalise};
 use settings::{DeliveryKind, Route, Settings, UserSource};
 use std::collections::{HashMap, HashSet};
@@ -23,6 +24,8 @@ pub struct Rules {
     pub any_user: bool,
     /// Characters that begin the detail of `user+detail`.
     pub detail: Vec<char>,
+    /// Local names.
+    pub local: LocalRules,
     routes: Vec<Route>,
     /// Domain or `.suffix` to the routes that name it, in order, up to the first for every sender; `*` under "*".
     by_domain: HashMap<String, Vec<usize>>,
@@ -47,6 +50,7 @@ impl Rules {
             lmtp: (local.delivery == DeliveryKind::Lmtp).then(|| local.lmtp.clone()),
             any_user: local.users == UserSource::Any,
             detail: local.detail.chars().collect(),
+            local: LocalRules::new(settings),
             routes: settings.routes.clone(),
             hostname,
             users_domain: settings.users_domain().to_owned(),

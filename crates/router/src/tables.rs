@@ -1,8 +1,10 @@
 //! The seam between decisions and data: what a decision may ask, and the tables of this machine that answer.
 
+use crate::alias_places::AliasPlaces;
 use crate::callers::TableCallers;
 use crate::parking::Pass;
-use lookup::{Account, Accounts, AliasEntry, AliasFiles, Found, List, Lists, Relations, TableError, TableUser, UserTable};
+use crate::warned::Warned;
+use lookup::{Account, Accounts, AliasEntry, Found, List, ListEntry, ListFolder, Lists, Relations, TableError, TableUser, UserTable};
 use settings::{Settings, UserSource};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -36,6 +38,25 @@ pub trait Tables {
     fn alias(&mut self, key: &str) -> Result<Option<AliasEntry>, TableError>;
     /// The entries of an `:include:` file.
     fn list(&mut self, path: &str) -> Result<List, TableError>;
+    /// Whether there is such a file, at no price that grows with it.
+    fn has_list(&mut self, path: &str) -> Result<(), TableError> {
+        self.list(path).map(|_| ())
+    }
+    /// The list of that name in `[lists] folder`.
+    fn list_entry(&mut self, name: &str) -> Result<Option<ListEntry>, TableError> {
+        let _ = name;
+        Ok(None)
+    }
+    /// A system account, whoever the users are.
+    fn account(&mut self, name: &str) -> Result<Option<Account>, TableError> {
+        let _ = name;
+        Ok(None)
+    }
+    /// The name of a user who owns a file and gets mail; `None`: of the system's own users.
+    fn file_owner(&mut self, uid: u32) -> Result<Option<String>, TableError> {
+        let _ = uid;
+        Ok(None)
+    }
     /// `name` in lower case, without detail.
     fn user(&mut self, name: &str) -> Result<Option<LocalUser>, TableError>;
     /// What users are looked up in, for explanations.
@@ -47,8 +68,10 @@ pub trait Tables {
 /// The tables that the configuration names.
 #[derive(Debug)]
 pub struct SystemTables {
-    aliases: AliasFiles,
+    aliases: AliasPlaces,
     lists: Lists,
+    folder: Option<ListFolder>,
+    warned: Warned,
     users: Users,
     accounts: Accounts,
     pub(crate) relations: Relations,
@@ -62,7 +85,8 @@ pub struct SystemTables {
 enum Users {
     Passwd,
     Any,
-    Table(UserTable),
+    Table(Box<UserTable>),
+    Declared(String),
 }
 
 impl SystemTables {
@@ -70,13 +94,21 @@ impl SystemTables {
         let users = match &settings.local.users {
             UserSource::Passwd => Users::Passwd,
             UserSource::Any => Users::Any,
-            UserSource::Table(path) => Users::Table(UserTable::new(path)),
-            UserSource::Declared(_) => Users::Any,
+            UserSource::Table(path) => Users::Table(Box::new(UserTable::new(path))),
+            UserSource::Declared(name) => Users::Declared(name.clone()),
         };
-        let aliases = AliasFiles::new(&settings.alias_files().map(std::path::Path::to_owned).collect::<Vec<_>>());
-        let relations = Relations::new(settings, callers.wanted(settings));
         let now = Instant::now();
-        Self { aliases, lists: Lists::default(), users, accounts: Accounts::default(), relations, now, began: now }
+        Self {
+            aliases: AliasPlaces::new(settings),
+            lists: Lists::default(),
+            folder: settings.lists.folder.as_deref().map(ListFolder::new),
+            warned: Warned::default(),
+            users,
+            accounts: Accounts::default(),
+            relations: Relations::new(settings, callers.wanted(settings)),
+            now,
+            began: now,
+        }
     }
 
     /// The moment that the next look-ups happen at.
@@ -107,11 +139,41 @@ impl SystemTables {
 
 impl Tables for SystemTables {
     fn alias(&mut self, key: &str) -> Result<Option<AliasEntry>, TableError> {
-        self.aliases.find(self.now, key)
+        let found = self.aliases.find(key, self.now, &mut self.relations, self.began)?;
+        if let Some(entry) = found.as_ref().filter(|entry| entry.line > 0) {
+            self.warned.look(&entry.file, entry.keeper);
+        }
+        Ok(found)
     }
 
     fn list(&mut self, path: &str) -> Result<List, TableError> {
-        self.lists.read(self.now, path)
+        let list = self.lists.read(self.now, path)?;
+        self.warned.look(path, list.keeper);
+        Ok(list)
+    }
+
+    fn has_list(&mut self, path: &str) -> Result<(), TableError> {
+        self.lists.exists(path)
+    }
+
+    fn list_entry(&mut self, name: &str) -> Result<Option<ListEntry>, TableError> {
+        let Some(folder) = &mut self.folder else { return Ok(None) };
+        let found = folder.find(self.now, name)?;
+        if let Some(entry) = &found {
+            self.warned.look(&format!("{}.toml", entry.path), entry.keeper);
+        }
+        Ok(found)
+    }
+
+    fn account(&mut self, name: &str) -> Result<Option<Account>, TableError> {
+        self.accounts.by_name(self.now, name)
+    }
+
+    fn file_owner(&mut self, uid: u32) -> Result<Option<String>, TableError> {
+        if uid == 0 || uid == nix::unistd::geteuid().as_raw() {
+            return Ok(None);
+        }
+        Ok(self.owner(uid)?.map(|account| account.name))
     }
 
     fn user(&mut self, name: &str) -> Result<Option<LocalUser>, TableError> {
@@ -122,6 +184,10 @@ impl Tables for SystemTables {
                 let place = table.path().display().to_string();
                 Ok(table.find(self.now, name)?.map(|user| of_table(user, &place)))
             }
+            Users::Declared(table) => {
+                let found = self.relations.find(self.began, table, name)?;
+                found.map(|found| of_declared(name, &found)).transpose()
+            }
         }
     }
 
@@ -130,6 +196,7 @@ impl Tables for SystemTables {
             Users::Passwd => "the system's accounts".to_owned(),
             Users::Any => "[local] users = any (a name that is no safe file name)".to_owned(),
             Users::Table(table) => table.path().display().to_string(),
+            Users::Declared(table) => format!("table {table}"),
         }
     }
 
@@ -152,13 +219,23 @@ fn of_table(user: TableUser, path: &str) -> LocalUser {
     LocalUser { name: user.name, attributes, place: format!("{path}:{}", user.line) }
 }
 
+/// The value is a home folder, or empty.
+fn of_declared(name: &str, found: &Found) -> Result<LocalUser, TableError> {
+    let attributes = match found.values.first().map_or("", |home| home.trim()) {
+        "" => "-".to_owned(),
+        home if home.starts_with('/') => format!("home={}", escaped(home)),
+        home => return Err(TableError::Temporary(format!("{}: `{home}` is no home folder", found.place))),
+    };
+    Ok(LocalUser { name: name.to_owned(), attributes, place: found.place.clone() })
+}
+
 /// With `users = "any"` the name becomes part of a path without being in any table: nothing that climbs or hides.
 fn is_safe(name: &str) -> bool {
     !name.is_empty() && name.len() <= 128 && !name.starts_with('.') && !name.contains('/') && !name.chars().any(char::is_control)
 }
 
 /// Attributes hold no blanks, and commas only between them: such bytes become `%XX`.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii() && (!c.is_ascii_graphic() || matches!(c, ',' | '%')) {
