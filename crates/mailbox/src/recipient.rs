@@ -29,6 +29,7 @@ impl Recipient {
                 "home" => recipient.home = Some(decoded(value)),
                 "detail" => recipient.detail = Some(decoded(value)).filter(|detail| !detail.is_empty()),
                 "uid" => recipient.uid = Some(value.parse().map_err(|_| Verdict::deferred(3, 5, "the user's id is no number"))?),
+                "program" | "file" => return Err(Verdict::deferred(3, 3, "programs and files of aliases are not served yet")),
                 _ => {}
             }
         }
