@@ -1,0 +1,123 @@
+//! A session with a server: TLS, a bind, and one search after the other.
+
+use crate::ber;
+use crate::protocol::{self, Answer, NO_SUCH_OBJECT, Outcome, SUCCESS, answer, collect, named};
+use crate::server::Server;
+use settings::Table;
+use std::time::Instant;
+use tablelink::{Fault, Kind, Link, Place, Values, password, trust};
+
+/// Messages that may come for one search.
+const MOST_MESSAGES: usize = 2000;
+
+#[derive(Debug)]
+pub struct Session {
+    link: Link,
+    /// As it is named in faults.
+    server: String,
+    /// Of the last request.
+    message: u32,
+}
+
+impl Session {
+    pub fn open(server: &Server, table: &Table, deadline: Instant) -> Result<Self, Fault> {
+        let credentials = credentials(table)?;
+        let link = Link::connect(&server.place, deadline)?;
+        let mut session = Self { link, server: server.to_string(), message: 0 };
+        if let Place::Host { host, .. } = &server.place {
+            session = match (server.secure, table.tls.as_str()) {
+                (true, _) | (_, "yes") => session.secure(table, host)?,
+                (_, "starttls") => session.upgrade()?.secure(table, host)?,
+                _ => session,
+            };
+        }
+        if let Some((user, password)) = credentials {
+            session.bind(user, &password)?;
+        }
+        Ok(session)
+    }
+
+    fn secure(self, table: &Table, host: &str) -> Result<Self, Fault> {
+        let link = self.link.secure(&trust(table.ca.as_deref(), &[])?, host)?;
+        Ok(Self { link, ..self })
+    }
+
+    fn upgrade(mut self) -> Result<Self, Fault> {
+        let outcome = self.short(protocol::starttls)?;
+        match outcome.code {
+            SUCCESS => Ok(self),
+            code => Err(Fault::broken(format!("it does not begin TLS: {} {}", named(code), outcome.text))),
+        }
+    }
+
+    fn bind(&mut self, user: &str, password: &str) -> Result<(), Fault> {
+        if !self.link.is_private() {
+            return Err(Fault::broken("the password would be sent in the clear: write ldaps:// or tls = \"starttls\""));
+        }
+        let outcome = self.short(|message| protocol::bind(message, user, password))?;
+        match outcome.code {
+            SUCCESS => Ok(()),
+            code => Err(Fault::broken(format!("it does not let us in as user = \"{user}\": {} {}", named(code), outcome.text))),
+        }
+    }
+
+    /// An operation with one answer, before there are questions.
+    fn short(&mut self, request: impl Fn(u32) -> Vec<u8>) -> Result<Outcome, Fault> {
+        self.message += 1;
+        self.link.send(&request(self.message))?;
+        let message = ber::message(&mut self.link)?;
+        match answer(&message, self.message)? {
+            Answer::Done(outcome) => Ok(outcome),
+            _ => Err(Fault::malformed("its answer is none to a bind or to STARTTLS")),
+        }
+    }
+
+    /// One search.
+    pub fn ask(&mut self, table: &Table, filter: &[u8], deadline: Instant) -> Result<Option<Vec<String>>, Fault> {
+        self.link.begin(deadline);
+        self.search(table, filter).map_err(|fault| fault.at(&self.server))
+    }
+
+    fn search(&mut self, table: &Table, filter: &[u8]) -> Result<Option<Vec<String>>, Fault> {
+        // 31 bits (RFC 4511 section 4.1.1.1); 0 is the server's.
+        self.message = self.message % 0x7fff_ffff + 1;
+        self.link.send(&protocol::search(self.message, table, filter))?;
+        let mut values = Values::default();
+        let mut trouble = None;
+        for round in 0..MOST_MESSAGES {
+            let message = ber::message(&mut self.link)?;
+            match answer(&message, self.message)? {
+                Answer::Entry(entry) => match collect(entry, &table.attributes, &mut values) {
+                    // The rest of the answer must be read before the next question.
+                    Err(fault) if fault.kind == Kind::Refused => trouble = Some(fault),
+                    other => other?,
+                },
+                Answer::Reference => {}
+                Answer::Leaving => {
+                    let kind = if round == 0 { Kind::Gone } else { Kind::Broken };
+                    return Err(Fault { kind, reason: "the server ends the connection".to_owned() });
+                }
+                Answer::Done(outcome) => return trouble.map_or_else(|| ended(&outcome, values), Err),
+            }
+        }
+        Err(Fault::malformed(format!("it answers with more than {MOST_MESSAGES} messages")))
+    }
+}
+
+fn ended(outcome: &Outcome, values: Values) -> Result<Option<Vec<String>>, Fault> {
+    match outcome.code {
+        SUCCESS => Ok(values.answer()),
+        NO_SUCH_OBJECT => Ok(None),
+        // Its text may hold the key.
+        code => Err(Fault::refused(format!("it does not search: {}", named(code)))),
+    }
+}
+
+/// Who we are; `None`: nobody.
+fn credentials(table: &Table) -> Result<Option<(&str, String)>, Fault> {
+    match (&table.password_file, table.user.as_str()) {
+        (None, "") => Ok(None),
+        (Some(file), user) if !user.is_empty() => Ok(Some((user, password(file)?))),
+        _ => Err(Fault::broken("user and password_file need each other; without both the server is asked as nobody")),
+    }
+}
