@@ -19,7 +19,7 @@ use session::Session;
 use settings::Table;
 use settings::search::Filter;
 use std::time::Instant;
-use tablelink::{Fault, Kept, Kind, in_order};
+use tablelink::{Fault, in_order};
 use tableserver::{Source, Trouble};
 
 /// The kind.
@@ -29,9 +29,8 @@ pub struct Ldap;
 /// What a thread keeps.
 #[derive(Debug)]
 pub struct Connection {
-    servers: Vec<Server>,
     filter: Filter,
-    session: Kept<Session>,
+    session: Session,
 }
 
 impl Source for Ldap {
@@ -42,18 +41,12 @@ impl Source for Ldap {
         let servers = servers.map_err(|why| trouble(table, Fault::broken(format!("servers: {why}"))))?;
         let filter = Filter::parse(&table.filter).map_err(|why| trouble(table, Fault::broken(format!("filter: {why}"))))?;
         let session = open(&servers, table, Instant::now() + table.timeout).map_err(|fault| trouble(table, fault))?;
-        Ok(Connection { servers, filter, session: Kept::new(session) })
+        Ok(Connection { filter, session })
     }
 
     fn ask(&self, connection: &mut Connection, table: &Table, key: &str) -> Result<Option<Vec<String>>, Trouble> {
-        let Connection { servers, filter, session } = connection;
-        let filter = filter::encode(filter, key);
-        let answer = session.ask(
-            table.timeout,
-            |deadline| open(servers, table, deadline),
-            |session, deadline| session.ask(table, &filter, deadline),
-        );
-        answer.map_err(|fault| trouble(table, fault))
+        let filter = filter::encode(&connection.filter, key);
+        connection.session.ask(table, &filter, Instant::now() + table.timeout).map_err(|fault| trouble(table, fault))
     }
 }
 
@@ -62,5 +55,6 @@ fn open(servers: &[Server], table: &Table, deadline: Instant) -> Result<Session,
 }
 
 fn trouble(table: &Table, fault: Fault) -> Trouble {
-    Trouble { reason: format!("table {}: {}", table.name, fault.reason), broken: fault.kind != Kind::Refused }
+    let Fault { reason, broken } = fault.at(&format!("table {}", table.name));
+    Trouble { reason, broken }
 }

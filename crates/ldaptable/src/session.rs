@@ -5,7 +5,7 @@ use crate::protocol::{self, Answer, NO_SUCH_OBJECT, Outcome, SUCCESS, answer, co
 use crate::server::Server;
 use settings::Table;
 use std::time::Instant;
-use tablelink::{Fault, Kind, Link, Place, Values, password, trust};
+use tablelink::{Fault, Link, Place, Values, password, trust};
 
 /// Messages that may come for one search.
 const MOST_MESSAGES: usize = 2000;
@@ -84,19 +84,16 @@ impl Session {
         self.link.send(&protocol::search(self.message, table, filter))?;
         let mut values = Values::default();
         let mut trouble = None;
-        for round in 0..MOST_MESSAGES {
+        for _ in 0..MOST_MESSAGES {
             let message = ber::message(&mut self.link)?;
             match answer(&message, self.message)? {
                 Answer::Entry(entry) => match collect(entry, &table.attributes, &mut values) {
                     // The rest of the answer must be read before the next question.
-                    Err(fault) if fault.kind == Kind::Refused => trouble = Some(fault),
+                    Err(fault) if !fault.broken => trouble = Some(fault),
                     other => other?,
                 },
                 Answer::Reference => {}
-                Answer::Leaving => {
-                    let kind = if round == 0 { Kind::Gone } else { Kind::Broken };
-                    return Err(Fault { kind, reason: "the server ends the connection".to_owned() });
-                }
+                Answer::Leaving => return Err(Fault::broken("the server ends the connection")),
                 Answer::Done(outcome) => return trouble.map_or_else(|| ended(&outcome, values), Err),
             }
         }

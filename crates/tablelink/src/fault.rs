@@ -7,28 +7,19 @@ const LONGEST: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    pub kind: Kind,
     /// For the log: holds neither key nor password.
     pub reason: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The server ended the connection before it answered anything: it may have grown too old.
-    Gone,
-    /// There is no connection, or none that can be used further.
-    Broken,
-    /// The server said no; it can be asked again.
-    Refused,
+    /// There is no connection, or none that can be used further; else the server can be asked again.
+    pub broken: bool,
 }
 
 impl Fault {
     pub fn broken(reason: impl Into<String>) -> Self {
-        Self { kind: Kind::Broken, reason: reason.into() }
+        Self { reason: reason.into(), broken: true }
     }
 
     pub fn refused(reason: impl Into<String>) -> Self {
-        Self { kind: Kind::Refused, reason: reason.into() }
+        Self { reason: reason.into(), broken: false }
     }
 
     /// The server does not speak the protocol.
@@ -36,10 +27,10 @@ impl Fault {
         Self::broken(format!("the server's fault: {what}"))
     }
 
-    /// The same, at a server.
+    /// The same, at a server or in a table.
     #[must_use]
-    pub fn at(self, server: &str) -> Self {
-        Self { kind: self.kind, reason: format!("{server}: {}", self.reason) }
+    pub fn at(self, place: &str) -> Self {
+        Self { reason: format!("{place}: {}", self.reason), ..self }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One connection.
 
 use crate::socket::Socket;
-use crate::{Fault, Kind, Place};
+use crate::{Fault, Place};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 use std::io::{self, Read, Write};
@@ -80,7 +80,7 @@ impl Link {
             Stream::Clear(socket) => socket.write_all(bytes),
             Stream::Secure(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         };
-        sent.map_err(|e| self.fault(&e))
+        sent.map_err(|e| fault(&e))
     }
 
     /// The next `count` bytes.
@@ -97,10 +97,10 @@ impl Link {
                 Stream::Secure(stream) => stream.read(space),
             };
             match got {
-                Ok(0) => return Err(self.fault(&io::ErrorKind::UnexpectedEof.into())),
+                Ok(0) => return Err(fault(&io::ErrorKind::UnexpectedEof.into())),
                 Ok(got) => self.buffer.extend_from_slice(space.get(..got).unwrap_or_default()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.fault(&e)),
+                Err(e) => return Err(fault(&e)),
             }
         }
         self.received = self.received.saturating_add(count);
@@ -112,13 +112,10 @@ impl Link {
     pub fn array<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], Fault> {
         self.receive(COUNT)?.try_into().map_err(|_| Fault::broken("a piece of a message is missing"))
     }
+}
 
-    fn fault(&self, e: &io::Error) -> Fault {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-        let ended = [UnexpectedEof, BrokenPipe, ConnectionReset, ConnectionAborted].contains(&e.kind());
-        let untouched = self.received == 0 && self.buffer.is_empty();
-        Fault { kind: if ended && untouched { Kind::Gone } else { Kind::Broken }, reason: said(e) }
-    }
+fn fault(e: &io::Error) -> Fault {
+    Fault::broken(said(e))
 }
 
 fn said(e: &io::Error) -> String {
