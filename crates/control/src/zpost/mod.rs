@@ -5,6 +5,7 @@ mod config;
 mod counters;
 mod destination;
 mod freeze;
+mod import;
 mod lifecycle;
 mod newdb;
 mod passwd;
@@ -128,6 +129,8 @@ enum Command {
     Policy(Policy),
     /// Make a table of policy rules from text files; zpost-policy(5)
     Newdb(newdb::Sources),
+    /// Turn files of Postfix, Sendmail or ZMailer into a configuration and tables, and say what could not be carried over
+    Import(import::Import),
     /// Show how a destination is: its queue, its site, what keeps it waiting
     Destination {
         /// The next hop, as `zpost queue` shows it
@@ -226,6 +229,9 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
     if let Command::Newdb(sources) = &command {
         return newdb::run(sources);
     }
+    if let Command::Import(arguments) = &command {
+        return import::run(arguments, json);
+    }
     let begins = matches!(command, Command::Start | Command::Restart | Command::Reload | Command::Upgrade);
     let load = if begins { Site::load } else { Site::load_despite_faults };
     let site = load(config.as_deref())?;
@@ -257,7 +263,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Notify { who, name } => lifecycle::notify(&site, &who, &name),
         Command::Policy(Policy::Test(client)) => policy::run(&site, client, json),
         Command::Passwd(what) => passwd::run(&site, &what),
-        Command::Config(_) | Command::Newdb(_) => Ok(0),
+        Command::Config(_) | Command::Newdb(_) | Command::Import(_) => Ok(0),
     }
 }
 

@@ -1,0 +1,104 @@
+//! Sendmail: its tables. sendmail.cf is a program, and sendmail.mc that of m4: neither is read.
+
+use crate::draft::{Draft, quoted, quoted_list};
+use crate::lines::{logical, pair};
+use crate::{Source, tables, transport};
+
+/// One file; `Err`: what kinds there are.
+pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(), &'static str> {
+    let path = source.path.as_str();
+    match source.word() {
+        "aliases" => tables::aliases(path, text, draft),
+        "virtusertable" => {
+            let text = tables::virtual_aliases(path, text, draft);
+            declare("virtusertable", text, &["exact", "without_detail", "@domain"], ("routing", "fqdn_aliases"), draft);
+        }
+        "mailertable" => {
+            let text = tables::routes(path, text, transport::sendmail, draft);
+            declare("mailertable", text, &["exact", "suffixes", "default"], ("routing", "routes"), draft);
+        }
+        "genericstable" => {
+            let text = tables::plain(path, text, draft);
+            declare("genericstable", text, &["exact", "user"], ("routing", "sender_canonical"), draft);
+            draft.remark(path, 0, "it rewrites senders of the envelope; for header fields see [headers] in zpost.toml(5)");
+        }
+        "relay-domains" => tables::domains(path, text, "relay", "domains", draft),
+        "local-host-names" | "localnames" => tables::domains(path, text, "local", "domains", draft),
+        "access" => access(path, text, draft),
+        _ => return Err("aliases, virtusertable, mailertable, genericstable, relay-domains, local-host-names, access"),
+    }
+    Ok(())
+}
+
+fn declare(name: &str, text: String, keys: &[&str], at: (&'static str, &'static str), draft: &mut Draft) {
+    let file = draft.file(name, text, false);
+    let keys = quoted_list(keys.iter().copied());
+    let table = draft.table(name, vec![("kind", quoted("text")), ("file", quoted(&file)), ("keys", keys)]);
+    draft.add(at.0, at.1, table);
+}
+
+/// The access table as a source of policy: `Connect:10 RELAY` and the like.
+fn access(path: &str, text: &str, draft: &mut Draft) {
+    let mut out = String::from("# zpost newdb makes a table of this: zpost-policy(5)\n");
+    for (line, text) in logical(text) {
+        let (key, value) = pair(&text);
+        let (tag, key) = key.split_once(':').filter(|(tag, _)| tag.bytes().all(|b| b.is_ascii_alphabetic())).unwrap_or(("", key));
+        let kinds: &[&str] = match tag.to_ascii_lowercase().as_str() {
+            "connect" => &["client"],
+            "from" => &["sender"],
+            "to" => &["recipient"],
+            "" if key.contains('@') => &["sender"],
+            "" => &["client", "sender"],
+            _ => {
+                draft.remark(path, line, format!("{tag}: is not carried over"));
+                continue;
+            }
+        };
+        let said = attributes(value);
+        let Some(said) = said else {
+            draft.remark(path, line, format!("{key}: `{value}` is not carried over"));
+            continue;
+        };
+        for kind in kinds {
+            let relays = said == "relay=yes";
+            match (*kind, network(key)) {
+                ("client", Some(network)) => out.push_str(&format!("client:{network} {said}\n")),
+                ("client", None) if !key.contains('@') => out.push_str(&format!("name:{key} {said}\nname:.{key} {said}\n")),
+                ("sender", None) if relays => draft.remark(path, line, format!("{key}: a sender gives no right to relay; left out")),
+                ("sender" | "recipient", None) => out.push_str(&format!("{kind}:{key} {said}\n")),
+                _ => {}
+            }
+        }
+    }
+    let file = draft.file("access.policy", out, false);
+    draft.remark(path, 0, format!("compile it: zpost newdb {file}.cdb {file}, then [policy] tables = [\"{file}.cdb\"]"));
+}
+
+fn attributes(value: &str) -> Option<String> {
+    let (word, rest) = value.split_once(':').unwrap_or((value, ""));
+    let text = |text: &str| text.trim_matches('"').chars().filter(|c| *c != '"' && !c.is_control()).collect::<String>();
+    Some(match word.to_ascii_uppercase().as_str() {
+        "OK" => "trust=yes".to_owned(),
+        "RELAY" => "relay=yes".to_owned(),
+        "REJECT" => "refuse=\"Access denied\"".to_owned(),
+        "ERROR" => format!("refuse=\"{}\"", text(transport::error(rest).trim_start_matches("error!"))),
+        "QUARANTINE" => "freeze=yes".to_owned(),
+        _ if word.starts_with(['5', '4']) && word.len() > 3 => format!("refuse=\"{}\"", text(word.get(3..)?.trim())),
+        _ => return None,
+    })
+}
+
+/// `10.1` means 10.1.0.0/16 there, `IPv6:2001:db8` a prefix of it.
+fn network(key: &str) -> Option<String> {
+    if let Some(v6) = key.strip_prefix("IPv6:") {
+        let groups = v6.split(':').filter(|group| !group.is_empty()).count();
+        let whole = v6.parse::<std::net::Ipv6Addr>().is_ok();
+        return Some(if whole { v6.to_owned() } else { format!("{}::/{}", v6.trim_end_matches(':'), groups * 16) });
+    }
+    let parts: Vec<&str> = key.split('.').collect();
+    if parts.len() > 4 || !parts.iter().all(|part| part.parse::<u8>().is_ok()) {
+        return None;
+    }
+    let bits = parts.len() * 8;
+    Some(if bits == 32 { key.to_owned() } else { format!("{key}{}/{bits}", ".0".repeat(4 - parts.len())) })
+}
