@@ -1,20 +1,101 @@
 //! SQLite files as lookup tables.
+//!
+//! A file is opened for reading only; the statement is prepared once, the key bound to it ([`settings::Statement`]), and
+//! the values are the first column of its rows. A statement that would write is refused, one that takes too long is
+//! interrupted, and a database that is locked for longer than half the timeout is trouble.
+//!
+//! **Trusts** the file's content to be anything: it is bounded, and its schema may call nothing (`trusted_schema`).
 
+mod open;
+
+use open::Open;
+use rusqlite::types::ValueRef;
+use rusqlite::{Error, ErrorCode, params_from_iter};
 use settings::Table;
+use std::time::Instant;
 use tableserver::{Source, Trouble};
+
+/// Bytes of values: more is no answer, and reading on would only cost.
+const LONGEST: usize = 64 * 1024;
 
 /// The kind.
 #[derive(Debug, Default)]
 pub struct Sqlite;
 
 impl Source for Sqlite {
-    type Connection = ();
+    type Connection = Open;
 
-    fn connect(&self, _table: &Table) -> Result<(), Trouble> {
-        Err(Trouble { reason: "not there yet".to_owned(), broken: true })
+    fn connect(&self, table: &Table) -> Result<Open, Trouble> {
+        Open::new(table)
     }
 
-    fn ask(&self, _connection: &mut (), _table: &Table, _key: &str) -> Result<Option<Vec<String>>, Trouble> {
-        Err(Trouble { reason: "not there yet".to_owned(), broken: true })
+    fn ask(&self, open: &mut Open, table: &Table, key: &str) -> Result<Option<Vec<String>>, Trouble> {
+        if !open.is_current() {
+            *open = Open::new(table)?;
+        }
+        let values = values(open, table, key);
+        // Read without locks, and somebody has begun to write meanwhile.
+        if open.without_locks() && !open.is_current() {
+            *open = Open::new(table)?;
+            return self::values(open, table, key);
+        }
+        values
     }
 }
+
+fn values(open: &Open, table: &Table, key: &str) -> Result<Option<Vec<String>>, Trouble> {
+    open.until(Instant::now() + table.timeout);
+    let mut prepared = open.connection.prepare(&open.statement.text).map_err(|e| wrong(&e))?;
+    let bound = open.statement.bound.iter().map(|part| part.of(key));
+    let mut rows = prepared.query(params_from_iter(bound)).map_err(|e| failed(&e))?;
+    let (mut values, mut length) = (Vec::new(), 0usize);
+    while let Some(row) = rows.next().map_err(|e| failed(&e))? {
+        let Some(value) = text(row.get_ref(0).map_err(|e| failed(&e))?)? else { continue };
+        length = length.saturating_add(value.len()).saturating_add(1);
+        if length > LONGEST {
+            return Err(Trouble::passing("the answer is longer than an answer may be"));
+        }
+        values.push(value);
+    }
+    Ok(Some(values).filter(|values| !values.is_empty()))
+}
+
+/// `None`: no value, as NULL is none.
+fn text(value: ValueRef<'_>) -> Result<Option<String>, Trouble> {
+    Ok(Some(match value {
+        ValueRef::Null => return Ok(None),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            std::str::from_utf8(bytes).map_err(|_| Trouble::passing("a value is not UTF-8"))?.to_owned()
+        }
+    }))
+}
+
+/// With a key bound: only the kind of the error is told, for its words may hold what was bound.
+fn failed(error: &Error) -> Trouble {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::passing("the database is locked"),
+        Some(ErrorCode::OperationInterrupted) => Trouble::passing("the statement takes longer than the table's timeout"),
+        Some(ErrorCode::SchemaChanged) => Trouble::broken("the schema has changed"),
+        Some(code @ (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) => {
+            Trouble::broken(format!("the database cannot be read: {code:?}"))
+        }
+        Some(code) => Trouble::passing(format!("the statement fails: {code:?}")),
+        None => Trouble::passing("the statement fails"),
+    }
+}
+
+/// With nothing bound: everything the library says.
+fn wrong(error: &Error) -> Trouble {
+    match failed(error) {
+        Trouble { broken: false, reason } if reason.starts_with("the statement fails") => {
+            Trouble::passing(format!("the statement is wrong: {error}"))
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
