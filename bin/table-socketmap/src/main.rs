@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    tableserver::run("table-socketmap", netmaps::Socketmap)
+    tableserver::run("table-socketmap", netmaps::Socketmap::default())
 }

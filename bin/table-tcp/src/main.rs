@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    tableserver::run("table-tcp", netmaps::Tcp)
+    tableserver::run("table-tcp", netmaps::Tcp::default())
 }
