@@ -1,5 +1,9 @@
 //! The text of alias files and of `:include:` lists (Sendmail's aliases(5)).
 
+use crate::lines::{Lines, SyntaxFault};
+use std::fmt;
+use std::io::BufRead;
+
 /// One right-hand side of an alias, or one entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
@@ -26,20 +30,13 @@ pub struct AliasLine {
     pub values: Result<Vec<Value>, String>,
 }
 
-/// A line without a usable name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyntaxFault {
-    pub line: usize,
-    pub reason: String,
-}
-
 /// Reads an alias file. Lines that begin with a blank go on the line before; `#` begins a comment line.
 pub fn parse_aliases(text: &str) -> (Vec<AliasLine>, Vec<SyntaxFault>) {
     let (mut lines, mut faults) = (Vec::new(), Vec::new());
-    for (line, text) in logical_lines(text) {
-        match split_name(&text) {
-            Ok((name, rest)) => lines.push(AliasLine { name, line, values: values(rest) }),
-            Err(reason) => faults.push(SyntaxFault { line, reason: reason.to_owned() }),
+    for line in read_aliases(text.as_bytes()) {
+        match line {
+            Ok(alias) => lines.push(alias),
+            Err(fault) => faults.push(fault),
         }
     }
     (lines, faults)
@@ -57,22 +54,34 @@ pub fn parse_list(text: &str) -> Result<Vec<Value>, String> {
     Ok(all)
 }
 
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
-    let mut lines: Vec<(usize, String)> = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with('#') {
-            continue;
+/// [`parse_aliases`], line by line.
+pub fn read_aliases<R: BufRead>(input: R) -> impl Iterator<Item = Result<AliasLine, SyntaxFault>> {
+    Lines::new(input).map(|line| {
+        let (line, text) = line?;
+        match split_name(&text) {
+            Ok((name, rest)) => Ok(AliasLine { name, line, values: values(rest) }),
+            Err(reason) => Err(SyntaxFault { line, reason: reason.to_owned() }),
         }
-        match lines.last_mut() {
-            Some((_, last)) if line.starts_with([' ', '\t']) => {
-                last.push(' ');
-                last.push_str(trimmed);
-            }
-            _ => lines.push((number + 1, trimmed.to_owned())),
+    })
+}
+
+impl fmt::Display for Value {
+    /// As an alias file says it, so that it reads back as this one value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = match self {
+            Self::Address(text) | Self::File(text) => text.clone(),
+            Self::Mailbox(name) => format!("\\{name}"),
+            Self::Include(path) => format!(":include:{path}"),
+            Self::Program(program) => format!("|{program}"),
+        };
+        if matches!(values(&plain).as_deref(), Ok([value]) if value == self) {
+            return f.write_str(&plain);
+        }
+        match self {
+            Self::Address(text) => write!(f, "<{text}>"),
+            _ => write!(f, "\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\"")),
         }
     }
-    lines
 }
 
 fn split_name(text: &str) -> Result<(String, &str), &'static str> {
@@ -96,7 +105,7 @@ fn split_name(text: &str) -> Result<(String, &str), &'static str> {
 }
 
 /// The text of a quoted string up to its closing quote, and how many bytes it took, that quote included.
-fn unquote(text: &str) -> Option<(String, usize)> {
+pub(crate) fn unquote(text: &str) -> Option<(String, usize)> {
     let mut out = String::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
@@ -222,7 +231,36 @@ mod tests {
         assert!(parse_list("a\n\"b").unwrap_err().starts_with("line 2"));
     }
 
+    #[test]
+    fn values_are_written_as_they_are_read() {
+        for (text, written) in [
+            ("joe@example.org", "joe@example.org"),
+            ("Joe <joe@example.org>", "joe@example.org"),
+            ("<|x>", "<|x>"),
+            ("\\joe", "\\joe"),
+            ("\"|prog \\\"a, b\\\"\"", "|prog \"a, b\""),
+            ("\"|prog a, b\"", "\"|prog a, b\""),
+            ("|prog a", "|prog a"),
+            ("\"/x, y\"", "\"/x, y\""),
+            (":include:/x", ":include:/x"),
+        ] {
+            assert_eq!(one(&format!("a: {text}"))[0].to_string(), written);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_value_reads_back(text in "[a-c:,\"\\\\<>()#|/ @\u{e9}]{0,40}", file in "[|/\\\\](include:/)?[a \",\\\\]{0,6}") {
+            let quoted = format!("\"{}\"", file.replace('\\', "\\\\").replace('"', "\\\""));
+            for value in [text, quoted].iter().filter_map(|text| parse_values(text).ok()).flatten() {
+                let written = value.to_string();
+                let read = parse_values(&written);
+                // An address with half a quote is none; it must not become anything else.
+                let half = matches!(value, Value::Address(_)) && read.iter().flatten().all(|value| matches!(value, Value::Address(_)));
+                prop_assert!(half || read == Ok(vec![value]), "{} {:?}", written, read);
+            }
+        }
+
         #[test]
         fn any_text_parses_without_panic(text in "[a-c:,\"\\\\<>()#|/ \t\n@\u{e9}\u{0}]{0,80}") {
             let (lines, faults) = parse_aliases(&text);

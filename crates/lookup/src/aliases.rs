@@ -1,6 +1,7 @@
 //! The alias files of the configuration, searched in order.
 
-use crate::alias_syntax::{SyntaxFault, Value, parse_aliases};
+use crate::alias_syntax::{Value, parse_aliases};
+use crate::lines::SyntaxFault;
 use crate::{Keeper, TableError, Watched};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,9 +24,10 @@ pub struct AliasEntry {
 /// Line, and the values or why they do not parse.
 type Definition = (usize, Result<Rc<[Value]>, String>);
 
+/// An alias file in memory, by [`key`].
 #[derive(Debug)]
-struct Aliases {
-    names: HashMap<String, Definition>,
+pub(crate) struct Aliases {
+    pub names: HashMap<String, Definition>,
     faults: Vec<SyntaxFault>,
 }
 
@@ -72,7 +74,7 @@ impl AliasFiles {
     }
 }
 
-fn load(text: &str) -> Result<Aliases, String> {
+pub(crate) fn load(text: &str) -> Result<Aliases, String> {
     let (lines, mut faults) = parse_aliases(text);
     let mut names = HashMap::with_capacity(lines.len());
     for alias in lines {

@@ -10,23 +10,49 @@
 mod accounts;
 mod alias_syntax;
 mod aliases;
+mod conversation;
+mod dns;
 mod error;
+mod forms;
+mod groups;
+mod kinds;
+mod lines;
 mod list_folder;
 mod list_manner;
 mod lists;
+mod memory;
+mod networks;
+mod pairs;
 pub mod privilege;
+mod regexps;
 mod relations;
+mod remote;
+mod sorted;
+mod substitution;
 mod user_table;
 mod watched;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod relations_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod remote_tests;
+
 pub use accounts::{Account, Accounts};
-pub use alias_syntax::{AliasLine, SyntaxFault, Value, parse_aliases, parse_list, parse_values};
+pub use alias_syntax::{AliasLine, Value, parse_aliases, parse_list, parse_values, read_aliases};
 pub use aliases::{AliasEntry, AliasFiles, key};
 pub use error::TableError;
+pub use forms::folded;
+pub use lines::{Lines, SyntaxFault};
 pub use list_folder::{ListEntry, ListFolder};
 pub use list_manner::ListManner;
 pub use lists::{List, Lists};
+pub use networks::Networks;
+pub use pairs::{Pairs, parse_pair, read_pairs};
 pub use privilege::Keeper;
+pub use regexps::{Match, Patterns};
 pub use relations::{Found, Relations};
+pub use sorted::{LONGEST_LINE, Sorted};
 pub use user_table::{TableUser, UserTable};
-pub use watched::Watched;
+pub use watched::{FileFault, Watched};

@@ -32,7 +32,7 @@ impl UserTable {
 
     /// Looks a name up, without regard to case.
     pub fn find(&mut self, now: Instant, name: &str) -> Result<Option<TableUser>, TableError> {
-        let table = self.0.read(now, |text| Ok(load(text)))?;
+        let table = self.0.read(now, |text| Ok::<_, String>(load(text)))?;
         Ok(table.get(&name.to_lowercase()).cloned())
     }
 }

@@ -1,5 +1,6 @@
 //! A file kept in memory and read again when it changes.
 
+use crate::lines::SyntaxFault;
 use crate::{Keeper, TableError, privilege};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -71,20 +72,26 @@ impl<T> Watched<T> {
 
     /// Whether the file is there to be read, without reading it.
     pub fn exists(&self) -> Result<(), TableError> {
-        self.opened().map(|_| ()).map_err(|e| self.temporary(&e.to_string()))
+        self.opened().map(|_| ()).map_err(|e| self.temporary(&e.into()))
     }
 
     /// The content now. `parse` runs only when the file changed; its `Err` is a temporary failure with that reason.
-    pub fn read(&mut self, now: Instant, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Rc<T>, TableError> {
+    pub fn read<E: Into<FileFault>>(&mut self, now: Instant, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Rc<T>, TableError> {
+        let limit = self.limit;
+        self.open(now, |file, _| parse(&text(file, limit)?).map_err(Into::into))
+    }
+
+    /// What is made of the open file, such as something that reads it in place. `make` runs only when the file changed.
+    pub fn open(&mut self, now: Instant, make: impl FnOnce(File, &Metadata) -> Result<T, FileFault>) -> Result<Rc<T>, TableError> {
         if self.checked.is_none_or(|checked| now.saturating_duration_since(checked) >= CHECK) {
             self.checked = Some(now);
             self.keeper = None;
-            self.trouble = self.check(parse).err();
+            self.trouble = self.check(make).err();
         }
         match (&self.trouble, &self.loaded) {
             (Some(trouble), _) => Err(trouble.clone()),
             (None, Some((_, value))) => Ok(Rc::clone(value)),
-            (None, None) => Err(self.temporary("not read")),
+            (None, None) => Err(self.temporary(&FileFault::from("not read"))),
         }
     }
 
@@ -95,27 +102,24 @@ impl<T> Watched<T> {
         found
     }
 
-    fn check(&mut self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<(), TableError> {
+    fn check(&mut self, make: impl FnOnce(File, &Metadata) -> Result<T, FileFault>) -> Result<(), TableError> {
         let known = self.loaded.as_ref().map(|(stamp, _)| *stamp);
-        let metadata = std::fs::metadata(&self.path).map_err(|e| self.temporary(&e.to_string()))?;
+        let metadata = std::fs::metadata(&self.path).map_err(|e| self.temporary(&e.into()))?;
         if known == Some(Stamp::of(&metadata)) {
             self.metadata = Some(metadata);
             return Ok(());
         }
-        let (metadata, text) = self.load().map_err(|e| self.temporary(&e.to_string()))?;
-        let value = parse(&text).map_err(|reason| self.temporary(&reason))?;
+        let (metadata, value) = self.load(make).map_err(|fault| self.temporary(&fault))?;
         self.loaded = Some((Stamp::of(&metadata), Rc::new(value)));
         self.metadata = Some(metadata);
         Ok(())
     }
 
     /// The stamp is taken before reading: a file that changes meanwhile differs from it at the next check.
-    fn load(&self) -> io::Result<(Metadata, String)> {
-        let (mut file, metadata) = self.opened()?;
-        let mut bytes = Vec::new();
-        file.by_ref().take(self.limit).read_to_end(&mut bytes)?;
-        let text = String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8"))?;
-        Ok((metadata, text))
+    fn load(&self, make: impl FnOnce(File, &Metadata) -> Result<T, FileFault>) -> Result<(Metadata, T), FileFault> {
+        let (file, metadata) = self.opened()?;
+        let value = make(file, &metadata)?;
+        Ok((metadata, value))
     }
 
     fn opened(&self) -> io::Result<(File, Metadata)> {
@@ -138,9 +142,48 @@ impl<T> Watched<T> {
         Ok((file, metadata))
     }
 
-    fn temporary(&self, reason: &str) -> TableError {
-        TableError::Temporary(format!("{}: {reason}", self.path.display()))
+    fn temporary(&self, fault: &FileFault) -> TableError {
+        let line = fault.line.map_or_else(String::new, |line| format!(":{line}"));
+        TableError::Temporary(format!("{}{line}: {}", self.path.display(), fault.reason))
     }
+}
+
+/// What is wrong with a file, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFault {
+    /// 1-based.
+    pub line: Option<usize>,
+    pub reason: String,
+}
+
+impl From<String> for FileFault {
+    fn from(reason: String) -> Self {
+        Self { line: None, reason }
+    }
+}
+
+impl From<&str> for FileFault {
+    fn from(reason: &str) -> Self {
+        Self::from(reason.to_owned())
+    }
+}
+
+impl From<io::Error> for FileFault {
+    fn from(error: io::Error) -> Self {
+        Self::from(error.to_string())
+    }
+}
+
+impl From<SyntaxFault> for FileFault {
+    fn from(fault: SyntaxFault) -> Self {
+        Self { line: Some(fault.line), reason: fault.reason }
+    }
+}
+
+fn text(file: File, limit: u64) -> Result<String, FileFault> {
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|_| "not UTF-8".into())
 }
 
 /// Never waits on a FIFO or becomes the owner of a terminal.
@@ -154,6 +197,7 @@ fn open(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unnecessary_wraps)]
     fn lines(text: &str) -> Result<usize, String> {
         Ok(text.lines().count())
     }

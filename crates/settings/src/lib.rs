@@ -52,7 +52,7 @@ pub use glob::Glob;
 pub use inquiries::{CallAhead, PolicyService};
 pub use lanes::Lane;
 pub use lists::{Lists, Srs};
-pub use lookups::{KeyForm, Table, TableKind};
+pub use lookups::{KeyForm, SourceForm, Table, TableKind};
 pub use policy::{Explained, Place, Policies, Policy, TlsPolicy};
 pub use queries::{domain_matches, sender_matches};
 pub use rates::{Greylist, OverloadSigns, Rates};

@@ -137,6 +137,15 @@ impl KeyForm {
     }
 }
 
+/// How the source of a compiled table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceForm {
+    /// `key value` a line.
+    Pairs,
+    /// Sendmail's aliases(5).
+    Aliases,
+}
+
 /// One declared table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
@@ -149,6 +158,8 @@ pub struct Table {
     pub file: Option<PathBuf>,
     /// What `zpost newdb` makes `file` of.
     pub source: Option<PathBuf>,
+    /// How `source` is written.
+    pub form: SourceForm,
     /// `inline`
     pub entries: BTreeMap<String, String>,
     /// `chain`: asked in this order.
@@ -195,6 +206,7 @@ pub fn table(g: &Group) -> Table {
         fold: g.is("fold"),
         file: g.path("file"),
         source: g.path("source"),
+        form: if g.text("form") == "aliases" { SourceForm::Aliases } else { SourceForm::Pairs },
         entries: if let Some(Value::Map(map)) = g.value("entries") { map.clone() } else { BTreeMap::new() },
         tables: g.texts("tables"),
         record: g.text("record"),
@@ -227,6 +239,7 @@ fn form(word: &str) -> Option<KeyForm> {
 const FOR: &[(&str, &[&str], bool)] = &[
     ("file", &["text", "sorted", "aliases", "cdb", "lmdb", "sqlite", "regexp", "cidr"], true),
     ("source", &["cdb", "lmdb", "sorted"], false),
+    ("form", &["cdb", "lmdb", "sorted"], false),
     ("entries", &["inline"], false),
     ("tables", &["chain"], true),
     ("record", &["dns"], true),
@@ -270,6 +283,11 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
                 nearest(word, FORMS.iter().map(|(word, _)| *word)).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
             let known: Vec<&str> = FORMS.iter().map(|(word, _)| *word).collect();
             faults.push(at(group, "keys", format!("table.keys: `{word}` is none of {}{near}", known.join(", "))));
+        }
+        if list(group, "keys").iter().any(|word| word == "longest") && KINDS.iter().any(|(word, k)| *word == kind && k.process().is_some())
+        {
+            let text = format!("table.keys: longest would ask a process for every beginning of a key; kind = \"{kind}\" cannot have it");
+            faults.push(at(group, "keys", text));
         }
         for other in list(group, "tables").iter().filter(|other| !names.contains(&other.as_str()) || *other == name) {
             faults.push(at(group, "tables", format!("table.tables: there is no other [[table]] with name `{other}`")));

@@ -29,6 +29,13 @@ pub const TABLE: &[Parameter] = &[
         "The file, of kinds that have one. It may be replaced at any time by renaming a new one over it.",
     ),
     optional("table", "source", Kind::Path, "", "Text that zpost newdb makes the file of."),
+    optional(
+        "table",
+        "form",
+        Kind::Choice(&["pairs", "aliases"]),
+        "pairs",
+        "How the source is written: pairs (a key and its value a line) or aliases (Sendmail's form, see zpost-aliases(5)). Values of aliases are no templates: % means nothing in them.",
+    ),
     optional("table", "entries", Kind::Map, "", "Keys and values of kind inline."),
     optional("table", "tables", Kind::Texts, "", "Of kind chain: tables asked in this order; the first that knows the key answers."),
     optional("table", "record", Kind::Text, "", "Of kind dns: a, aaaa, cname, mx, ptr or txt."),
