@@ -13,6 +13,7 @@ pub mod logins;
 pub mod memory;
 pub mod pem;
 pub mod postfix;
+pub mod servers;
 pub mod sink;
 mod suite;
 pub mod tls;
