@@ -76,6 +76,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "routers_replaced",
             "waiting_now",
             "announced",
+            "answered_again",
         ],
     ),
     ("router", &["files", "addresses", "questions", "deferred_files", "errors", "expanded", "pending", "parked_now"]),

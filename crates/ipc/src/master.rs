@@ -39,6 +39,8 @@ pub enum ToMaster {
     WantAgent { ticket: u64, channel: String },
     /// Something is wrong with the sender's work, and what (shown by `zpost status`); empty: no longer.
     Failing(String),
+    /// The routermux: this router has work and has said nothing for too long. It is killed; its successor comes as after any death.
+    Unresponsive { pid: u32 },
 }
 
 /// The first frame of a child's life.

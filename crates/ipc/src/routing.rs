@@ -20,7 +20,7 @@ pub struct Ask {
     pub question: Question,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Question {
     /// RCPT: would this recipient be taken?
     Verify { address: String, sender: String },
@@ -59,16 +59,19 @@ pub enum ToRouter {
 /// From a router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum FromRouter {
-    /// Begins with this file now: if the router dies, this is the one to suspect.
+    /// Begins with this file now, said where nothing else has been said for some seconds: it is alive, and if it dies,
+    /// this is the file to suspect first.
     Begun(String),
-    /// These files are done (moved to `queue/`, `deferred/`, or gone), with the addresses routed so far in this life.
-    Done {
-        files: Vec<String>,
-        addresses: u64,
-    },
+    /// These files are done (moved to `queue/`, `deferred/`, or gone).
+    Done(Vec<String>),
     /// These files wait for tables. They stay in hand until they are done, and count no longer against the window.
     Parked(Vec<String>),
     Told(Told),
+    /// Said every thousand addresses: those routed so far in this life, and the bytes of memory that are its own.
+    Spent {
+        addresses: u64,
+        memory: u64,
+    },
     /// It was asked to drain: give it nothing more, and close the conversation once it has nothing in hand.
     Leaving,
 }

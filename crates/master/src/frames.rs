@@ -73,6 +73,20 @@ impl Master {
                     child.failing = reason;
                 }
             }
+            ToMaster::Unresponsive { pid } => self.kill_router(key, pid),
+        }
+    }
+
+    /// Only a router, and only because the routermux says so.
+    fn kill_router(&mut self, asker: usize, pid: u32) {
+        if self.children.get(&asker).is_none_or(|asker| asker.service.name != "routermux") {
+            return;
+        }
+        let router = self.children.values_mut().find(|c| c.service.kind == Kind::Routers && u32::try_from(c.pid.as_raw()) == Ok(pid));
+        if let Some(router) = router {
+            daemon::event!(Warning, "killed", process = router.service.name, child = pid, state = "unresponsive");
+            router.failing = "was silent over its work and was killed".to_owned();
+            let _ = kill(router.pid, Signal::SIGKILL);
         }
     }
 

@@ -36,6 +36,7 @@ mod service;
 mod tables;
 mod trust;
 mod verdict;
+mod vitals;
 mod warned;
 
 #[cfg(test)]

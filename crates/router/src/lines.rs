@@ -6,6 +6,7 @@ use crate::file::FileRouter;
 use crate::hand::{Hand, Passed, Report};
 use crate::parking::Pass;
 use crate::service::report_faults;
+use crate::vitals::Signs;
 use daemon::Counters;
 use mio::Waker;
 use settings::Settings;
@@ -22,6 +23,13 @@ enum Order {
     /// Files of this volume, as the routermux names them.
     Files(Vec<String>),
     Reload(Arc<Settings>),
+}
+
+/// What a thread has to say.
+pub(crate) enum News {
+    /// It is still at work, now with this file.
+    Begun(String),
+    Finished(Finished),
 }
 
 /// Some files are through, or wait.
@@ -42,7 +50,7 @@ struct Line {
 pub(crate) struct Lines {
     volumes: Volumes,
     lines: Vec<Line>,
-    finished: Receiver<Finished>,
+    news: Receiver<News>,
 }
 
 /// What every thread begins with.
@@ -54,7 +62,7 @@ pub(crate) struct Start<'a> {
 
 impl Lines {
     pub fn start(volumes: Volumes, with: &Start<'_>, waker: &Arc<Waker>) -> io::Result<Self> {
-        let (outbox, finished) = channel();
+        let (outbox, news) = channel();
         let mut lines = Vec::new();
         for (volume, spool) in volumes.usable() {
             let (orders, inbox) = channel();
@@ -65,12 +73,24 @@ impl Lines {
             let work = move || {
                 let router = FileRouter::new(&settings, callers, counters.clone(), spool);
                 let patience = settings.routing.deadline;
-                Worker { volumes, volume, router, hand: Hand::default(), reported: 0, counters, patience, outbox, waker }.run(&inbox)
+                Worker {
+                    volumes,
+                    volume,
+                    router,
+                    hand: Hand::default(),
+                    signs: Signs::new(),
+                    reported: 0,
+                    counters,
+                    patience,
+                    outbox,
+                    waker,
+                }
+                .run(&inbox)
             };
             std::thread::Builder::new().name(format!("volume{volume}")).spawn(work)?;
             lines.push(Line { volume, orders });
         }
-        Ok(Self { volumes, lines, finished })
+        Ok(Self { volumes, lines, news })
     }
 
     /// False: these are of no volume that is there.
@@ -87,8 +107,8 @@ impl Lines {
         }
     }
 
-    pub fn finished(&self) -> Option<Finished> {
-        self.finished.try_recv().ok()
+    pub fn news(&self) -> Option<News> {
+        self.news.try_recv().ok()
     }
 }
 
@@ -98,11 +118,12 @@ struct Worker {
     volume: VolumeNumber,
     router: FileRouter,
     hand: Hand,
+    signs: Signs,
     /// Addresses reported so far.
     reported: u64,
     counters: Counters,
     patience: Duration,
-    outbox: Sender<Finished>,
+    outbox: Sender<News>,
     waker: Arc<Waker>,
 }
 
@@ -117,7 +138,12 @@ impl Worker {
     fn turn(&mut self, inbox: &Receiver<Order>) -> Result<(), Over> {
         let order = if self.hand.is_empty() { Some(inbox.recv().map_err(|_| Over)?) } else { self.wait(inbox)? };
         match order {
-            Some(Order::Files(files)) => self.hand.take(files),
+            Some(Order::Files(files)) => {
+                if !self.hand.has_work() {
+                    self.signs.rested();
+                }
+                self.hand.take(files);
+            }
             Some(Order::Reload(settings)) => {
                 self.router.reload(&settings);
                 self.patience = settings.routing.deadline;
@@ -128,7 +154,16 @@ impl Worker {
         }
         while self.hand.has_work() {
             let parked = self.hand.parked();
-            let report = self.hand.next(&mut of_volume(&self.volumes, &mut self.router));
+            let (signs, outbox, waker) = (&mut self.signs, &self.outbox, &self.waker);
+            let mut route = of_volume(&self.volumes, &mut self.router);
+            let report = self.hand.next(&mut |name, pass| {
+                if signs.begins(pass.began) {
+                    let _ = outbox.send(News::Begun(name.to_owned()));
+                    let _ = waker.wake();
+                }
+                route(name, pass)
+            });
+            drop(route);
             self.count(parked);
             self.report(report)?;
         }
@@ -165,7 +200,7 @@ impl Worker {
         let addresses = self.router.addresses.saturating_sub(self.reported);
         self.reported = self.router.addresses;
         let finished = Finished { report, arrived, addresses };
-        self.outbox.send(finished).map_err(|_| Over)?;
+        self.outbox.send(News::Finished(finished)).map_err(|_| Over)?;
         self.waker.wake().map_err(|_| Over)
     }
 }

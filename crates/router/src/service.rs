@@ -3,9 +3,10 @@
 use crate::callers::TableCallers;
 use crate::file::FileRouter;
 use crate::hand::{Hand, Report};
-use crate::lines::{Lines, Start, count_parked};
+use crate::lines::{Lines, News, Start, count_parked};
 use crate::parking::{MAX_QUESTIONS, Pass, Wait};
 use crate::question::{decide, unanswered};
+use crate::vitals::{Signs, Vitals, limit_memory};
 use daemon::{EX_ORPHANED, Signal, Started, event, log};
 use ipc::arrivals::Teller;
 use ipc::master::{ToChild, ToMaster};
@@ -55,6 +56,8 @@ struct Service {
     lines: Option<Lines>,
     scheduler: Teller,
     hand: Hand,
+    vitals: Vitals,
+    signs: Signs,
     /// Questions that wait for tables.
     questions: Vec<(Ask, Wait)>,
     draining: bool,
@@ -64,6 +67,7 @@ struct Service {
 
 /// Runs until drained, orphaned or closed by the routermux.
 pub fn serve(mut started: Started) -> ExitCode {
+    limit_memory(&started.settings.processes);
     let jobs = started.contacts.take("jobs");
     serve_at(started, jobs)
 }
@@ -74,7 +78,8 @@ pub(crate) fn serve_at(mut started: Started, jobs: Option<OwnedFd>) -> ExitCode 
     let service = match prepare(&mut started, jobs) {
         Ok((jobs, router, poll, lines)) => {
             let (hand, questions) = (Hand::default(), Vec::new());
-            Service { started, jobs, poll, router, lines, scheduler, hand, questions, draining: false, leaving: None }
+            let (vitals, signs) = (Vitals::new(&started.settings.processes), Signs::new());
+            Service { started, jobs, poll, router, lines, scheduler, hand, vitals, signs, questions, draining: false, leaving: None }
         }
         Err(reason) => return fail(&mut started, &reason, daemon::EX_OSERR),
     };
@@ -208,6 +213,7 @@ impl Service {
         self.finished()?;
         loop {
             let emptied = self.frames()?;
+            self.vitals.report(self.router.addresses, &mut self.jobs).map_err(closed)?;
             if !self.hand.has_work() && emptied {
                 return Ok(());
             }
@@ -238,6 +244,9 @@ impl Service {
 
     fn take(&mut self, names: Vec<String>) -> Result<(), End> {
         let Some(lines) = &self.lines else {
+            if !self.hand.has_work() {
+                self.signs.rested();
+            }
             self.hand.take(names);
             return Ok(());
         };
@@ -246,12 +255,19 @@ impl Service {
             return Ok(());
         }
         // Of a volume that is missing here; the routermux has it, so its scan brings them again.
-        self.jobs.send(&FromRouter::Done { files, addresses: self.router.addresses }).map_err(closed)
+        self.jobs.send(&FromRouter::Done(files)).map_err(closed)
     }
 
     /// What the threads of the volumes have done.
     fn finished(&mut self) -> Result<(), End> {
-        while let Some(mut finished) = self.lines.as_ref().and_then(Lines::finished) {
+        while let Some(news) = self.lines.as_ref().and_then(Lines::news) {
+            let mut finished = match news {
+                News::Finished(finished) => finished,
+                News::Begun(name) => {
+                    self.jobs.send(&FromRouter::Begun(name)).map_err(closed)?;
+                    continue;
+                }
+            };
             self.router.addresses = self.router.addresses.saturating_add(finished.addresses);
             self.leaving = self.leaving.map(|_| Instant::now());
             log::flush();
@@ -264,8 +280,17 @@ impl Service {
     fn files(&mut self) -> Result<(), End> {
         for _ in 0..FILES_A_TURN {
             let before = self.hand.parked();
-            let router = &mut self.router;
-            let report = self.hand.next(&mut |name, pass| router.route_file(name, pass));
+            let (router, signs, mut begun) = (&mut self.router, &mut self.signs, None);
+            let jobs = &mut self.jobs;
+            let report = self.hand.next(&mut |name, pass| {
+                if signs.begins(pass.began) {
+                    begun = jobs.send(&FromRouter::Begun(name.to_owned())).err();
+                }
+                router.route_file(name, pass)
+            });
+            if let Some(error) = begun {
+                return Err(closed(error));
+            }
             count_parked(&self.started.counters, before, self.hand.parked());
             if let Some(report) = report {
                 self.through(report)?;
@@ -286,8 +311,7 @@ impl Service {
             self.jobs.send(&FromRouter::Parked(report.parked)).map_err(closed)?;
         }
         if !report.done.is_empty() {
-            let done = FromRouter::Done { files: report.done, addresses: self.router.addresses };
-            self.jobs.send(&done).map_err(closed)?;
+            self.jobs.send(&FromRouter::Done(report.done)).map_err(closed)?;
         }
         Ok(())
     }

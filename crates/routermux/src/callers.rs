@@ -1,6 +1,6 @@
 //! Those who ask: SMTP sessions through the contact point, `zpost route` through the master.
 
-use crate::questions::Asker;
+use crate::questions::{Asker, Settled};
 use crate::service::Mux;
 use ipc::control::{Reply as Answered, Request};
 use ipc::routing::{Answer, Question, ToRoutermux, Told};
@@ -92,8 +92,34 @@ impl Mux {
 
     fn question(&mut self, asker: Asker, question: Question) {
         self.started.counters.add("questions", 1);
-        if !self.questions.ask(asker, question, Instant::now()) {
+        let shared = self.answers.shares(&question);
+        if shared.is_some()
+            && let Some(answer) = self.answers.find(&question, self.now)
+        {
+            let answer = answer.clone();
+            self.started.counters.add("answered_again", 1);
+            return self.tell(asker, answer);
+        }
+        let settings = &self.started.settings;
+        let patience = settings.routing.answer_timeout.min(settings.server.helper_timeout);
+        if !self.questions.ask(asker, question, shared, self.now, patience) {
             self.lack(asker, Lack::TooMany);
+        }
+    }
+
+    /// What a router has answered. `current`: by the configuration that is in use.
+    pub(crate) fn answered(&mut self, settled: Settled, answer: Answer, current: bool) {
+        let Settled { askers, question, asked } = settled;
+        if current {
+            self.answers.keep(question, &answer, asked);
+        }
+        let mut askers = askers.into_iter();
+        let first = askers.next();
+        for asker in askers {
+            self.tell(asker, answer.clone());
+        }
+        if let Some(first) = first {
+            self.tell(first, answer);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Names of `router/` that wait for a router, and those a router died over.
 
+use crate::lanes::Lanes;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Names held in memory; the rest is found by a later scan.
@@ -10,7 +11,7 @@ const MAX_DEATHS: u32 = 2;
 /// The queue of files. A name is known from its notice until it is done, so that notice and scan do not feed it twice.
 #[derive(Debug, Default)]
 pub struct Files {
-    waiting: VecDeque<String>,
+    pub lanes: Lanes,
     known: HashSet<String>,
     /// Were in the hands of a router that died: fed one at a time, so that the next death tells which it was.
     suspects: VecDeque<String>,
@@ -21,6 +22,10 @@ pub struct Files {
 }
 
 impl Files {
+    pub fn new(lanes: Lanes) -> Self {
+        Self { lanes, ..Self::default() }
+    }
+
     /// A name from a notice or a scan; false when it is known already or there is no room.
     pub fn offer(&mut self, name: &str) -> bool {
         if self.known.contains(name) {
@@ -31,14 +36,8 @@ impl Files {
             return false;
         }
         self.known.insert(name.to_owned());
-        self.waiting.push_back(name.to_owned());
+        self.lanes.push(name.to_owned());
         true
-    }
-
-    /// At most `most` files, oldest first.
-    pub fn batch(&mut self, most: usize) -> Option<Vec<String>> {
-        let count = self.waiting.len().min(most);
-        (count > 0).then(|| self.waiting.drain(..count).collect())
     }
 
     pub fn suspect(&mut self) -> Option<String> {
@@ -74,12 +73,12 @@ impl Files {
     }
 
     pub fn waiting(&self) -> usize {
-        self.waiting.len() + self.suspects.len()
+        self.lanes.len() + self.suspects.len()
     }
 
     /// True once when names were turned away and there is room again: time for a scan.
     pub fn wants_scan(&mut self) -> bool {
-        self.overflowed && self.waiting.is_empty() && std::mem::take(&mut self.overflowed)
+        self.overflowed && self.lanes.len() == 0 && std::mem::take(&mut self.overflowed)
     }
 }
 
@@ -96,8 +95,8 @@ mod tests {
     fn a_name_is_fed_once_until_it_is_done() {
         let mut files = Files::default();
         assert!(files.offer("a") && files.offer("b") && !files.offer("a"));
-        assert_eq!(files.batch(16), Some(names(&["a", "b"])));
-        assert!(!files.offer("a") && files.batch(16).is_none());
+        assert_eq!(files.lanes.oldest(16), names(&["a", "b"]));
+        assert!(!files.offer("a") && files.lanes.oldest(16).is_empty());
         files.done(&names(&["a"]));
         assert!(files.offer("a"));
     }
@@ -108,7 +107,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             files.offer(name);
         }
-        let batch = files.batch(16).unwrap();
+        let batch = files.lanes.oldest(16);
         assert_eq!(files.died(batch, false), None);
         assert_eq!((files.suspect().unwrap(), files.waiting()), ("a".to_owned(), 2));
         files.done(&names(&["a"]));
@@ -131,7 +130,7 @@ mod tests {
             assert!(files.offer(&n.to_string()));
         }
         assert!(!files.offer("more") && !files.wants_scan());
-        let all = files.batch(usize::MAX).unwrap();
+        let all = files.lanes.oldest(usize::MAX);
         files.done(&all);
         assert!(files.wants_scan() && !files.wants_scan());
     }

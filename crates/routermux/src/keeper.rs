@@ -1,5 +1,6 @@
 //! The thread that makes the blocking calls on one volume of the spool, so that no disk keeps a question waiting.
 
+use crate::sorting::Sorter;
 use mio::Waker;
 use spool::{Recovered, Spool};
 use std::io;
@@ -22,6 +23,11 @@ pub enum Order {
         name: String,
         reason: String,
     },
+    /// Find out the lanes of these files.
+    Sort {
+        names: Vec<String>,
+        sorter: Arc<Sorter>,
+    },
 }
 
 /// What came of it.
@@ -29,7 +35,16 @@ pub enum Order {
 pub enum News {
     Scanned(io::Result<Vec<String>>),
     Recovered(io::Result<Recovered>),
-    SetAside { name: String, reason: String, result: io::Result<()> },
+    SetAside {
+        name: String,
+        reason: String,
+        result: io::Result<()>,
+    },
+    /// Names with their lanes, by these rules.
+    Sorted {
+        names: Vec<(String, usize)>,
+        sorter: Arc<Sorter>,
+    },
 }
 
 /// The event loop's side.
@@ -71,6 +86,13 @@ fn carry_out(spool: &Spool, order: Order) -> News {
         Order::SetAside { name, reason } => {
             let result = spool.set_aside(&name, &reason);
             News::SetAside { name, reason, result }
+        }
+        Order::Sort { names, sorter } => {
+            let look = |name: String| {
+                let lane = sorter.lane(spool, &name);
+                (name, lane)
+            };
+            News::Sorted { names: names.into_iter().map(look).collect(), sorter }
         }
     }
 }

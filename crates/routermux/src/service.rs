@@ -1,5 +1,6 @@
 //! The event loop: who is heard when, and what follows. The rules are in `files`, `questions` and `farm`.
 
+use crate::answers::Answers;
 use crate::callers::Caller;
 use crate::farm::Farm;
 use crate::keeper::News;
@@ -48,6 +49,12 @@ pub(crate) struct Mux {
     pub(crate) farm: Farm,
     pub(crate) shelves: Shelves,
     pub(crate) questions: Questions,
+    pub(crate) answers: Answers,
+    /// Of this turn.
+    pub(crate) now: Instant,
+    /// Counts reloads.
+    pub(crate) generation: u64,
+    pub(crate) lanes_told: Option<Instant>,
     next_token: usize,
     pub(crate) draining: bool,
     /// More datagrams wait than one turn reads.
@@ -97,19 +104,24 @@ impl Mux {
             poll.registry().register(&mut started.signals, SIGNALS, Interest::READABLE)?;
             poll.registry().register(&mut SourceFd(&notify.as_raw_fd()), NOTIFY, Interest::READABLE)?;
             poll.registry().register(&mut serve, SERVE, Interest::READABLE)?;
-            let shelves = Shelves::start(volumes, &Arc::new(Waker::new(poll.registry(), KEEPER)?))?;
+            let shelves = Shelves::start(volumes, &started.settings.lanes, &Arc::new(Waker::new(poll.registry(), KEEPER)?))?;
             Ok((poll, shelves))
         };
         let (poll, shelves) = set_up().map_err(|e| e.to_string())?;
+        let farm = Farm { bounds: bounds(&started.settings), ..Farm::default() };
         Ok(Self {
+            answers: Answers::new(started.settings.routing.answer_ttl),
             started,
             poll,
             notify,
             serve,
             callers: HashMap::new(),
-            farm: Farm::default(),
+            farm,
             shelves,
             questions: Questions::default(),
+            now: Instant::now(),
+            generation: 0,
+            lanes_told: None,
             next_token: FIRST,
             draining: false,
             more_datagrams: true,
@@ -121,12 +133,15 @@ impl Mux {
         let mut events = Events::with_capacity(256);
         loop {
             let now = Instant::now();
+            self.now = now;
             let queue = &self.started.settings.queue;
             self.shelves.periodic(now, queue.router_scan, queue.public_age, self.draining);
             self.expire(now);
+            self.watch(now);
             self.feed();
+            self.tell_lanes(now);
             self.started.counters.set("waiting_now", self.shelves.waiting() as u64);
-            if self.draining && self.farm.is_idle() && (self.questions.is_empty() || self.farm.0.is_empty()) {
+            if self.draining && self.farm.is_idle() && (self.questions.is_empty() || self.farm.routers.is_empty()) {
                 return Ok(());
             }
             log::flush();
@@ -147,7 +162,7 @@ impl Mux {
         if self.more_datagrams {
             return Duration::ZERO;
         }
-        let due = [self.shelves.due(), self.questions.due()];
+        let due = [self.shelves.due(), self.questions.due(), self.watch_due()];
         due.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now) + Duration::from_millis(1))
     }
 
@@ -158,7 +173,7 @@ impl Mux {
             NOTIFY => self.more_datagrams = true,
             SERVE => self.accept(),
             KEEPER => self.news(),
-            token if self.farm.0.contains_key(&token) => self.router(token),
+            token if self.farm.routers.contains_key(&token) => self.router(token),
             token => self.caller(token),
         }
         Ok(())
@@ -191,13 +206,25 @@ impl Mux {
                 (ToChild::Reload(start), last) => {
                     descriptors.extend(last);
                     match self.started.reload(&start, descriptors) {
-                        Ok(_) => self.shelves.reopen(),
+                        Ok(_) => self.reloaded(),
                         Err(reason) => event!(Error, "reload_failed", reason = reason),
                     }
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Answers and lanes of the old configuration go. Routers that know it answer without being remembered until their
+    /// successors come.
+    fn reloaded(&mut self) {
+        let settings = Arc::clone(&self.started.settings);
+        self.shelves.reopen();
+        self.generation += 1;
+        self.answers = Answers::new(settings.routing.answer_ttl);
+        self.questions.part();
+        self.farm.bounds = bounds(&settings);
+        self.shelves.renew_lanes(&settings.lanes);
     }
 
     /// Notices are hints: the worst that one can do is make a router look for a file that is not there.
@@ -251,6 +278,7 @@ impl Mux {
                 }
             }
             News::Recovered(Err(e)) => event!(Error, "recovery_failed", volume = self.volume_name(volume), error = e),
+            News::Sorted { names, sorter } => self.shelves.sorted(volume, names, &sorter),
             News::SetAside { name, reason, result } => self.was_set_aside(volume, &name, &reason, result),
         }
     }
@@ -285,6 +313,14 @@ impl Mux {
             Err(e) => event!(Error, "routing_delayed", name = name, reason = reason, error = e),
         }
     }
+}
+
+/// How many routers may work on each lane, the usual one first; empty without `[[lane]]`.
+fn bounds(settings: &settings::Settings) -> Vec<usize> {
+    if settings.lanes.is_empty() {
+        return Vec::new();
+    }
+    std::iter::once(0).chain(settings.lanes.iter().map(|lane| usize::from(lane.routers))).collect()
 }
 
 impl From<io::Error> for End {

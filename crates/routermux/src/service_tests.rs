@@ -1,131 +1,12 @@
-//! The whole process on a thread: the test is master, router, session and submitter.
+//! The process as master, routers, sessions and submitters see it.
 
-use crate::service::serve_at;
-use daemon::{Contacts, Counters, Signals, Started};
+use crate::bench::{Bench, answer, ask, done, files, refused, soon};
 use ipc::control::{Reply as Answered, Request};
-use ipc::master::{Peer, ToChild, ToMaster};
-use ipc::routing::{Answer, Ask, FromRouter, Question, ToRouter, ToRoutermux, Told};
-use ipc::{Caller, Channel, ContactPoint, RecvError};
-use spool::{Owners, Spool};
-use std::os::unix::net::UnixDatagram;
+use ipc::master::{Peer, ToChild};
+use ipc::routing::{Answer, Ask, FromRouter, Question, ToRoutermux, Told};
+use ipc::{Channel, RecvError};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-type RouterEnd = Channel<FromRouter, ToRouter>;
-
-struct Bench {
-    folder: tempfile::TempDir,
-    master: Channel<ToChild, ToMaster>,
-    notify: UnixDatagram,
-    caller: Caller,
-    counters: Counters,
-    process: Option<JoinHandle<ExitCode>>,
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::with(&[])
-    }
-
-    /// These files wait in `router/` already.
-    fn with(files: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Spool::create(folder.path(), &Owners::default()).unwrap();
-        for name in files {
-            std::fs::write(folder.path().join("router").join(name), "x").unwrap();
-        }
-        let text = format!(
-            "[paths]\npostoffice = \"{}\"\n[identity]\nhostname = \"mta.example\"\n\
-             [[listener]]\nkind = \"smtp\"\nbind = \"127.0.0.1:2525\"\n[queue]\nrouter_scan = \"1h\"\n[processes]\naddresses_per_router = 1000\n",
-            folder.path().display()
-        );
-        let settings = Arc::new(settings::parse(&text, "test").unwrap());
-        let (ours, theirs) = ipc::channel::pair().unwrap();
-        let (calling, answering) = ipc::channel::pair().unwrap();
-        let (notify, theirs_notify) = UnixDatagram::pair().unwrap();
-        let counters = Counters::detached("routermux").unwrap();
-        let row = counters.clone();
-        let process = std::thread::spawn(move || {
-            let started = Started {
-                service: "routermux".into(),
-                index: 0,
-                generation: 0,
-                channel: String::new(),
-                settings,
-                master: Channel::new(theirs).unwrap(),
-                contacts: Contacts::default(),
-                counters: row,
-                signals: Signals::block().unwrap(),
-            };
-            serve_at(started, Some(theirs_notify.into()), Some(ContactPoint::new(answering).unwrap()))
-        });
-        let mut bench = Self {
-            folder,
-            master: Channel::new(ours).unwrap(),
-            notify,
-            caller: Caller::new(calling).unwrap(),
-            counters,
-            process: Some(process),
-        };
-        assert!(matches!(bench.master.recv_by(soon()).unwrap().0, ToMaster::Ready));
-        bench
-    }
-
-    fn router(&mut self, index: u64) -> RouterEnd {
-        let (ours, theirs) = ipc::channel::pair().unwrap();
-        let frame = ToChild::Agent { ticket: index, channel: "router".into(), pid: 1 };
-        self.master.send_with(&frame, vec![theirs]).unwrap();
-        Channel::new(ours).unwrap()
-    }
-
-    fn notice(&self, text: &str) {
-        self.notify.send(text.as_bytes()).unwrap();
-    }
-
-    fn counter(&self, name: &str) -> u64 {
-        self.counters.read_row(0, "routermux").into_iter().find(|(n, _)| *n == name).unwrap().1
-    }
-
-    fn end(&mut self) -> ExitCode {
-        self.master.send(&ToChild::Drain).unwrap();
-        self.process.take().unwrap().join().unwrap()
-    }
-}
-
-fn files(router: &mut RouterEnd) -> Vec<String> {
-    match router.recv_by(soon()).unwrap().0 {
-        ToRouter::Files(names) => names,
-        ToRouter::Ask(ask) => panic!("{ask:?}"),
-    }
-}
-
-fn ask(router: &mut RouterEnd) -> Ask {
-    match router.recv_by(soon()).unwrap().0 {
-        ToRouter::Ask(ask) => ask,
-        ToRouter::Files(names) => panic!("{names:?}"),
-    }
-}
-
-fn done(router: &mut RouterEnd, files: Vec<String>, addresses: u64) {
-    router.send(&FromRouter::Done { files, addresses }).unwrap();
-}
-
-fn refused(told: &Told) -> u16 {
-    match &told.answer {
-        Answer::Refused { reply, .. } => reply.code,
-        Answer::Routed { .. } => 250,
-    }
-}
-
-fn answer() -> Answer {
-    Answer::Routed { quads: Vec::new(), steps: vec!["why".into()] }
-}
+use std::time::Instant;
 
 #[test]
 fn what_waits_in_the_spool_is_found_and_junk_is_only_counted() {
@@ -141,7 +22,7 @@ fn what_waits_in_the_spool_is_found_and_junk_is_only_counted() {
     while seen.len() < 3 {
         let names = files(&mut router);
         seen.extend(names.clone());
-        done(&mut router, names, 1);
+        done(&mut router, names);
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["dropped", "one", "two"]);
     assert_eq!(bench.end(), ExitCode::SUCCESS);
@@ -164,6 +45,7 @@ fn questions_come_back_to_their_caller() {
     second.send(&FromRouter::Told(Told { number: again.number, answer: answer() })).unwrap();
     let told = session.recv_by(soon()).unwrap().0;
     assert_eq!((told.number, refused(&told)), (77, 250));
+    let question = Question::Verify { address: "other@b".into(), sender: String::new() };
     session.send(&ToRoutermux::Ask(Ask { number: 78, question })).unwrap();
     ask(&mut second);
     drop(second);
@@ -186,7 +68,7 @@ fn a_file_that_kills_two_routers_is_set_aside() {
             router = bench.router(index);
         } else {
             good.extend(names.clone());
-            done(&mut router, names, 0);
+            done(&mut router, names);
         }
     }
     let deadline = soon();
@@ -209,11 +91,16 @@ fn old_and_leaving_routers_are_closed_when_idle() {
     let names = files(&mut old);
     leaving.send(&FromRouter::Leaving).unwrap();
     assert!(matches!(leaving.recv_by(soon()), Err(RecvError::Closed)));
-    done(&mut old, names, 1000);
+    old.send(&FromRouter::Spent { addresses: 1000, memory: 0 }).unwrap();
+    done(&mut old, names);
     assert!(matches!(old.recv_by(soon()), Err(RecvError::Closed)));
     bench.notice("NEW b");
-    assert_eq!(files(&mut bench.router(0)), ["b"]);
-    assert_eq!(bench.counter("routers_replaced"), 2);
+    let mut large = bench.router(0);
+    assert_eq!(files(&mut large), ["b"]);
+    large.send(&FromRouter::Spent { addresses: 10, memory: 600 << 20 }).unwrap();
+    done(&mut large, vec!["b".to_owned()]);
+    assert!(matches!(large.recv_by(soon()), Err(RecvError::Closed)));
+    assert_eq!(bench.counter("routers_replaced"), 3);
 }
 
 #[test]
@@ -240,7 +127,7 @@ fn a_drain_waits_for_what_is_in_hand() {
     let names = files(&mut router);
     bench.master.send(&ToChild::Drain).unwrap();
     bench.notice("NEW b");
-    done(&mut router, names, 1);
+    done(&mut router, names);
     assert!(matches!(router.recv_by(soon()), Err(RecvError::Closed)));
     assert_eq!(bench.process.take().unwrap().join().unwrap(), ExitCode::SUCCESS);
 }

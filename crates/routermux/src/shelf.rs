@@ -3,7 +3,10 @@
 
 use crate::files::{Files, MAX_KNOWN};
 use crate::keeper::{Keeper, Order};
+use crate::lanes::Lanes;
+use crate::sorting::Sorter;
 use mio::Waker;
+use settings::Lane;
 use spool::{VolumeNumber, Volumes};
 use std::io;
 use std::sync::Arc;
@@ -11,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Left-overs of `public/` are looked for this often.
 const RECOVERY: Duration = Duration::from_secs(3600);
+
+/// Files whose lanes are found out in one go: a millisecond of reading.
+const SORTED_AT_ONCE: usize = 128;
 
 /// One volume. Names are as [`Volumes::written`] writes them.
 #[derive(Debug)]
@@ -30,10 +36,11 @@ pub struct Shelves {
     pub volumes: Volumes,
     pub list: Vec<Shelf>,
     waker: Arc<Waker>,
+    sorter: Arc<Sorter>,
 }
 
 impl Shelves {
-    pub fn start(volumes: Volumes, waker: &Arc<Waker>) -> io::Result<Self> {
+    pub fn start(volumes: Volumes, lanes: &[Lane], waker: &Arc<Waker>) -> io::Result<Self> {
         let mut list = Vec::new();
         let now = Instant::now();
         for volume in volumes.all() {
@@ -44,9 +51,10 @@ impl Shelves {
                     None
                 }
             };
-            list.push(Shelf { files: Files::default(), keeper, next_scan: now, scanning: false, next_recovery: now });
+            let files = Files::new(Lanes::new(lanes));
+            list.push(Shelf { files, keeper, next_scan: now, scanning: false, next_recovery: now });
         }
-        Ok(Self { volumes, list, waker: Arc::clone(waker) })
+        Ok(Self { volumes, list, waker: Arc::clone(waker), sorter: Sorter::new(lanes) })
     }
 
     /// Takes volumes into use that were missing.
@@ -58,6 +66,45 @@ impl Shelves {
                 Err(e) => daemon::event!(Error, "no_thread", reason = e),
             }
         }
+    }
+
+    /// Takes other lanes into use.
+    pub fn renew_lanes(&mut self, lanes: &[Lane]) {
+        self.sorter = Sorter::new(lanes);
+        for shelf in &mut self.list {
+            shelf.files.lanes.renew(lanes);
+        }
+    }
+
+    /// Has the volume's thread find out the lanes of the next names, unless it is at that.
+    pub fn sort(&mut self, volume: usize) {
+        let Some(shelf) = self.list.get_mut(volume).filter(|shelf| !shelf.files.lanes.is_sorting()) else { return };
+        let Some(keeper) = &shelf.keeper else { return };
+        let names = shelf.files.lanes.to_sort(SORTED_AT_ONCE);
+        if !names.is_empty() {
+            let bare = names.iter().filter_map(|name| self.volumes.read(name)).map(|(_, bare)| bare.to_owned()).collect();
+            keeper.order(Order::Sort { names: bare, sorter: Arc::clone(&self.sorter) });
+        }
+    }
+
+    /// What a thread has found out.
+    pub fn sorted(&mut self, volume: usize, names: Vec<(String, usize)>, sorter: &Arc<Sorter>) {
+        let number = VolumeNumber::try_from(volume).unwrap_or(VolumeNumber::MAX);
+        let current = Arc::ptr_eq(sorter, &self.sorter);
+        let names = names.into_iter().map(|(name, lane)| (self.volumes.written(number, &name), current.then_some(lane))).collect();
+        if let Some(shelf) = self.list.get_mut(volume) {
+            shelf.files.lanes.put(names);
+        }
+    }
+
+    /// How many wait in each lane, over all volumes.
+    pub fn lanes(&self) -> Vec<usize> {
+        let mut sums: Vec<usize> = Vec::new();
+        for counts in self.list.iter().map(|shelf| shelf.files.lanes.counts()) {
+            sums.resize(sums.len().max(counts.len()), 0);
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(count));
+        }
+        sums
     }
 
     /// The volume of a written name.

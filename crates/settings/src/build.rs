@@ -289,6 +289,8 @@ fn processes(g: &Group) -> Processes {
         sync_threads: g.u16("sync_threads"),
         routers: automatic(g.u16("routers"), cores().min(100)),
         addresses_per_router: g.u64("addresses_per_router"),
+        router_memory: g.u64("router_memory"),
+        router_silence: g.duration("router_silence"),
         restart_first: g.duration("restart_first"),
         restart_longest: g.duration("restart_longest"),
         drain: g.duration("drain"),

@@ -50,7 +50,7 @@ pub use egress::{Convert, Credentials, Proxy, Source};
 pub use extensions::{Extensions, Submission};
 pub use glob::Glob;
 pub use inquiries::{CallAhead, PolicyService};
-pub use lanes::Lane;
+pub use lanes::{Lane, LaneFacts};
 pub use lists::{Lists, Srs};
 pub use lookups::{KeyForm, SourceForm, Table, TableKind};
 pub use policy::{Explained, Place, Policies, Policy, TlsPolicy};

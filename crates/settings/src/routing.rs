@@ -108,6 +108,10 @@ pub struct Routing {
     pub relay_domains: Vec<String>,
     /// Until which a decision waits for tables.
     pub deadline: Duration,
+    /// How long a question of a session waits for its answer.
+    pub answer_timeout: Duration,
+    /// How long an answer is given again; zero: never.
+    pub answer_ttl: Duration,
     pub script: Option<PathBuf>,
     /// VM instructions of one call, in thousands.
     pub script_instructions: u64,
@@ -143,6 +147,8 @@ pub fn routing(g: &Group) -> Routing {
         local_domains: g.texts("local_domains"),
         relay_domains: g.texts("relay_domains"),
         deadline: g.duration("deadline"),
+        answer_timeout: g.duration("answer_timeout"),
+        answer_ttl: g.duration("answer_ttl"),
         script: g.path("script"),
         script_instructions: g.u64("script_instructions"),
         script_memory: g.u64("script_memory"),

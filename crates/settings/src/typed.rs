@@ -380,6 +380,11 @@ pub struct Processes {
     pub routers: u16,
     /// Addresses after which a router is replaced. Default 100,000.
     pub addresses_per_router: u64,
+    /// Bytes of a router's own memory from which on it is replaced; the system refuses it more than twice that.
+    /// Default 512 MiB.
+    pub router_memory: u64,
+    /// A router that has work and says nothing for so long is killed. Default 5 m.
+    pub router_silence: Duration,
     /// Restart back-off: first and longest wait. Defaults 100 ms... 30 s.
     pub restart_first: Duration,
     pub restart_longest: Duration,

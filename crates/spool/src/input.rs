@@ -85,6 +85,17 @@ impl Spool {
         };
         Err(InputFault::Unacceptable(fault.into()))
     }
+    /// The size of a regular file of `router/`; no link is followed.
+    pub fn input_size(&self, name: &str) -> io::Result<u64> {
+        if !is_safe_name(name.as_bytes()) {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        let status = self.status_of(Folder::Router, name)?;
+        if !is_regular(&status) {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        Ok(u64::try_from(status.st_size).unwrap_or(0))
+    }
     /// Routing's end: control file under a temporary name, message to `queue/`, control file named (S2 to S3).
     ///
     /// No sync: a torn or missing control file is S4, and the message is routed again. The message moves while the control

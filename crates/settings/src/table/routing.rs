@@ -1,6 +1,6 @@
 //! Routing.
 
-use super::{Kind, Parameter, TIMEOUT, count, optional};
+use super::{HOUR, Kind, Parameter, TIMEOUT, count, optional};
 
 pub const TABLE: &[Parameter] = &[
     optional(
@@ -56,6 +56,20 @@ pub const TABLE: &[Parameter] = &[
         TIMEOUT,
         "20s",
         "How long a decision waits for tables of other processes. Then mail is held and routed again later, and a client hears 451.",
+    ),
+    optional(
+        "routing",
+        "answer_timeout",
+        TIMEOUT,
+        "25s",
+        "Longest wait of a session's question for a router and its answer; then the client gets 451. Longer than deadline, so that the router says what is wrong, and shorter than [server] helper_timeout, which holds where this is longer.",
+    ),
+    optional(
+        "routing",
+        "answer_ttl",
+        Kind::Duration { min: 0, max: HOUR },
+        "5s",
+        "How long the answer to RCPT is given again to the same address and sender without another look: a change of a table shows in SMTP after so long at most. Temporary failures are never given again, and a reload forgets all answers. 0: every question is decided anew.",
     ),
     optional("routing", "script", Kind::Path, "", "A Lua script that has its say at each step; see zpost-script(5)."),
     optional(

@@ -34,6 +34,20 @@ pub const TABLE: &[Parameter] = &[
     optional("processes", "addresses_per_router", count(1, u64::MAX >> 1), "100000", "Addresses after which a router process is replaced."),
     optional(
         "processes",
+        "router_memory",
+        Kind::Size { min: 8 << 20, max: 1 << 50 },
+        "512MiB",
+        "Memory of its own (files mapped do not count) from which on a router process is replaced once it has nothing in hand. The system refuses it more than twice that, so that no message can take the host's: such a router dies, and a message that two of them died over goes to deferred/.",
+    ),
+    optional(
+        "processes",
+        "router_silence",
+        Kind::Duration { min: SECOND, max: DAY },
+        "5m",
+        "A router process that has messages or questions in hand and says nothing of them for so long is killed. A message that this happened to twice goes to deferred/, so it is to be longer than any decision or disk takes.",
+    ),
+    optional(
+        "processes",
         "restart_first",
         Kind::Duration { min: 10, max: MINUTE },
         "100ms",
