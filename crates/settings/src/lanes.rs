@@ -93,7 +93,7 @@ mod tests {
 
     fn lane(body: &str) -> Lane {
         let text = format!(
-            "[identity]\nhostname = \"mta.example\"\n[[listener]]\nkind = \"smtp\"\nbind = \"127.0.0.1:2525\"\n[[lane]]\nname = \"bulk\"\n{body}\n"
+            "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"mta.example\"\n[[listener]]\nkind = \"smtp\"\nbind = \"127.0.0.1:2525\"\n[[lane]]\nname = \"bulk\"\n{body}\n"
         );
         crate::parse(&text, "test").unwrap().lanes.remove(0)
     }
