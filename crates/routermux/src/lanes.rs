@@ -74,7 +74,7 @@ impl Lanes {
     }
 
     /// Some names to look at; they come back by [`Lanes::put`].
-    pub fn to_sort(&mut self, most: usize) -> Vec<String> {
+    pub fn for_sorting(&mut self, most: usize) -> Vec<String> {
         let names = self.oldest(most);
         self.sorting = self.sorting.saturating_add(names.len());
         names
@@ -143,7 +143,7 @@ mod tests {
                 lanes.push(n.to_string());
             }
         }
-        let names = lanes.to_sort(usize::MAX);
+        let names = lanes.for_sorting(usize::MAX);
         let number = shares.len() + 1;
         lanes.put(names.into_iter().enumerate().map(|(n, name)| (name, Some(n % number))).collect());
         lanes
@@ -196,7 +196,7 @@ mod tests {
         let mut lanes = filled(&[1], 0);
         lanes.push("a".into());
         lanes.push("b".into());
-        assert_eq!(lanes.to_sort(1), ["a"]);
+        assert_eq!(lanes.for_sorting(1), ["a"]);
         assert!(lanes.is_sorting() && lanes.len() == 2);
         lanes.renew(&[lane(3)]);
         lanes.put(vec![("a".into(), None)]);

@@ -80,7 +80,7 @@ impl Shelves {
     pub fn sort(&mut self, volume: usize) {
         let Some(shelf) = self.list.get_mut(volume).filter(|shelf| !shelf.files.lanes.is_sorting()) else { return };
         let Some(keeper) = &shelf.keeper else { return };
-        let names = shelf.files.lanes.to_sort(SORTED_AT_ONCE);
+        let names = shelf.files.lanes.for_sorting(SORTED_AT_ONCE);
         if !names.is_empty() {
             let bare = names.iter().filter_map(|name| self.volumes.read(name)).map(|(_, bare)| bare.to_owned()).collect();
             keeper.order(Order::Sort { names: bare, sorter: Arc::clone(&self.sorter) });

@@ -35,7 +35,7 @@ pub const TABLE: &[Parameter] = &[
     optional(
         "processes",
         "router_memory",
-        Kind::Size { min: 8 << 20, max: 1 << 50 },
+        Kind::Size { min: 32 << 20, max: 1 << 50 },
         "512MiB",
         "Memory of its own (files mapped do not count) from which on a router process is replaced once it has nothing in hand. The system refuses it more than twice that, so that no message can take the host's: such a router dies, and a message that two of them died over goes to deferred/.",
     ),
