@@ -111,7 +111,7 @@ mod tests {
     fn many_recipients_hide_the_header_but_not_the_sender() {
         let sorter = Sorter::new(&[lane(0, &["bulk"], &[]), lane(0, &[], &["list@x.example"])]);
         let text = format!("from <list@x.example>\n{}env-end\nPrecedence: bulk\n\n", "to <a@b.example>\n".repeat(1000));
-        assert_eq!(sorter.look(&text.as_bytes().get(..LOOK).unwrap(), 20_000), 2);
+        assert_eq!(sorter.look(text.as_bytes().get(..LOOK).unwrap(), 20_000), 2);
         assert_eq!(sorter.look(text.as_bytes(), 20_000), 1);
         // A word that is cut off is none.
         let cut = b"from <a@x.example>\nto <a@b.example>\nenv-end\nPrecedence: bulk";
