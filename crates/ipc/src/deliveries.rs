@@ -39,6 +39,27 @@ pub struct Copy {
     pub mailbox: Place,
     /// Whether the user's `.forward` is asked.
     pub forward: bool,
+    /// What an alias or list names instead of a mailbox.
+    pub task: Option<Task>,
+}
+
+/// A program or file that an alias or list names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    pub kind: TaskKind,
+    /// The command, or the path, as written there.
+    pub text: String,
+    /// The file where a user of this host has written it; read again by whoever has become that user. `None`: it is the
+    /// administrator's word.
+    pub source: Option<String>,
+    /// Who, beside root, may own a program.
+    pub owner: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskKind {
+    Program,
+    File,
 }
 
 /// Where a mailbox is.

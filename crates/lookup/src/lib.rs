@@ -47,7 +47,7 @@ pub use forms::folded;
 pub use lines::{Lines, SyntaxFault};
 pub use list_folder::{ListEntry, ListFolder};
 pub use list_manner::ListManner;
-pub use lists::{List, Lists};
+pub use lists::{List, Lists, stands_in};
 pub use networks::Networks;
 pub use pairs::{Pairs, parse_pair, read_pairs};
 pub use privilege::Keeper;

@@ -1,6 +1,6 @@
 //! `:include:` files and the files of lists, kept in memory while they are in use.
 
-use crate::alias_syntax::{Value, parse_list};
+use crate::alias_syntax::{Value, parse_aliases, parse_list};
 use crate::{Keeper, TableError, Watched};
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -62,6 +62,18 @@ impl Lists {
     }
 }
 
+/// Whether a value stands in a list or alias file that is the word of the user `uid` or of the administrator; else why not.
+pub fn stands_in(path: &Path, value: &Value, uid: u32) -> Result<(), String> {
+    let mut file = Watched::new(path, MAX_FILE).careful();
+    let text = file.read(Instant::now(), |text| Ok(text.to_owned())).map_err(|error| error.to_string())?;
+    if !matches!(file.keeper(), Keeper::Administrator) && file.keeper() != Keeper::User(uid) {
+        return Err(format!("{}: others than the user with uid {uid} can have written it", path.display()));
+    }
+    let listed = parse_list(&text).is_ok_and(|values| values.contains(value));
+    let aliased = || parse_aliases(&text).0.iter().any(|line| line.values.as_ref().is_ok_and(|values| values.contains(value)));
+    if listed || aliased() { Ok(()) } else { Err(format!("{}: that does not stand there any more", path.display())) }
+}
+
 fn can_be_entered(folder: &Path) -> bool {
     std::fs::metadata(folder).is_ok_and(|metadata| metadata.mode() & 0o001 != 0)
 }
@@ -102,6 +114,30 @@ mod tests {
         assert!(read().is_open_to(Keeper::Nobody));
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         assert!(!read().is_open_to(Keeper::Nobody));
+    }
+
+    #[test]
+    fn a_value_is_found_again_where_its_user_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = folder.path().join("list");
+        std::fs::write(&path, "a@b\n|/bin/x 'y'\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let uid = nix::unistd::geteuid().as_raw();
+        let program = |text: &str| Value::Program(text.to_owned());
+        stands_in(&path, &program("/bin/x 'y'"), uid).unwrap();
+        assert!(stands_in(&path, &program("/bin/x"), uid).unwrap_err().contains("any more"));
+        std::fs::write(&path, "a: b\nc: \"|/bin/x 'y'\", /file\n").unwrap();
+        stands_in(&path, &program("/bin/x 'y'"), uid).unwrap();
+        stands_in(&path, &Value::File("/file".into()), uid).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o664)).unwrap();
+        assert!(stands_in(&path, &program("/bin/x 'y'"), uid).unwrap_err().contains("can have written"));
+        if uid == 0 {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+            stands_in(&path, &program("/bin/x 'y'"), 1000).unwrap();
+            std::os::unix::fs::chown(&path, Some(1001), None).unwrap();
+            assert!(stands_in(&path, &program("/bin/x 'y'"), 1000).is_err());
+        }
     }
 
     #[test]

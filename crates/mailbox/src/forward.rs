@@ -91,7 +91,8 @@ fn entry(word: &str, user: &str) -> Result<Entry, String> {
     Ok(Entry::Address(address.as_str().to_owned()))
 }
 
-fn file(path: &str) -> Result<Entry, String> {
+/// A plain absolute path.
+pub fn file(path: &str) -> Result<Entry, String> {
     let parts = path.trim_end_matches('/').split('/').skip(1);
     if parts.clone().any(|part| part.is_empty() || part == "." || part == "..") || path.contains(char::is_control) {
         return Err(format!("`{}` is no plain absolute path", printable(path)));
@@ -116,7 +117,8 @@ fn whole_quoted(text: &str) -> Option<String> {
     Some(out)
 }
 
-fn program(command: &str) -> Result<Entry, String> {
+/// The argument vector of a command.
+pub fn program(command: &str) -> Result<Entry, String> {
     // `|"/usr/bin/program with arguments"`, as Sendmail's users write it.
     let inner = whole_quoted(command).filter(|inner| inner.contains(char::is_whitespace));
     let words = words(inner.as_deref().unwrap_or(command))?;

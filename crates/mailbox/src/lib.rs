@@ -34,6 +34,7 @@ mod pattern;
 mod quota;
 mod recipient;
 mod service;
+mod task;
 mod threads;
 mod torn;
 mod verdict;
@@ -42,5 +43,7 @@ pub use service::run;
 
 #[cfg(test)]
 mod local_tests;
+#[cfg(test)]
+mod task_tests;
 #[cfg(test)]
 mod tests;

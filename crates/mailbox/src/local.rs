@@ -67,6 +67,12 @@ impl<'a> Local<'a> {
         if self.mail.original.was_delivered_to(address) {
             return Verdict::failed(4, 6, format!("mail for {address} loops: it has been delivered there before")).into();
         }
+        if let Some(task) = &self.order.task {
+            return match crate::task::entry(task, self.manner) {
+                Ok(entry) => self.entries(vec![entry]),
+                Err(verdict) => verdict.into(),
+            };
+        }
         if !self.order.forward {
             return self.to_mailbox(None);
         }
@@ -172,7 +178,7 @@ impl<'a> Local<'a> {
         let order = Order {
             words: words.to_vec(),
             environment: program::environment(job, job.recipients.first(), &account, &message_id),
-            folder: PathBuf::from(&account.home),
+            folder: if self.order.task.is_some() { crate::task::folder(self.order.home.as_deref()) } else { PathBuf::from(&account.home) },
             identity: None,
             umask: 0o077,
             timeout: self.deadline.saturating_duration_since(Instant::now()),

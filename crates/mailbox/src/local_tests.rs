@@ -39,6 +39,7 @@ impl Home {
             detail: detail.map(str::to_owned),
             mailbox: Place { kind: PlaceKind::Mbox, path: self.path("box").to_str().unwrap().to_owned() },
             forward: true,
+            task: None,
         };
         deliver(&copy, manner, &message(content))
     }

@@ -1,6 +1,7 @@
 //! A job's recipient: the user, the domain and the attributes the router gave.
 
 use crate::verdict::Verdict;
+use ipc::deliveries::TaskKind;
 
 /// Longest user name and domain that become part of a path.
 const MAX_NAME: usize = 255;
@@ -13,27 +14,65 @@ pub struct Recipient {
     pub uid: Option<u32>,
     /// Of `user+detail`: hostile.
     pub detail: Option<String>,
+    /// Whose rights it takes, where the user is no account of that name.
+    pub account: Option<String>,
+    pub task: Option<Wanted>,
+}
+
+/// A program or file instead of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub kind: TaskKind,
+    pub text: String,
+    pub keeper: TaskKeeper,
+}
+
+/// Who wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskKeeper {
+    Administrator,
+    /// By uid, in that file.
+    User(u32, String),
 }
 
 impl Recipient {
     /// Reads `name@domain` (or a bare name) and `uid=1000,home=/home/joe,detail=lists`.
     pub fn parse(address: &str, attributes: &str) -> Result<Self, Verdict> {
         let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-        let mut recipient =
-            Self { user: address::unquoted(local).into_owned(), domain: domain.to_owned(), home: None, uid: None, detail: None };
+        let user = address::unquoted(local).into_owned();
+        let mut recipient = Self { user, domain: domain.to_owned(), home: None, uid: None, detail: None, account: None, task: None };
         if !is_safe(&recipient.user) || !(domain.is_empty() || is_safe(domain)) {
             return Err(Verdict::failed(1, 3, "the address cannot name a mailbox"));
         }
+        let (mut task, mut keeper, mut source) = (None, None, None);
         for (key, value) in attributes.split(',').filter_map(|attribute| attribute.split_once('=')) {
             match key {
                 "home" => recipient.home = Some(decoded(value)),
                 "detail" => recipient.detail = Some(decoded(value)).filter(|detail| !detail.is_empty()),
                 "uid" => recipient.uid = Some(value.parse().map_err(|_| Verdict::deferred(3, 5, "the user's id is no number"))?),
-                "program" | "file" => return Err(Verdict::deferred(3, 3, "programs and files of aliases are not served yet")),
+                "account" => recipient.account = Some(decoded(value)),
+                "program" => task = Some((TaskKind::Program, decoded(value))),
+                "file" => task = Some((TaskKind::File, decoded(value))),
+                "as" => keeper = Some(value),
+                "source" => source = Some(decoded(value)),
                 _ => {}
             }
         }
+        if let Some((kind, text)) = task {
+            recipient.task = Some(Wanted { kind, text, keeper: keeper_of(keeper, source)? });
+        }
         Ok(recipient)
+    }
+}
+
+fn keeper_of(keeper: Option<&str>, source: Option<String>) -> Result<TaskKeeper, Verdict> {
+    match (keeper, source) {
+        (Some("administrator"), _) => Ok(TaskKeeper::Administrator),
+        (Some(uid), Some(source)) => {
+            let uid = uid.parse().map_err(|_| Verdict::deferred(3, 5, "the user's id is no number"))?;
+            Ok(TaskKeeper::User(uid, source))
+        }
+        _ => Err(Verdict::deferred(3, 5, "a program or file that nobody has the right to name")),
     }
 }
 
@@ -76,6 +115,18 @@ mod tests {
             assert_eq!(Recipient::parse(address, "-").unwrap_err().status.to_string(), "5.1.3", "{address:?}");
         }
         assert!(Recipient::parse("a@b", "uid=-1").is_err());
+    }
+
+    #[test]
+    fn programs_and_files() {
+        let task = |attributes: &str| Recipient::parse("a@b", attributes).map(|recipient| recipient.task.unwrap());
+        let wanted = task("program=/bin/x%20a%2Cb,as=1000,source=/etc/l").unwrap();
+        assert_eq!((wanted.kind, wanted.text.as_str()), (TaskKind::Program, "/bin/x a,b"));
+        assert_eq!(wanted.keeper, TaskKeeper::User(1000, "/etc/l".into()));
+        assert_eq!(task("file=/x,as=administrator").unwrap().keeper, TaskKeeper::Administrator);
+        for attributes in ["program=/bin/x", "program=/bin/x,as=1000", "program=/bin/x,as=-1,source=/x", "file=/x,as="] {
+            assert_eq!(task(attributes).unwrap_err().status.to_string(), "4.3.5", "{attributes}");
+        }
     }
 
     proptest! {

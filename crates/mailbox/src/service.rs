@@ -3,6 +3,7 @@
 use crate::deliverers::{Deliverers, IDLE};
 use crate::onward::Onward;
 use crate::recipient::Recipient;
+use crate::task::{self, Prepared};
 use crate::verdict::Verdict;
 use crate::{account, as_user, local, manner, pattern, threads};
 use address::Address;
@@ -58,6 +59,8 @@ enum Rights {
     Nobodys,
 }
 
+const NOT_AS_ROOT: &str = "nothing is delivered as root; set [local] user";
+
 #[derive(Debug)]
 pub struct Mailboxes {
     settings: Arc<Settings>,
@@ -94,12 +97,26 @@ impl Mailboxes {
     fn prepare(&self, job: &Job, recipient: &JobRecipient) -> Result<(Copy, Option<Identity>, String), Verdict> {
         let local = &self.settings.local;
         let mut parsed = Recipient::parse(&recipient.user, &recipient.attributes)?;
+        if let Some(wanted) = parsed.task.take() {
+            let own = match self.rights {
+                Rights::Own => true,
+                Rights::EachRecipients => false,
+                Rights::Nobodys => return Err(Verdict::deferred(3, 5, NOT_AS_ROOT)),
+            };
+            let Prepared { task, identity, user, home, shell } = task::prepare(wanted, own, &self.settings)?;
+            let job = Job { recipients: vec![recipient.clone()], ..without_recipients(job) };
+            let mailbox = task::place(&task);
+            let copy = Copy { job, user, home, shell, detail: None, mailbox, forward: false, task: Some(task) };
+            return Ok((copy, identity, parsed.domain));
+        }
         let (identity, shell) = match self.rights {
             Rights::Own => (None, String::new()),
-            Rights::Nobodys => return Err(Verdict::deferred(3, 5, "nothing is delivered as root; set [local] user")),
+            Rights::Nobodys => return Err(Verdict::deferred(3, 5, NOT_AS_ROOT)),
             Rights::EachRecipients => {
                 let (identity, user) = account::of(&parsed)?;
-                parsed.home = Some(user.dir.to_string_lossy().into_owned());
+                if parsed.account.is_none() || parsed.home.is_none() {
+                    parsed.home = Some(user.dir.to_string_lossy().into_owned());
+                }
                 (Some(identity), user.shell.to_string_lossy().into_owned())
             }
         };
@@ -108,7 +125,7 @@ impl Mailboxes {
         let mailbox = manner::place(local.delivery, &path).ok_or_else(|| Verdict::deferred(3, 5, "local delivery goes by LMTP now"))?;
         let job = Job { recipients: vec![recipient.clone()], ..without_recipients(job) };
         let Recipient { user, domain, home, detail, .. } = parsed;
-        Ok((Copy { job, user, home, shell, detail, mailbox, forward: local.forward }, identity, domain))
+        Ok((Copy { job, user, home, shell, detail, mailbox, forward: local.forward, task: None }, identity, domain))
     }
 
     fn recipient(&self, job: &Job, recipient: &JobRecipient, message: &File) -> Done {

@@ -195,6 +195,7 @@ fn local(g: &Group, hostname: &str) -> Local {
         mailboxes: g.texts("mailboxes"),
         detail: g.text("detail"),
         user: g.filled("user"),
+        alias_user: g.filled("alias_user"),
         forward: g.is("forward"),
         forward_programs: g.is("forward_programs"),
         forward_time: g.duration("forward_time"),

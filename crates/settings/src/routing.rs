@@ -186,6 +186,9 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
     refers(sheet, "local", "aliases", true, faults);
     let names: Vec<&str> = sheet.groups("table").iter().filter_map(|group| text(group, "name")).collect();
     for group in sheet.groups("local") {
+        if text(group, "alias_user") == Some("root") {
+            faults.push(at(group, "alias_user", "local.alias_user: nothing is run as root".to_owned()));
+        }
         let users = text(group, "users").unwrap_or_default();
         if !users.starts_with('/') && !["any", "passwd"].contains(&users) && !names.contains(&users) {
             let text = format!("local.users: `{users}` is not `passwd`, `any`, the absolute path of a table or the name of a [[table]]");

@@ -215,6 +215,8 @@ pub struct Local {
     pub detail: String,
     /// Mail that a root suite delivers for users without system account belongs to this user. Default: none.
     pub user: Option<String>,
+    /// Runs the administrator's programs of aliases in an agent that is root. Default `nobody`.
+    pub alias_user: Option<String>,
     /// Follow `.forward`. Default true.
     pub forward: bool,
     /// Run programs that a `.forward` names. Default true.

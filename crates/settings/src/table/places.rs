@@ -154,7 +154,14 @@ pub const TABLE: &[Parameter] = &[
         "true",
         "Whether the file .forward in a user's home folder is followed, and .forward+detail before it. See zpost-forward(5).",
     ),
-    optional("local", "forward_programs", Kind::Bool, "true", "Whether a .forward may name programs."),
+    optional("local", "forward_programs", Kind::Bool, "true", "Whether a .forward, or a list of a user's, may name programs."),
+    optional(
+        "local",
+        "alias_user",
+        Kind::Text,
+        "",
+        "The account that runs the programs and writes the files that the administrator's aliases and lists name, where the mailbox agent is root. Never root. Default: nobody. An agent that is not root does it as itself. What users name they do as themselves; see zpost-aliases(5).",
+    ),
     optional("local", "forward_time", Kind::Duration { min: 1000, max: 3_600_000 }, "5m", "Time that such a program has."),
     optional(
         "local",
