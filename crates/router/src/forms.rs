@@ -29,7 +29,9 @@ pub struct Forms {
 impl Forms {
     /// The number of the form for an outcome of routing; 0: as the message is. `sender`: of the message.
     pub fn of(&mut self, outcome: &Routed, sender: &Path) -> u16 {
-        let Verdict::Deliver(_) = &outcome.verdict else { return 0 };
+        if outcome.verdict == Verdict::Pending {
+            return 0;
+        }
         let Some(Path::Mailbox(owner)) = outcome.owner.as_ref().filter(|_| *sender != Path::Null) else { return 0 };
         let wish = Wish { owner: Some((owner.to_string(), outcome.way.verp)), list: outcome.way.list.clone() };
         if let Some(number) = self.known.get(&wish) {
