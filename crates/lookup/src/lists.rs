@@ -65,7 +65,7 @@ impl Lists {
 /// Whether a value stands in a list or alias file that is the word of the user `uid` or of the administrator; else why not.
 pub fn stands_in(path: &Path, value: &Value, uid: u32) -> Result<(), String> {
     let mut file = Watched::new(path, MAX_FILE).careful();
-    let text = file.read(Instant::now(), |text| Ok(text.to_owned())).map_err(|error| error.to_string())?;
+    let text = file.read(Instant::now(), |text| Ok::<_, String>(text.to_owned())).map_err(|error| error.to_string())?;
     if !matches!(file.keeper(), Keeper::Administrator) && file.keeper() != Keeper::User(uid) {
         return Err(format!("{}: others than the user with uid {uid} can have written it", path.display()));
     }
