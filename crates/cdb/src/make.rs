@@ -4,6 +4,9 @@ use crate::{HEADER, LONGEST, hash};
 use std::fmt;
 use std::io::{self, Seek, SeekFrom, Write};
 
+/// Records with one hash, so most likely with one key: putting each into its place takes as many steps.
+const MOST_ALIKE: usize = 1000;
+
 /// What does not fit: a file of 4 GiB, a value of 64 KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge;
@@ -60,7 +63,8 @@ impl<W: Write + Seek> Maker<W> {
     pub fn finish(mut self) -> io::Result<(W, Vec<(u32, u32)>)> {
         let (mut header, mut alike) = (Vec::with_capacity(HEADER), Vec::new());
         for table in std::mem::take(&mut self.tables) {
-            let slots = place(&table, &mut alike);
+            let many = || io::Error::new(io::ErrorKind::InvalidInput, format!("more than {MOST_ALIKE} records with one key"));
+            let slots = place(&table, &mut alike).ok_or_else(many)?;
             let count = u32::try_from(slots.len()).map_err(|_| TooLarge)?;
             header.extend_from_slice(&self.end.to_le_bytes());
             header.extend_from_slice(&count.to_le_bytes());
@@ -77,23 +81,27 @@ impl<W: Write + Seek> Maker<W> {
     }
 }
 
-/// The slots of one hash table.
-fn place(table: &[(u32, u32)], alike: &mut Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+/// The slots of one hash table; `None`: too many records with one hash.
+fn place(table: &[(u32, u32)], alike: &mut Vec<(u32, u32)>) -> Option<Vec<(u32, u32)>> {
     let count = table.len().saturating_mul(2);
     let mut slots = vec![(0, 0); count];
     for (hash, place) in table {
         let mut at = (*hash >> 8) as usize % count;
+        let before = alike.len();
         while let Some((there, first)) = slots.get(at).filter(|(_, place)| *place != 0) {
             if there == hash {
                 alike.push((*first, *place));
             }
             at = (at + 1) % count;
         }
+        if alike.len() - before > MOST_ALIKE {
+            return None;
+        }
         if let Some(slot) = slots.get_mut(at) {
             *slot = (*hash, *place);
         }
     }
-    slots
+    Some(slots)
 }
 
 /// A whole file in memory.
@@ -142,6 +150,15 @@ mod tests {
     }
 
     #[test]
+    fn one_key_again_and_again_is_an_error_and_not_a_long_wait() {
+        let mut maker = Maker::new(io::Cursor::new(Vec::new())).unwrap();
+        for _ in 0..100_000 {
+            maker.add(b"joe", b"").unwrap();
+        }
+        assert!(maker.finish().unwrap_err().to_string().contains("one key"));
+    }
+
+    #[test]
     fn what_is_no_such_file_is_an_error() {
         assert!(Reader::new(b"joe jane\n".to_vec()).is_err());
         let text = Reader::new(b"joe jane\n".repeat(1000)).unwrap();
@@ -149,6 +166,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn a_file_answers_as_a_map_would(
             records in prop::collection::hash_map(prop::collection::vec(any::<u8>(), 0..20), prop::collection::vec(any::<u8>(), 0..500), 0..200),

@@ -10,6 +10,7 @@
 mod accounts;
 mod alias_syntax;
 mod aliases;
+pub mod compile;
 mod conversation;
 mod dns;
 mod error;
@@ -27,11 +28,16 @@ pub mod privilege;
 mod regexps;
 mod relations;
 mod remote;
+mod sinks;
 mod sorted;
+mod sorting;
 mod substitution;
 mod user_table;
 mod watched;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod compile_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod relations_tests;

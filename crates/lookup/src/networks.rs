@@ -30,6 +30,14 @@ impl Networks {
         Ok(all)
     }
 
+    pub fn len(&self) -> usize {
+        self.networks.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
     /// Line and value. `key`: an address, also as a literal; anything else is in no network.
     pub fn find(&self, key: &str) -> Option<(usize, &str)> {
         let address = address::literal_address(key).or_else(|| key.parse().ok())?.to_canonical();

@@ -46,6 +46,14 @@ impl Patterns {
         Ok(Self(rules))
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn find(&self, key: &str) -> Option<Match<'_>> {
         self.0.iter().find_map(|rule| {
             if rule.negated {

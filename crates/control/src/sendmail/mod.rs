@@ -31,7 +31,7 @@ pub fn main(arguments: Vec<OsString>) -> Result<u8, Trouble> {
         Mode::Submit => submit(&site, &invocation, &mut std::io::stdin().lock()),
         Mode::Smtp => dialogue::run(&site.settings.paths.run),
         Mode::Queue => queue::run(&site, &Filters::default().selection(&[])?, false, false),
-        Mode::Aliases => aliases::check(&site.settings.alias_files().collect::<Vec<_>>()),
+        Mode::Aliases => aliases::rebuild(&site.settings),
         Mode::Route => routes(&site, &invocation.recipients),
         Mode::Retry => {
             let selection = Selection::default();

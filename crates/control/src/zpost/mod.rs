@@ -8,6 +8,7 @@ mod freeze;
 mod import;
 mod lifecycle;
 mod newdb;
+pub mod newdb_tables;
 mod passwd;
 mod policy;
 pub mod queue;
@@ -127,8 +128,8 @@ enum Command {
     /// Ask the policy
     #[command(subcommand)]
     Policy(Policy),
-    /// Make a table of policy rules from text files; zpost-policy(5)
-    Newdb(newdb::Sources),
+    /// Make the files of lookup tables from their sources, zpost-table(5); or a table of policy rules, zpost-policy(5)
+    Newdb(newdb::What),
     /// Turn files of Postfix, Sendmail or ZMailer into a configuration and tables, and say what could not be carried over
     Import(import::Import),
     /// Show how a destination is: its queue, its site, what keeps it waiting
@@ -226,8 +227,8 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
     if let Command::Config(what) = &command {
         return config::run(config.as_deref(), what, json);
     }
-    if let Command::Newdb(sources) = &command {
-        return newdb::run(sources);
+    if let Command::Newdb(what) = &command {
+        return newdb::run(config.as_deref(), what);
     }
     if let Command::Import(arguments) = &command {
         return import::run(arguments, json);

@@ -1,21 +1,20 @@
-//! `zpost newdb`: sources of policy into a table.
+//! `zpost newdb`: sources of declared tables into their files; sources of policy into a table.
 
+use super::newdb_tables as tables;
 use crate::output::{complain, print};
-use crate::trouble::{EX_DATAERR, EX_IOERR, Trouble};
+use crate::site::Site;
+use crate::trouble::{EX_DATAERR, EX_IOERR, EX_USAGE, Trouble};
 use policy::{Records, SourceFault, read_source, read_zmailer};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Sources, and what becomes of them.
+/// What is to be made, and of what.
 #[derive(Debug, clap::Args)]
-pub struct Sources {
-    /// The table to be made; put there at once, when it is whole
-    table: PathBuf,
-    /// Text files; the first word about a key counts
-    #[arg(required = true)]
-    sources: Vec<PathBuf>,
+pub struct What {
+    /// Names of [[table]]s, by default all that have a source; or a policy table and the text files that it is made of
+    what: Vec<PathBuf>,
     /// The sources are ZMailer's (smtp-policy.src and its like)
     #[arg(long)]
     zmailer: bool,
@@ -24,16 +23,40 @@ pub struct Sources {
     each: String,
 }
 
-pub fn run(sources: &Sources) -> Result<u8, Trouble> {
+/// A policy table, and its sources; the first word about a key counts.
+struct Sources<'a> {
+    table: &'a Path,
+    sources: &'a [PathBuf],
+    zmailer: bool,
+    each: &'a str,
+}
+
+/// Names of declared tables have no dot and no slash; files of policy that have neither are given as `./file`.
+pub fn run(config: Option<&Path>, what: &What) -> Result<u8, Trouble> {
+    let is_name = |word: &PathBuf| word.to_str().is_some_and(|word| word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+    match what.what.as_slice() {
+        words if !what.zmailer && words.iter().all(is_name) => {
+            let names: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+            tables::make(&Site::load(config)?, &names)
+        }
+        [table, sources @ ..] if !sources.is_empty() => policy_table(&Sources { table, sources, zmailer: what.zmailer, each: &what.each }),
+        _ => Err(Trouble::new(
+            EX_USAGE,
+            "a policy table and its sources, or names of [[table]]s: zpost newdb [--zmailer] TABLE SOURCE... or zpost newdb [NAME...]",
+        )),
+    }
+}
+
+fn policy_table(sources: &Sources<'_>) -> Result<u8, Trouble> {
     let mut records = Records::default();
     let mut fatal = Vec::new();
-    for path in &sources.sources {
+    for path in sources.sources {
         let name = path.display().to_string();
         let bytes = fs::read(path).map_err(|e| Trouble::io(&name, &e))?;
         let text = String::from_utf8(bytes).map_err(|_| Trouble::new(EX_DATAERR, format!("{name}: not UTF-8")))?;
         let short = path.file_name().map_or_else(|| name.clone(), |file| file.to_string_lossy().into_owned());
         let faults = match sources.zmailer {
-            true => read_zmailer(&short, &text, &sources.each, &mut records),
+            true => read_zmailer(&short, &text, sources.each, &mut records),
             false => read_source(&short, &text, &mut records),
         };
         for SourceFault { line, fatal: whole, text } in faults {
@@ -49,7 +72,7 @@ pub fn run(sources: &Sources) -> Result<u8, Trouble> {
         return Err(Trouble::new(EX_DATAERR, fatal.join("\n")));
     }
     let table = records.compile().ok_or_else(|| Trouble::new(EX_DATAERR, "too much for one table of 4 GiB"))?;
-    replace(&sources.table, &table).map_err(|e| Trouble::new(EX_IOERR, format!("{}: {e}", sources.table.display())))?;
+    replace(sources.table, &table).map_err(|e| Trouble::new(EX_IOERR, format!("{}: {e}", sources.table.display())))?;
     print(format!("{}: {} keys; zpost reload takes it\n", sources.table.display(), records.len()))?;
     Ok(0)
 }
@@ -81,7 +104,7 @@ mod tests {
         let (source, table) = (folder.path().join("s"), folder.path().join("t.db"));
         let made = |text: &str, zmailer: bool| {
             fs::write(&source, text).unwrap();
-            run(&Sources { table: table.clone(), sources: vec![source.clone()], zmailer, each: String::new() })
+            run(None, &What { what: vec![table.clone(), source.clone()], zmailer, each: String::new() })
         };
         assert_eq!(made("sender:spam.example refuse=no\n", false), Ok(0));
         let before = fs::read(&table).unwrap();
