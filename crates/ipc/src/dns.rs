@@ -30,6 +30,36 @@ pub enum Question {
     List { zone: String, subject: ListSubject },
     /// SPF (RFC 7208): may this client send for this domain? `sender`: `user@domain`, none for the null sender.
     Spf { address: IpAddr, hello: String, sender: Option<String> },
+    /// All records of a kind, as texts, for lookup tables. A name that is an address means its reverse name where the kind
+    /// is `Ptr`.
+    Records { name: String, kind: RecordKind },
+}
+
+/// What a lookup table of kind `dns` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecordKind {
+    A,
+    Aaaa,
+    Cname,
+    /// `10 mx.example`, the most preferred first; `0 .`: the domain takes no mail.
+    Mx,
+    Ptr,
+    Txt,
+}
+
+impl RecordKind {
+    /// By its word in `[[table]] record`.
+    pub fn named(word: &str) -> Option<Self> {
+        Some(match word {
+            "a" => Self::A,
+            "aaaa" => Self::Aaaa,
+            "cname" => Self::Cname,
+            "mx" => Self::Mx,
+            "ptr" => Self::Ptr,
+            "txt" => Self::Txt,
+            _ => return None,
+        })
+    }
 }
 
 /// What a DNS list is asked about.
@@ -55,6 +85,8 @@ pub enum Answer {
     Tlsa(Vec<Tlsa>),
     Listed(Listed),
     Spf(Spf),
+    /// At least one.
+    Records(Vec<String>),
 }
 
 /// An entry of a DNS list; no codes: not listed.

@@ -3,7 +3,7 @@
 use crate::lookups::{Found, Key, Lookups};
 use crate::records::{Exchange, Kind, MAX_ADDRESSES, Records};
 use crate::{lists, sender_policy, verified};
-use ipc::dns::{Answer, MailHost, MailHosts, Question, Trouble};
+use ipc::dns::{Answer, MailHost, MailHosts, Question, RecordKind, Trouble};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -38,6 +38,10 @@ pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer,
             Records::Texts(texts) if !texts.is_empty() => Ok(Answer::Text(texts)),
             _ => Err(Trouble::NoRecords),
         },
+        Question::Records { name: asked, kind } => {
+            let found = plain(lookups, record_name(&asked, kind)?, record_kind(kind), deadline).await?.texts();
+            if found.is_empty() { Err(Trouble::NoRecords) } else { Ok(Answer::Records(found)) }
+        }
         Question::Tlsa { host, port } => {
             let server = name(&format!("_{port}._tcp.{}", name(&host)?))?;
             let (records, secure) = Search { lookups, deadline, validate: true }.find(&server, Kind::Tlsa).await;
@@ -63,6 +67,24 @@ pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer,
 pub fn name(asked: &str) -> Result<String, Trouble> {
     let name = address::normalise(asked).map_err(|_| Trouble::Invalid)?;
     if address::is_literal(&name) || name.len() > 253 { Err(Trouble::Invalid) } else { Ok(name) }
+}
+
+const fn record_kind(kind: RecordKind) -> Kind {
+    match kind {
+        RecordKind::A => Kind::A,
+        RecordKind::Aaaa => Kind::Aaaa,
+        RecordKind::Cname => Kind::Cname,
+        RecordKind::Mx => Kind::Mx,
+        RecordKind::Ptr => Kind::Ptr,
+        RecordKind::Txt => Kind::Txt,
+    }
+}
+
+fn record_name(asked: &str, kind: RecordKind) -> Result<String, Trouble> {
+    match asked.parse() {
+        Ok(address) if kind == RecordKind::Ptr => Ok(reverse_name(address)),
+        _ => name(asked),
+    }
 }
 
 async fn plain(lookups: &Rc<Lookups>, name: String, kind: Kind, deadline: Instant) -> Result<Records, Trouble> {

@@ -25,6 +25,7 @@ pub enum Kind {
     Ptr,
     Txt,
     Tlsa,
+    Cname,
 }
 
 impl Kind {
@@ -36,6 +37,7 @@ impl Kind {
             Self::Ptr => RecordType::PTR,
             Self::Txt => RecordType::TXT,
             Self::Tlsa => RecordType::TLSA,
+            Self::Cname => RecordType::CNAME,
         }
     }
 }
@@ -68,6 +70,19 @@ impl Records {
             Kind::Ptr => limited(Self::Names, MAX_ADDRESSES, data.filter_map(pointer)),
             Kind::Txt => texts(data),
             Kind::Tlsa => tlsa(data),
+            Kind::Cname => limited(Self::Names, MAX_ADDRESSES, data.filter_map(alias)),
+        }
+    }
+
+    /// Each record as a line of text.
+    pub fn texts(self) -> Vec<String> {
+        match self {
+            Self::Exchanges(list) => {
+                list.into_iter().map(|e| format!("{} {}", e.preference, e.host.unwrap_or_else(|| ".".to_owned()))).collect()
+            }
+            Self::Addresses(list) => list.iter().map(ToString::to_string).collect(),
+            Self::Names(list) | Self::Texts(list) => list,
+            Self::Tlsa(_) => Vec::new(),
         }
     }
 
@@ -98,6 +113,13 @@ fn address(kind: Kind, data: &RData) -> Option<IpAddr> {
 fn pointer(data: &RData) -> Option<String> {
     match data {
         RData::PTR(name) => host(&name.0),
+        _ => None,
+    }
+}
+
+fn alias(data: &RData) -> Option<String> {
+    match data {
+        RData::CNAME(name) => host(&name.0),
         _ => None,
     }
 }

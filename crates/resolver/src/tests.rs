@@ -5,7 +5,7 @@ use crate::lookups::Lookups;
 use crate::test_server::TestServer;
 use daemon::Counters;
 use hickory_resolver::proto::rr::RecordType;
-use ipc::dns::{Answer, Ask, MailHost, Question, Told, Trouble};
+use ipc::dns::{Answer, Ask, MailHost, Question, RecordKind, Told, Trouble};
 use ipc::{Caller, Channel, ContactPoint};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -153,6 +153,28 @@ fn names_and_texts() {
     assert_eq!(absent, Err(Trouble::NoRecords));
     let text = running.ask(Question::Text { name: "text.example".into() });
     assert_eq!(text, Ok(Answer::Text(vec!["one two".into()])));
+}
+
+/// For lookup tables.
+#[test]
+fn records_as_texts() {
+    let running = start();
+    let ask = |name: &str, kind: RecordKind| match running.ask(Question::Records { name: name.into(), kind }) {
+        Ok(Answer::Records(texts)) => Ok(texts),
+        Ok(other) => panic!("{other:?}"),
+        Err(trouble) => Err(trouble),
+    };
+    assert_eq!(ask("Text.example", RecordKind::Txt), Ok(vec!["one two".to_owned()]));
+    assert_eq!(ask("10.0.0.1", RecordKind::Ptr), Ok(vec!["a.good.example".to_owned()]));
+    assert_eq!(ask("1.0.0.10.in-addr.arpa", RecordKind::Ptr), Ok(vec!["a.good.example".to_owned()]));
+    assert_eq!(ask("many.example", RecordKind::Mx).unwrap()[..2], ["0 m0.x", "1 m1.x"]);
+    assert_eq!(ask("wide.example", RecordKind::A).unwrap().len(), 20);
+    assert_eq!(ask("alias.example", RecordKind::Cname), Ok(vec!["plain.example".to_owned()]));
+    for absent in ["text.example", "10.0.0.9"] {
+        assert!(matches!(ask(absent, RecordKind::Cname), Err(Trouble::NoRecords | Trouble::NoSuchName | Trouble::Invalid)), "{absent}");
+    }
+    assert!(matches!(ask("broken.example", RecordKind::Mx), Err(Trouble::Temporary(_))));
+    assert_eq!(ask("a b", RecordKind::Txt), Err(Trouble::Invalid));
 }
 
 #[test]
