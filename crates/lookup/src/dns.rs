@@ -1,11 +1,94 @@
 //! Tables of kind `dns`: the conversation with the resolver.
+//!
+//! A key is a name; for `ptr` an address too. What no name can be, a name that does not exist and one without such records
+//! are not in the table; no answer of DNS is trouble. The resolver's own cache keeps to the TTL of the records, and what it
+//! said is believed for the table's `ttl`.
 
 use crate::conversation::Conversation;
-use ipc::Caller;
+use ipc::dns::{Answer, Ask, Question, RecordKind, Told, Trouble};
+use ipc::tables::{self, LookedUp};
+use ipc::{Caller, Channel, RecvError};
+use settings::Table;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Opens one.
 pub(crate) fn open(caller: &Caller) -> io::Result<Box<dyn Conversation>> {
-    let _ = caller;
-    Err(io::Error::new(io::ErrorKind::Unsupported, "kind dns is not there yet"))
+    Ok(Box::new(caller.call::<Ask, Told>()?))
+}
+
+impl Conversation for Channel<Ask, Told> {
+    fn ask(&mut self, number: u64, table: &Table, key: &str) -> io::Result<()> {
+        let kind = RecordKind::named(&table.record).unwrap_or(RecordKind::Txt);
+        self.send(&Ask { number, question: Question::Records { name: key.to_owned(), kind } })
+    }
+
+    fn next(&mut self) -> Result<Option<LookedUp>, RecvError> {
+        Ok(self.recv()?.map(|(Told { number, answer }, _)| LookedUp { number, answer: said(answer) }))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::flush(self)
+    }
+
+    fn source(&mut self) -> &mut dyn mio::event::Source {
+        self
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+fn said(answer: Result<Answer, Trouble>) -> tables::Answer {
+    match answer {
+        Ok(Answer::Records(texts)) => tables::Answer::Found(texts),
+        Err(Trouble::NoSuchName | Trouble::NoRecords | Trouble::Invalid) => tables::Answer::Absent,
+        // The resolver's words name the name that was asked for.
+        Err(Trouble::Temporary(_)) => tables::Answer::Trouble("no answer from DNS".to_owned()),
+        Ok(_) | Err(Trouble::NullMx) => tables::Answer::Trouble("the resolver says something else than it was asked".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use ipc::ContactPoint;
+    use std::time::{Duration, Instant};
+
+    /// One question of each kind, one answer of each.
+    #[test]
+    fn questions_and_what_answers_mean() {
+        let (call, serve) = ipc::channel::pair().unwrap();
+        let mut ours = open(&Caller::new(call).unwrap()).unwrap();
+        let mut resolver: Channel<Told, Ask> = ContactPoint::new(serve).unwrap().accept().unwrap().unwrap();
+        let answers = [
+            ("a", Ok(Answer::Records(vec!["10.0.0.1".into()])), tables::Answer::Found(vec!["10.0.0.1".into()])),
+            ("aaaa", Err(Trouble::NoSuchName), tables::Answer::Absent),
+            ("cname", Err(Trouble::NoRecords), tables::Answer::Absent),
+            ("mx", Err(Trouble::Invalid), tables::Answer::Absent),
+            ("ptr", Err(Trouble::Temporary("x.example".into())), tables::Answer::Trouble("no answer from DNS".into())),
+            ("txt", Ok(Answer::Names(vec![])), tables::Answer::Trouble("the resolver says something else than it was asked".into())),
+        ];
+        for (number, (record, answer, expected)) in (1..).zip(answers) {
+            let text = format!(
+                "[identity]\nhostname = \"us.example\"\n[paths]\npostoffice = \"/x\"\n[[listener]]\nkind = \"smtp\"\nbind = \"127.0.0.1:2525\"\n\
+                 [[table]]\nname = \"t\"\nkind = \"dns\"\nrecord = \"{record}\"\n"
+            );
+            ours.ask(number, &settings::parse(&text, "x").unwrap().tables[0], "x.example").unwrap();
+            let (ask, _) = resolver.recv_by(Instant::now() + Duration::from_secs(10)).unwrap();
+            let question = Question::Records { name: "x.example".into(), kind: RecordKind::named(record).unwrap() };
+            assert_eq!((ask.number, ask.question), (number, question));
+            resolver.send(&Told { number, answer }).unwrap();
+            let late = Instant::now() + Duration::from_secs(10);
+            let told = loop {
+                if let Some(told) = ours.next().unwrap() {
+                    break told;
+                }
+                assert!(Instant::now() < late);
+            };
+            assert_eq!(told, LookedUp { number, answer: expected });
+        }
+    }
 }
