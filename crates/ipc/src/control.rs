@@ -55,6 +55,11 @@ pub enum Request {
         address: String,
         sender: String,
     },
+    /// What a declared table says.
+    Lookup {
+        table: String,
+        key: String,
+    },
 }
 
 /// Which counts.

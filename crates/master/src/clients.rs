@@ -152,7 +152,7 @@ impl Master {
             Request::Rates(_) | Request::ClearRates(_) => self.hand_over(key, request, "ratetracker"),
             Request::PolicyTest(_) => self.hand_over(key, request, "smtpserver"),
             Request::TlsReports => self.hand_over(key, request, "tlspolicy"),
-            Request::Route { .. } => self.hand_over(key, request, "routermux"),
+            Request::Route { .. } | Request::Lookup { .. } => self.hand_over(key, request, "routermux"),
         }
     }
 

@@ -125,12 +125,17 @@ impl Mux {
 
     pub(crate) fn command(&mut self, request: Request, end: OwnedFd) {
         let Ok(mut channel) = Channel::<Answered, Request>::new(end) else { return };
-        let Request::Route { address, sender } = request else {
-            let _ = channel.send(&Answered::Refused { code: 64, reason: "the routermux only answers route requests".to_owned() });
-            return;
+        let question = match request {
+            Request::Route { address, sender } => Question::Explain { address, sender },
+            Request::Lookup { table, key } => Question::Lookup { table, key },
+            _ => {
+                let reason = "the routermux only answers for routes and tables".to_owned();
+                let _ = channel.send(&Answered::Refused { code: 64, reason });
+                return;
+            }
         };
         if let Some(token) = self.admit(Caller::Command(channel)) {
-            self.question((token, 0), Question::Explain { address, sender });
+            self.question((token, 0), question);
         }
     }
 

@@ -7,6 +7,7 @@ mod destination;
 mod freeze;
 mod import;
 mod lifecycle;
+mod lookup;
 mod newdb;
 pub mod newdb_tables;
 mod passwd;
@@ -125,6 +126,8 @@ enum Command {
         #[arg(long)]
         explain: bool,
     },
+    /// Ask a declared table
+    Lookup { table: String, key: String },
     /// Ask the policy
     #[command(subcommand)]
     Policy(Policy),
@@ -257,6 +260,7 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Delete(selected) => change::run(&site, Action::Delete, &selected, json),
         Command::Etrn { node } => change::etrn(&site, &node, json),
         Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),
+        Command::Lookup { table, key } => lookup::run(&site, &table, &key, json),
         Command::Destination { host, channel, explain } => destination::run(&site, &host, channel.as_deref(), explain, json),
         Command::Counters { prometheus } => counters::run(&site, prometheus, json),
         Command::Rates(which) => rates::run(&site, &which, json),
