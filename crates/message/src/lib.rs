@@ -5,16 +5,22 @@
 //!
 //! **Invariant:** no I/O, no clock; what a builder here writes has no line end that it did not mean.
 
+mod addresses;
 mod builder;
 mod convert;
 mod date;
 mod fields;
 mod mend;
+mod phrase;
+mod respell;
 mod scan;
 
+pub use addresses::{addresses, holds_addresses};
 pub use builder::{Client, Received, delivered_to, from_line, received_line, return_path};
 pub use convert::{Converter, Plan, Surveyor, Unconvertible};
 pub use date::{date, write_date};
 pub use fields::{Field, Fields, fields, unfold};
 pub use mend::{Mended, Mending, mend};
+pub use phrase::phrase;
+pub use respell::{Change, respell};
 pub use scan::{HeaderEnd, HeaderScanner, Progress, Summary, scan};

@@ -16,6 +16,8 @@ pub struct Mending<'a> {
     pub from: Option<&'a str>,
     /// Who it was: Sender where From says something else, in place of the client's.
     pub sender: Option<&'a str>,
+    /// Bcc and Resent-Bcc are to go.
+    pub without_bcc: bool,
 }
 
 /// The changes, for the content that was looked at.
@@ -23,7 +25,7 @@ pub struct Mending<'a> {
 pub struct Mended {
     /// Fields, with LF, for the beginning of the header.
     pub added: Vec<u8>,
-    /// Fields that go.
+    /// Fields that go, in their order.
     pub removed: Vec<Range<usize>>,
 }
 
@@ -53,6 +55,10 @@ pub fn mend(content: &[u8], last: bool, limit: usize, wanted: &Mending<'_>) -> O
             mended.removed.extend(fields(header).filter(|field| field.is("Sender")).map(|field| field.range));
             field("Sender", sender, &mut mended.added);
         }
+    }
+    if wanted.without_bcc {
+        mended.removed.extend(fields(header).filter(|field| field.is("Bcc") || field.is("Resent-Bcc")).map(|field| field.range));
+        mended.removed.sort_by_key(|range| range.start);
     }
     Some(mended)
 }
@@ -95,7 +101,7 @@ fn is_phrase(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: Mending<'_> = Mending { date: Some(0), message_id: Some("<i@h>"), from: Some("a@b.example"), sender: Some("joe@b.example") };
+    const ALL: Mending<'_> = Mending { date: Some(0), message_id: Some("<i@h>"), from: Some("a@b.example"), sender: Some("joe@b.example"), without_bcc: false };
 
     fn added(content: &str, wanted: &Mending<'_>) -> String {
         String::from_utf8(mend(content.as_bytes(), true, 1000, wanted).unwrap().added).unwrap()
@@ -133,6 +139,14 @@ mod tests {
         let text = "Sender: forged@b.example\nFrom: boss@b.example\nSENDER: x\n\n";
         let mended = mend(text.as_bytes(), true, 1000, &only).unwrap();
         assert_eq!(mended.removed, [0..25, 46..56]);
+    }
+
+    #[test]
+    fn blind_copies_go_with_all_their_lines() {
+        let text = "Bcc: a@b,\n c@d\nSender: x@b.example\nFrom: y@b.example\nRESENT-BCC: e@f\nBccx: g\n\nBcc: body\n";
+        let mended = mend(text.as_bytes(), true, 1000, &Mending { without_bcc: true, sender: Some("joe@b.example"), ..Mending::default() });
+        let gone: Vec<&str> = mended.unwrap().removed.into_iter().map(|range| text.get(range).unwrap()).collect();
+        assert_eq!(gone, ["Bcc: a@b,\n c@d\n", "Sender: x@b.example\n", "RESENT-BCC: e@f\n"]);
     }
 
     #[test]

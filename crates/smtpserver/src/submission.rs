@@ -39,6 +39,7 @@ impl Worker {
             message_id: wanted.add_message_id.then_some(message_id.as_str()),
             from: from.filter(|_| wanted.add_from),
             sender: login.as_deref().filter(|_| wanted.add_sender),
+            without_bcc: false,
         };
         let limit = usize::try_from(self.context.settings.server.max_header_bytes).unwrap_or(usize::MAX);
         let theirs = message.content.get(message.added..).unwrap_or_default();

@@ -46,7 +46,7 @@ pub fn complete(content: &mut Content, from: &Path, fullname: Option<&str>, orig
     }
     if !content.has("From") {
         let address = from.address().map_or_else(|| format!("{}@{}", origin.login, origin.domain), ToString::to_string);
-        let name = fullname.or(origin.fullname.as_deref()).and_then(phrase);
+        let name = fullname.or(origin.fullname.as_deref()).and_then(message::phrase);
         content.prepend(&name.map_or_else(|| format!("From: {address}"), |name| format!("From: {name} <{address}>")));
     }
 }
@@ -62,34 +62,6 @@ fn unique() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let micros = u64::try_from(now.as_micros()).unwrap_or(0);
     IdSource::new(now.subsec_nanos() ^ std::process::id().rotate_left(16)).next(micros).to_string()
-}
-
-/// A name as a phrase: quoted, or an encoded word (RFC 2047). `None` for one that is too long or has control bytes.
-fn phrase(name: &str) -> Option<String> {
-    if name.is_empty() || name.len() > 45 && !name.is_ascii() || name.len() > 200 || name.chars().any(char::is_control) {
-        return None;
-    }
-    if !name.is_ascii() {
-        return Some(format!("=?UTF-8?B?{}?=", base64(name.as_bytes())));
-    }
-    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' ' || b == b'-') {
-        return Some(name.to_owned());
-    }
-    Some(format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().chain([&0; 2]).take(3).fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
-        for at in 0..4_u32 {
-            let sextet = group >> (18 - 6 * at) & 63;
-            let letter = ALPHABET.get(sextet as usize).copied().unwrap_or(b'A');
-            out.push(if at as usize <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    out
 }
 
 /// RFC 3461 section 4: `+`, `=` and what is no visible ASCII character as `+XX`.
@@ -110,18 +82,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_phrases() {
-        assert_eq!(phrase("Ann Other").as_deref(), Some("Ann Other"));
-        assert_eq!(phrase("A. \"B\" C").as_deref(), Some("\"A. \\\"B\\\" C\""));
-        assert_eq!(phrase("Jürgen").as_deref(), Some("=?UTF-8?B?SsO8cmdlbg==?="));
-        assert_eq!((phrase(""), phrase("a\nBcc: x")), (None, None));
+    fn names_of_accounts() {
         assert_eq!(full_name("& Smith,room", "joe").as_deref(), Some("Joe Smith"));
         assert_eq!(full_name(",,", "joe"), None);
     }
 
     #[test]
     fn encodings() {
-        assert_eq!((base64(b"abc").as_str(), base64(b"ab").as_str(), base64(b"").as_str()), ("YWJj", "YWI=", ""));
         assert_eq!(xtext("a+b=c d\u{e4}"), "a+2Bb+3Dc+20d+C3+A4");
         assert_ne!(unique(), unique());
     }
