@@ -109,7 +109,8 @@ fn closed(value: &[u8], begin: usize, end: u8) -> Option<usize> {
 }
 
 fn atom_end(value: &[u8], begin: usize) -> usize {
-    let special = |b: &u8| matches!(b, b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'@' | b',' | b';' | b':' | b'.' | b'"' | b'\\' | 0..=32 | 127);
+    let special =
+        |b: &u8| matches!(b, b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'@' | b',' | b';' | b':' | b'.' | b'"' | b'\\' | 0..=32 | 127);
     value.get(begin..).unwrap_or_default().iter().position(special).map_or(value.len(), |length| begin + length)
 }
 
@@ -269,8 +270,26 @@ mod tests {
     #[test]
     fn what_is_no_list_is_left_alone() {
         for value in [
-            "a@b c@d", "<a@b", "a@b>", "a@", "@b", "(a@b", "\"a@b", "a@b <c@d>", "x:a@b", "a@b;", "x: y: a@b;;", "a@b\u{0}", "<a@b> c",
-            "a@b@c", "a\\@b", "<<a@b>>", "[x", "<@r>", "x:;y", "a@b]",
+            "a@b c@d",
+            "<a@b",
+            "a@b>",
+            "a@",
+            "@b",
+            "(a@b",
+            "\"a@b",
+            "a@b <c@d>",
+            "x:a@b",
+            "a@b;",
+            "x: y: a@b;;",
+            "a@b\u{0}",
+            "<a@b> c",
+            "a@b@c",
+            "a\\@b",
+            "<<a@b>>",
+            "[x",
+            "<@r>",
+            "x:;y",
+            "a@b]",
         ] {
             assert_eq!(found(value), None, "{value}");
         }

@@ -101,7 +101,8 @@ fn is_phrase(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: Mending<'_> = Mending { date: Some(0), message_id: Some("<i@h>"), from: Some("a@b.example"), sender: Some("joe@b.example"), without_bcc: false };
+    const ALL: Mending<'_> =
+        Mending { date: Some(0), message_id: Some("<i@h>"), from: Some("a@b.example"), sender: Some("joe@b.example"), without_bcc: false };
 
     fn added(content: &str, wanted: &Mending<'_>) -> String {
         String::from_utf8(mend(content.as_bytes(), true, 1000, wanted).unwrap().added).unwrap()

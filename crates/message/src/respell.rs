@@ -50,7 +50,8 @@ mod tests {
     use std::convert::Infallible;
 
     fn respelled(header: &str) -> String {
-        let mut spell = |address: &str| Ok::<_, Infallible>(address.strip_suffix("@in.example").map(|user| format!("{user}@out.example.org")));
+        let mut spell =
+            |address: &str| Ok::<_, Infallible>(address.strip_suffix("@in.example").map(|user| format!("{user}@out.example.org")));
         let mut text = header.as_bytes().to_vec();
         for (range, new) in respell(header.as_bytes(), &mut spell).unwrap().into_iter().rev() {
             text.splice(range, new);
@@ -61,7 +62,9 @@ mod tests {
     #[test]
     fn only_addresses_of_fields_that_have_some() {
         assert_eq!(
-            respelled("Subject: joe@in.example\nFrom: \"joe@in.example\" <joe@in.example>\r\nTo: x@y,\n\tann@in.example (home)\nX-To: z@in.example\n\nTo: b@in.example\n"),
+            respelled(
+                "Subject: joe@in.example\nFrom: \"joe@in.example\" <joe@in.example>\r\nTo: x@y,\n\tann@in.example (home)\nX-To: z@in.example\n\nTo: b@in.example\n"
+            ),
             "Subject: joe@in.example\nFrom: \"joe@in.example\" <joe@out.example.org>\r\nTo: x@y,\n\tann@out.example.org (home)\nX-To: z@in.example\n\nTo: b@in.example\n"
         );
         let broken = "To: a@in.example b@in.example\n\n";

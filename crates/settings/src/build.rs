@@ -96,6 +96,7 @@ pub fn build(sheet: &Sheet) -> Settings {
         virtual_domains: crate::routing::virtual_domains(one("virtual")),
         lists: crate::lists::lists(one("lists")),
         srs: crate::lists::srs(one("srs")),
+        headers: crate::headers::headers(one("headers")),
         lanes: sheet.groups("lane").iter().map(crate::lanes::lane).collect(),
         filter: filter(one("filter")),
         processes: processes(one("processes")),

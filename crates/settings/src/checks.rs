@@ -47,6 +47,7 @@ pub fn check(sheet: &mut Sheet) {
     crate::lookups::check(sheet, &mut faults);
     crate::routing::check(sheet, &mut faults);
     crate::lists::check(sheet, &mut faults);
+    crate::headers::check(sheet, &mut faults);
     crate::lanes::check(sheet, &mut faults);
     for group in sheet.groups("bounce") {
         copies(group, &mut faults);

@@ -38,6 +38,7 @@ pub struct Settings {
     pub virtual_domains: crate::Virtual,
     pub lists: crate::Lists,
     pub srs: crate::Srs,
+    pub headers: crate::Headers,
     pub lanes: Vec<crate::Lane>,
     pub filter: Filter,
     pub processes: Processes,

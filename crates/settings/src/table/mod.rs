@@ -6,6 +6,7 @@ mod clients;
 mod contact;
 mod egress;
 mod extensions;
+mod headers;
 mod inquiries;
 mod lanes;
 mod lists;
@@ -140,6 +141,11 @@ pub const SECTIONS: &[Section] = &[
     section("lists", false, "Mailing lists, each a file of addresses."),
     section("srs", false, "Senders of mail that is forwarded to other hosts."),
     section(
+        "headers",
+        false,
+        "Addresses in headers and envelopes of mail on its way out. The message in the spool stays as it came; what is different is noted beside it, for each recipient.",
+    ),
+    section(
         "lane",
         true,
         "Messages that wait apart from the others while there are more than the routers can see to. A message takes the first lane whose conditions all hold; without any it takes none.",
@@ -246,6 +252,7 @@ pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
         .chain(lookups::TABLE)
         .chain(routing::TABLE)
         .chain(lists::TABLE)
+        .chain(headers::TABLE)
         .chain(lanes::TABLE)
 }
 
