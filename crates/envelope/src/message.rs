@@ -28,6 +28,8 @@ pub struct Envelope {
     pub identinfo: Option<String>,
     pub authinfo: Option<String>,
     pub errormsg: bool,
+    /// Our own keyword (trusted owners only): a user of this host sends it on, in the sender's name.
+    pub forwarded: bool,
     pub channel: Option<String>,
     /// `None`: no `from` and no `channel error` line.
     pub from: Option<Path>,
@@ -128,6 +130,7 @@ impl Envelope {
             "env-end" | "env-eof" => return no_value(value).map(|()| true),
             "external" => self.external = no_value(value).map(|()| true)?,
             "errormsg" => self.errormsg = no_value(value).map(|()| true)?,
+            "forwarded" => self.forwarded = no_value(value).map(|()| true)?,
             "smtputf8" => self.smtputf8 = no_value(value).map(|()| true)?,
             LENGTH_FIELD => self.length = Some(number(value.as_bytes()).ok_or_else(|| wrong("number", value))?),
             "arrived" => self.arrived = Some(number(value.as_bytes()).ok_or_else(|| wrong("number", value))?),
@@ -225,7 +228,12 @@ pub fn write_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
     if let Some(length) = envelope.length {
         let _ = writeln!(out, "{LENGTH_FIELD} {length:020}");
     }
-    let flags = [(envelope.external, "external"), (envelope.errormsg, "errormsg"), (envelope.smtputf8, "smtputf8")];
+    let flags = [
+        (envelope.external, "external"),
+        (envelope.errormsg, "errormsg"),
+        (envelope.forwarded, "forwarded"),
+        (envelope.smtputf8, "smtputf8"),
+    ];
     for (_, keyword) in flags.iter().filter(|(on, _)| *on) {
         line(out, keyword, None);
     }

@@ -134,7 +134,7 @@ prop_compose! {
         terms in terms(),
     ) -> Envelope {
         Envelope {
-            length: numbers.0, arrived: numbers.1, external: flags.0, errormsg: flags.1, smtputf8: flags.2,
+            length: numbers.0, arrived: numbers.1, external: flags.0, errormsg: flags.1, smtputf8: flags.2, forwarded: flags.0 ^ flags.1,
             bodytype: if flags.3 { BodyType::EightBit } else { BodyType::SevenBit },
             rcvdfrom: texts.0, with: texts.1, fullname: texts.2, loginname: texts.3, verbose: texts.4,
             identinfo: None, authinfo: None, channel: None,

@@ -65,6 +65,7 @@ impl Onward {
             envid: job.envid.clone(),
             ret: job.ret,
             terms: job.terms,
+            forwarded: true,
             from: Some(if job.sender.is_empty() { Path::Null } else { sender()? }),
             recipients: to.into_iter().map(|address| EnvelopeRecipient { address, dsn: dsn.clone() }).collect(),
             ..Envelope::default()

@@ -163,6 +163,7 @@ impl<'a> Expansion<'a> {
 
     pub(crate) fn push(&mut self, values: Rc<[Value]>, mut context: Context) {
         context.depth += 1;
+        context.way.forwarded = true;
         self.routing.expanded = true;
         if context.depth > MAX_DEPTH {
             let verdict = Verdict::refused(4, 6, format!("Aliases more than {MAX_DEPTH} deep"));

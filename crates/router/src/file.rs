@@ -1,17 +1,19 @@
 //! One file of `router/` on its way to `queue/` (S2 to S3), or aside to `deferred/`.
 
 use crate::callers::TableCallers;
+use crate::forms::Leaving;
 use crate::hand::Passed;
 use crate::head::{Head, HeadFault, HeadReader};
 use crate::parking::Pass;
 use crate::recipients::{Recipients, refuse_all, route_all};
 use crate::rules::Rules;
+use crate::submission::{self, is_raw};
 use crate::tables::SystemTables;
 use crate::trust::{SenderFault, Trusted, sender};
 use crate::verdict::Verdict;
 use address::Path;
 use daemon::{Counters, clock, event};
-use envelope::{Control, IdSource, MessageId, TlsTerms, write_control};
+use envelope::{BodyType, Control, IdSource, MessageId, TlsTerms, write_control};
 use settings::Settings;
 use spool::{InputFault, InputFile, Spool};
 use std::hash::{BuildHasher, RandomState};
@@ -111,66 +113,55 @@ impl FileRouter {
             return Err(Fault::Aside(format!("incomplete: the length line and the size of {} bytes differ", input.size)));
         }
         let trusted = self.trusted.contains(input.owner);
-        let sender =
-            sender(&head.envelope, trusted, input.owner, &self.rules.users_domain, &mut self.tables).map_err(|fault| match fault {
-                SenderFault::Unknown(reason) => Fault::Aside(reason),
-                SenderFault::Temporary(reason) => Fault::Later(reason),
-            })?;
-        let recipients = self.recipients(&head, &sender, pass).ok_or(Fault::Pending)?;
+        let submitter = sender(&head.envelope, trusted, input.owner, &self.rules, &mut self.tables).map_err(|fault| match fault {
+            SenderFault::Unknown(reason) => Fault::Aside(reason),
+            SenderFault::Temporary(reason) => Fault::Later(reason),
+            SenderFault::Pending if pass.last => Fault::Later("a table did not answer in time".to_owned()),
+            SenderFault::Pending => Fault::Pending,
+        })?;
+        let now = clock::unix_micros();
+        // A name that is an id is believed only of our own files: it fixes the time that expiry counts from.
+        let named = MessageId::parse(&input.name).ok();
+        let id = named.filter(|_| trusted).unwrap_or_else(|| self.ids.next(now));
+        let unix_seconds = now / 1_000_000;
+        // Where it is routed again, it is what it was.
+        let message_id = is_raw(&head.envelope, trusted).then(|| format!("<{}@{}>", named.unwrap_or(id), self.rules.hostname));
+        let content = self.heads.content(&head);
+        let (base, eight_bit) = message_id.as_deref().map_or_else(Default::default, |message_id| {
+            let user = Some(&submitter.path).filter(|_| submitter.bound).and_then(Path::address).map(|address| address.as_str());
+            let from = submission::Sender { path: &submitter.path, user, message_id, unix_seconds };
+            submission::changes(content, head.header, &head.envelope, &from, self.rules.submission)
+        });
+        let leaving = Leaving {
+            header: content,
+            base,
+            crlf: head.envelope.bodytype == BodyType::Binary,
+            forwarded: trusted && head.envelope.forwarded,
+            unix_seconds,
+        };
+        let recipients = recipients(&head, &submitter.path, &leaving, self.max_hops, &self.rules, &mut self.tables);
+        if recipients.pending && !pass.last {
+            return Err(Fault::Pending);
+        }
         if recipients.list.is_empty() {
             return Err(Fault::Aside("no recipient is left after routing".to_owned()));
         }
-        self.enqueue(&input, head, sender, recipients, trusted)
+        self.count(&recipients);
+        let arrived = head.envelope.arrived.filter(|_| trusted).unwrap_or(id.unix_micros() / 1000);
+        let control = control(id, arrived, input.size, head, submitter.path, recipients);
+        let control = Control { smtputf8: control.smtputf8 || eight_bit, message_id: control.message_id.or(message_id), ..control };
+        self.enqueue(&input, control)
     }
 
-    /// `None`: a table has not answered yet.
-    fn recipients(&mut self, head: &Head, sender: &Path, pass: Pass) -> Option<Recipients> {
-        let wanted = &head.envelope.recipients;
-        let recipients = if u32::try_from(head.hops).unwrap_or(u32::MAX) >= self.max_hops {
-            let text = format!("Too many hops: received {} times; a mail loop is likely", head.hops);
-            refuse_all(wanted, &Verdict::refused(4, 6, text))
-        } else {
-            route_all(wanted, sender, &self.rules, &mut self.tables)
-        };
-        if recipients.pending && !pass.last {
-            return None;
-        }
+    fn count(&mut self, recipients: &Recipients) {
         let routed = recipients.list.len() as u64;
         self.addresses += routed;
         self.counters.add("addresses", routed);
         self.counters.add("errors", recipients.errors);
         self.counters.add("expanded", recipients.expanded);
-        Some(recipients)
     }
 
-    fn enqueue(&mut self, input: &InputFile, head: Head, sender: Path, recipients: Recipients, trusted: bool) -> Result<(), Fault> {
-        let now = clock::unix_micros();
-        // A name that is an id is believed only of our own files: it fixes the time that expiry counts from.
-        let named = MessageId::parse(&input.name).ok().filter(|_| trusted);
-        let arrived = head.envelope.arrived.filter(|_| trusted).or(named.map(|id| id.unix_micros() / 1000)).unwrap_or(now / 1000);
-        let offset = head.offset as u64;
-        let envelope = head.envelope;
-        let mut terms = envelope.terms;
-        // What the envelope demands outweighs what a header field allows (RFC 8689 section 4.1).
-        if terms.tls == TlsTerms::Usual && head.tls_not_required {
-            terms.tls = TlsTerms::Optional;
-        }
-        let mut control = Control {
-            id: named.unwrap_or_else(|| self.ids.next(now)),
-            body_offset: offset,
-            size: input.size.saturating_sub(offset),
-            arrived,
-            sender,
-            edits: recipients.edits,
-            forms: recipients.forms,
-            bodytype: envelope.bodytype,
-            smtputf8: envelope.smtputf8,
-            envid: envelope.envid,
-            ret: envelope.ret,
-            terms,
-            message_id: head.message_id,
-            recipients: recipients.list,
-        };
+    fn enqueue(&mut self, input: &InputFile, mut control: Control) -> Result<(), Fault> {
         while let Err(e) = self.write(&input.name, &control) {
             match e.kind() {
                 // An id that is in the queue already: this is another message, or the same one dropped again.
@@ -200,6 +191,40 @@ impl FileRouter {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => event!(Error, "routing_delayed", name = name, reason = reason, error = e),
         }
+    }
+}
+
+fn recipients(head: &Head, sender: &Path, leaving: &Leaving<'_>, max_hops: u32, rules: &Rules, tables: &mut SystemTables) -> Recipients {
+    let wanted = &head.envelope.recipients;
+    if u32::try_from(head.hops).unwrap_or(u32::MAX) >= max_hops {
+        let text = format!("Too many hops: received {} times; a mail loop is likely", head.hops);
+        return refuse_all(wanted, &Verdict::refused(4, 6, text));
+    }
+    route_all(wanted, sender, leaving, rules, tables)
+}
+
+fn control(id: MessageId, arrived: u64, size: u64, head: Head, sender: Path, recipients: Recipients) -> Control {
+    let (offset, envelope) = (head.offset as u64, head.envelope);
+    let mut terms = envelope.terms;
+    // What the envelope demands outweighs what a header field allows (RFC 8689 section 4.1).
+    if terms.tls == TlsTerms::Usual && head.tls_not_required {
+        terms.tls = TlsTerms::Optional;
+    }
+    Control {
+        id,
+        body_offset: offset,
+        size: size.saturating_sub(offset),
+        arrived,
+        sender,
+        edits: recipients.edits,
+        forms: recipients.forms,
+        bodytype: envelope.bodytype,
+        smtputf8: envelope.smtputf8,
+        envid: envelope.envid,
+        ret: envelope.ret,
+        terms,
+        message_id: head.message_id,
+        recipients: recipients.list,
     }
 }
 

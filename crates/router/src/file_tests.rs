@@ -182,3 +182,82 @@ fn a_hundred_thousand_recipients_are_one_message() {
     bench.route("many", &text);
     assert_eq!(bench.queued()[0].recipients.len(), 100_000);
 }
+
+/// The header of a queued message, as its form 1 has it.
+fn edited(bench: &Bench, control: &Control) -> String {
+    let message = format!("queue/{:02x}/{}", control.id.hash(), control.id);
+    let content = std::fs::read(bench.path(&message)).unwrap().split_off(usize::try_from(control.body_offset).unwrap());
+    let edits = &control.edits[usize::from(control.forms[0].edits) - 1].edits;
+    let mut out = edits.apply(&content).unwrap();
+    out.extend_from_slice(&content[usize::try_from(edits.end()).unwrap()..]);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_submission_is_completed_and_loses_its_blind_copies() {
+    let mut bench = Bench::new("");
+    bench.route("t", "from <a@b.example>\nfullname A. B\nto c@far.example\nenv-end\nSubject: s\nBcc: c@far.example\n\nbody\n");
+    let control = bench.queued().remove(0);
+    let text = edited(&bench, &control);
+    let (date, rest) = text.split_once('\n').unwrap();
+    assert!(date.starts_with("Date: "));
+    let id = control.message_id.clone().unwrap();
+    assert_eq!(rest, format!("Message-ID: {id}\nFrom: \"A. B\" <a@b.example>\nSubject: s\n\nbody\n"));
+    assert!(id.ends_with("@mta.example>"));
+}
+
+#[test]
+fn what_came_from_elsewhere_or_is_whole_stays() {
+    for lines in ["external\n", "errormsg\n", ""] {
+        let mut bench = Bench::new("");
+        let rest = format!("{lines}from <a@b.example>\nto c@far.example\nenv-end\nBcc: x@y\n\nbody\n");
+        let text = if lines.is_empty() { format!("length {:020}\n{rest}", rest.len() + 28) } else { rest };
+        bench.route("t", &text);
+        let control = bench.queued().remove(0);
+        assert!(control.forms.is_empty() && control.edits.is_empty() && control.recipients[0].form == 0, "{lines}");
+    }
+}
+
+#[test]
+fn whose_owner_is_not_trusted_says_who_it_was() {
+    let mut bench = Bench::new("");
+    bench.router.trust(Trusted::nobody());
+    let me = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    let head = "Date: d\nMessage-ID: <m>\n";
+    let text = |envelope: &str, from: &str| format!("external\n{envelope}to c@far.example\nenv-end\n{head}From: {from}\n\n");
+    bench.route("a", &text("from <boss@b.example>\n", "boss@b.example"));
+    bench.route("b", &text(&format!("from <{me}+x@local.example>\n"), &format!("\"Me\" <{me}+x@local.example>")));
+    bench.route("c", &text(&format!("loginname <{}@mta.example>\n", me.to_uppercase()), &format!("{me}@mta.example")));
+    let mut queued = bench.queued();
+    queued.sort_by_key(|control| control.id);
+    let senders: Vec<String> = queued.iter().map(|c| c.sender.address().unwrap().to_string()).collect();
+    assert_eq!(senders, [format!("{me}@local.example"), format!("{me}+x@local.example"), format!("{}@mta.example", me.to_uppercase())]);
+    assert_eq!(edited(&bench, &queued[0]), format!("Sender: {me}@local.example\n{head}From: boss@b.example\n\n"));
+    assert!(queued[1].forms.is_empty() && queued[2].forms.is_empty());
+}
+
+#[test]
+fn utf8_in_the_header_of_a_submission_needs_smtputf8() {
+    for (subject, expected) in [(&b"\xc3\xbc"[..], true), (b"\xfc", false), (b"u", false)] {
+        let mut bench = Bench::new("");
+        let text = [b"from <a@b.example>\nto c@far.example\nenv-end\nSubject: ".as_slice(), subject, b"\n\n\xc3\xbc\n"].concat();
+        std::fs::write(bench.path("router/t"), text).unwrap();
+        bench.router.route_file("t", Pass::first(std::time::Instant::now()));
+        assert_eq!(bench.queued()[0].smtputf8, expected);
+    }
+}
+
+#[test]
+fn members_of_two_lists_have_two_senders() {
+    let folder = tempfile::tempdir().unwrap();
+    let aliases = folder.path().join("aliases");
+    std::fs::write(&aliases, "one: a@far.example\nowner-one: joe\ntwo: b@far.example, c@far.example\nowner-two: ann\n").unwrap();
+    let mut bench = Bench::new(&format!("aliases = [\"{}\"]\n", aliases.display()));
+    bench.route("t", "external\nfrom <s@b.example>\nto one@local.example\nto two@local.example\nto d@far.example\nenv-end\n\n");
+    let control = bench.queued().remove(0);
+    let forms: Vec<u16> = control.recipients.iter().map(|r| r.form).collect();
+    assert_eq!(forms, [1, 2, 2, 0]);
+    let owner = |text: &str| envelope::Sender::Owner(address::Address::parse(text).unwrap());
+    assert_eq!(control.forms[0].sender, owner("owner-one@local.example"));
+    assert_eq!(control.forms[1].sender, owner("owner-two@local.example"));
+}

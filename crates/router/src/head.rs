@@ -19,6 +19,8 @@ pub struct Head {
     pub envelope: Envelope,
     /// Where the headers begin.
     pub offset: usize,
+    /// Bytes of headers, without the empty line behind them.
+    pub header: usize,
     pub hops: usize,
     pub message_id: Option<String>,
     /// `TLS-Required: No` (RFC 8689 section 5).
@@ -45,7 +47,19 @@ impl HeadReader {
         let content = self.0.get(offset..).unwrap_or_default();
         let summary = message::scan(content, MAX_HEADERS).ok_or_else(headers_too_large)?;
         let message_id = summary.message_id.and_then(|range| content.get(range)).and_then(message_id);
-        Ok(Head { envelope, offset, hops: summary.received, message_id, tls_not_required: summary.tls_not_required })
+        Ok(Head {
+            envelope,
+            offset,
+            header: summary.end.header,
+            hops: summary.received,
+            message_id,
+            tls_not_required: summary.tls_not_required,
+        })
+    }
+
+    /// The message that was read last, from its headers on: all of them, and what came with them.
+    pub fn content(&self, head: &Head) -> &[u8] {
+        self.0.get(head.offset..).unwrap_or_default()
     }
 
     fn envelope(&mut self, input: &InputFile) -> Result<(Envelope, usize), HeadFault> {

@@ -27,12 +27,16 @@ mod forms;
 mod hand;
 mod head;
 mod lines;
+mod listfields;
 mod local;
 mod parking;
 mod question;
 mod recipients;
+mod returning;
 mod rules;
 mod service;
+mod spelling;
+mod submission;
 mod tables;
 mod trust;
 mod verdict;
@@ -45,6 +49,9 @@ mod decision_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod file_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod forms_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod local_tests;

@@ -1,12 +1,13 @@
 //! From the envelope's recipients to those of the control file: routed, without repeats, DSN data carried on.
 
 use crate::decision::{Want, route};
-use crate::forms::Forms;
+use crate::forms::{Forms, Leaving};
 use crate::rules::Rules;
 use crate::tables::Tables;
 use crate::verdict::{Routed, Verdict};
 use address::Path;
 use envelope::{ControlRecipient, EditSet, EnvelopeRecipient, Form, Happened, Notify, Quad, RecipientDsn, RecipientState};
+use lookup::TableError;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
@@ -23,10 +24,16 @@ pub struct Recipients {
 }
 
 /// Routes the recipients of an envelope.
-pub fn route_all(recipients: &[EnvelopeRecipient], sender: &Path, rules: &Rules, tables: &mut dyn Tables) -> Recipients {
+pub fn route_all(
+    recipients: &[EnvelopeRecipient],
+    sender: &Path,
+    leaving: &Leaving<'_>,
+    rules: &Rules,
+    tables: &mut dyn Tables,
+) -> Recipients {
     let mut all = Recipients::default();
     let mut repeats = Repeats::default();
-    let mut forms = Forms::default();
+    let mut forms = Forms::new(leaving, sender);
     for recipient in recipients {
         let routing = route(&recipient.address, sender, Want::Recipients, rules, tables);
         all.expanded += u64::from(routing.expanded);
@@ -36,7 +43,10 @@ pub fn route_all(recipients: &[EnvelopeRecipient], sender: &Path, rules: &Rules,
         }
         for outcome in routing.outcomes {
             let dsn = carried(&recipient.dsn, several, outcome.owner.is_some());
-            let form = forms.of(&outcome, sender);
+            let (outcome, form) = match forms.of(&outcome, rules, tables) {
+                Ok(form) => (outcome, form),
+                Err(error) => (Routed { verdict: trouble(error), ..outcome }, 0),
+            };
             all.add(outcome, recipient, (dsn, form), &mut repeats);
         }
     }
@@ -45,6 +55,15 @@ pub fn route_all(recipients: &[EnvelopeRecipient], sender: &Path, rules: &Rules,
         all.group();
     }
     all
+}
+
+/// The form of the message could not be made. It must not leave in another.
+fn trouble(error: TableError) -> Verdict {
+    match error {
+        TableError::Temporary(reason) => Verdict::Temporary(reason),
+        TableError::Permanent(reason) => Verdict::refused(3, 5, reason),
+        TableError::Pending => Verdict::Pending,
+    }
 }
 
 /// Every recipient fails with the same reason.

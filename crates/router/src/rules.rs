@@ -1,6 +1,7 @@
 //! The rules of the configuration, arranged for look-up.
 
 use crate::local::LocalRules;
+use crate::returning::Returning;
 use address::{Address, Path, normalise};
 use settings::{DeliveryKind, Route, Settings, UserSource};
 use std::collections::{HashMap, HashSet};
@@ -26,6 +27,9 @@ pub struct Rules {
     pub detail: Vec<char>,
     /// Local names.
     pub local: LocalRules,
+    pub headers: settings::Headers,
+    pub submission: settings::Submission,
+    pub returning: Returning,
     routes: Vec<Route>,
     /// Domain or `.suffix` to the routes that name it, in order, up to the first for every sender; `*` under "*".
     by_domain: HashMap<String, Vec<usize>>,
@@ -51,6 +55,9 @@ impl Rules {
             any_user: local.users == UserSource::Any,
             detail: local.detail.chars().collect(),
             local: LocalRules::new(settings),
+            headers: settings.headers.clone(),
+            submission: settings.submission,
+            returning: Returning::new(settings),
             routes: settings.routes.clone(),
             hostname,
             users_domain: settings.users_domain().to_owned(),
@@ -81,6 +88,12 @@ impl Rules {
     /// Is mail to this normalised domain delivered here?
     pub fn is_local(&self, domain: &str) -> bool {
         patterns(domain).any(|pattern| self.local_domains.contains(pattern))
+    }
+
+    /// Is an address one of this host, so that mail of it may leave here in its own name?
+    pub fn is_own_domain(&self, address: &Address) -> bool {
+        let Some(Ok(domain)) = address.domain().map(normalise) else { return true };
+        self.is_local(&domain) || domain == self.hostname || domain == self.users_domain || self.returning.domain() == Some(&domain)
     }
 
     /// `user` of `user+detail`; `None` when there is no detail.

@@ -1,8 +1,10 @@
 //! Whose file it is, and what its envelope may therefore say (ZMailer's rule: the owner's uid is the identity).
 
-use crate::tables::SystemTables;
+use crate::rules::Rules;
+use crate::tables::{SystemTables, Tables as _};
 use address::{Address, Path};
 use envelope::Envelope;
+use lookup::TableError;
 use settings::Settings;
 use std::collections::HashSet;
 
@@ -17,6 +19,8 @@ pub enum SenderFault {
     Unknown(String),
     /// Try again later.
     Temporary(String),
+    /// A table has not answered yet.
+    Pending,
 }
 
 impl Trusted {
@@ -38,14 +42,25 @@ impl Trusted {
     }
 }
 
-/// The reverse path of a message: what the envelope says where its owner is trusted, else the owner's own address.
-/// `domain`: of this host's users ([`Settings::users_domain`]).
-pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, domain: &str, tables: &mut SystemTables) -> Result<Path, SenderFault> {
+/// Whose message it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Submitter {
+    /// The reverse path.
+    pub path: Path,
+    /// The owner is not trusted to say who wrote it.
+    pub bound: bool,
+}
+
+/// The reverse path of a message: what the envelope says where its owner is trusted, or may send so; else the owner's own
+/// address.
+pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tables: &mut SystemTables) -> Result<Submitter, SenderFault> {
+    let domain = &rules.users_domain;
     if trusted {
+        let path = |path| Ok(Submitter { path, bound: false });
         match &envelope.from {
-            Some(Path::Mailbox(address)) => return Ok(Path::Mailbox(qualified(address, domain))),
-            Some(Path::Null) => return Ok(Path::Null),
-            None if envelope.errormsg => return Ok(Path::Null),
+            Some(Path::Mailbox(address)) => return path(Path::Mailbox(qualified(address, domain))),
+            Some(Path::Null) => return path(Path::Null),
+            None if envelope.errormsg => return path(Path::Null),
             None => {}
         }
     }
@@ -54,9 +69,51 @@ pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, domain: &str, tabl
         Ok(None) => return Err(SenderFault::Unknown(format!("the file's owner, uid {owner}, has no account"))),
         Err(error) => return Err(SenderFault::Temporary(error.to_string())),
     };
+    let is_his = |address: &Address| {
+        let local = address.unquoted_local();
+        let bare = rules.without_detail(&local).unwrap_or(&local);
+        bare.eq_ignore_ascii_case(&account.name) && (trusted || rules.is_own_domain(address))
+    };
+    let wished = match &envelope.from {
+        Some(Path::Mailbox(address)) if !trusted => Some(qualified(address, domain)),
+        _ => None,
+    };
+    if let Some(wished) = wished
+        && (is_his(&wished) || may_send(&account.name, &wished, &rules.headers.senders, tables)?)
+    {
+        return Ok(Submitter { path: Path::Mailbox(wished), bound: true });
+    }
+    // How he likes his address to be written (ZMailer's loginname), as long as it is his.
+    let liked = envelope.loginname.as_deref().and_then(|text| Address::parse(text.trim_matches(['<', '>'])).ok());
+    if let Some(liked) = liked.map(|address| qualified(&address, domain)).filter(is_his) {
+        return Ok(Submitter { path: Path::Mailbox(liked), bound: !trusted });
+    }
     Address::parse(&format!("{}@{domain}", account.name))
-        .map(Path::Mailbox)
+        .map(|address| Submitter { path: Path::Mailbox(address), bound: !trusted })
         .map_err(|fault| SenderFault::Unknown(format!("the file owner's name {} makes no address: {fault}", account.name)))
+}
+
+/// `[headers] senders`
+fn may_send(user: &str, wished: &Address, names: &[String], tables: &mut SystemTables) -> Result<bool, SenderFault> {
+    let domain = wished.domain().unwrap_or_default();
+    for name in names {
+        match tables.find(name, user) {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                let allows = |value: &String| {
+                    let value = value.trim();
+                    let of_domain = value.strip_prefix('@').is_some_and(|own| own.eq_ignore_ascii_case(domain));
+                    value == "*" || of_domain || value.eq_ignore_ascii_case(wished.as_str())
+                };
+                if found.values.iter().flat_map(|value| value.split(',').map(str::to_owned)).any(|value| allows(&value)) {
+                    return Ok(true);
+                }
+            }
+            Err(TableError::Pending) => return Err(SenderFault::Pending),
+            Err(error) => return Err(SenderFault::Temporary(error.to_string())),
+        }
+    }
+    Ok(false)
 }
 
 fn qualified(address: &Address, domain: &str) -> Address {
