@@ -48,6 +48,9 @@ impl Wish {
     }
 }
 
+/// What makes a set of edits: the list, its owner, and how far it goes.
+type SetKey = (Option<std::rc::Rc<str>>, Option<Path>, Reach);
+
 /// The forms of one message.
 #[derive(Debug)]
 pub struct Forms<'a> {
@@ -58,7 +61,7 @@ pub struct Forms<'a> {
     last: Option<(Wish, u16)>,
     known: HashMap<Wish, u16>,
     /// Sets of edits by what makes them.
-    sets: HashMap<(Option<std::rc::Rc<str>>, Option<Path>, Reach), u16>,
+    sets: HashMap<SetKey, u16>,
     text: usize,
     pub forms: Vec<Form>,
     pub edits: Vec<EditSet>,
