@@ -172,6 +172,22 @@ fn tables_that_do_not_answer() {
     }
 }
 
+/// What waits leaves the spool through a new message: it must not take the blind copies with it.
+#[test]
+fn what_is_held_or_refused_has_its_form_too() {
+    let (from, rules) = (path("joe@b.example"), rules(""));
+    let leaving = Leaving { header: b"Bcc: x@y\n\n", base: vec![(0..9, Vec::new())], ..Leaving::default() };
+    let mut forms = Forms::new(&leaving, &from);
+    let waits = Routed { verdict: Verdict::Temporary("later".into()), ..to("smtp", None, Way::default()) };
+    assert_eq!(forms.of(&waits, &rules, &mut Named(vec![])), Ok(1));
+    assert_eq!(header(&forms, 1, "Bcc: x@y\n\n"), "\n");
+    let refused = Routed { verdict: Verdict::refused(1, 1, "no"), ..to("smtp", Some("o@b.example"), Way::default()) };
+    assert_eq!(forms.of(&refused, &rules, &mut Named(vec![])), Ok(2));
+    assert_eq!(sender(&forms, 2), owner("o@b.example"));
+    let pending = Routed { verdict: Verdict::Pending, ..to("smtp", Some("o@b.example"), Way::default()) };
+    assert_eq!(forms.of(&pending, &rules, &mut Named(vec![])), Ok(0));
+}
+
 /// Blind copies are never left in; spellings may be.
 #[test]
 fn what_does_not_fit() {

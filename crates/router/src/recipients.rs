@@ -45,7 +45,11 @@ pub fn route_all(
             let dsn = carried(&recipient.dsn, several, outcome.owner.is_some());
             let (outcome, form) = match forms.of(&outcome, rules, tables) {
                 Ok(form) => (outcome, form),
-                Err(error) => (Routed { verdict: trouble(error), ..outcome }, 0),
+                Err(error) => {
+                    let outcome = Routed { verdict: trouble(error), ..outcome };
+                    let form = forms.of(&outcome, rules, tables).unwrap_or(0);
+                    (outcome, form)
+                }
             };
             all.add(outcome, recipient, (dsn, form), &mut repeats);
         }
