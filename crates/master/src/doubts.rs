@@ -26,7 +26,7 @@ pub fn doubts(configuration: &Configuration) -> Vec<Fault> {
         }
     }
     let users = if let UserSource::Table(path) = &settings.local.users { Some(path) } else { None };
-    for table in settings.alias_files().chain(users.map(std::path::PathBuf::as_path)) {
+    for table in settings.alias_files().chain(users.map(std::path::PathBuf::as_path)).chain(settings.lists.folder.as_deref()) {
         if let Err(e) = std::fs::metadata(table) {
             say(&table.to_string_lossy(), format!("{}: {e}; local mail waits until it can be read", table.display()));
         }
@@ -123,14 +123,15 @@ mod tests {
         let path = folder.path().join("zpost.toml");
         let text = format!(
             "{}[[volume]]\nname = \"v\"\npath = \"/nowhere/v\"\n[[source]]\npool = \"p\"\naddress = \"192.0.2.7\"\ninterface = \"no0\"\n\
-             [[source]]\npool = \"p\"\naddress = \"127.0.0.1\"\ninterface = \"lo\"\n[local]\naliases = [\"/nowhere/aliases\"]\nusers = \"/nowhere/users\"\n",
+             [[source]]\npool = \"p\"\naddress = \"127.0.0.1\"\ninterface = \"lo\"\n[local]\naliases = [\"/nowhere/aliases\"]\nusers = \"/nowhere/users\"\n\
+             [lists]\nfolder = \"/nowhere/lists\"\n",
             crate::tests::SMALLEST
         );
         std::fs::write(&path, text).unwrap();
         let found: Vec<(usize, String)> =
             doubts(&Configuration::read(&path).unwrap()).into_iter().map(|fault| (fault.line, fault.text)).collect();
         let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
-        assert_eq!(lines, [17, 18, 7, 10, 11], "{found:?}");
+        assert_eq!(lines, [17, 18, 20, 7, 10, 11], "{found:?}");
     }
 
     #[test]

@@ -264,3 +264,40 @@ fn twenty_thousand_members_come_once_each_and_by_domain() {
     let domains: Vec<&str> = all.list.iter().filter_map(|recipient| recipient.quad.user.rsplit('@').next()).collect();
     assert_eq!(domains.chunk_by(|a, b| a == b).count(), 100, "each domain's recipients stand together");
 }
+
+/// One message to 100,000 members, with figures: `cargo nextest run --release -p router --run-ignored all hundred --no-capture`.
+#[test]
+#[ignore = "says figures; means something only as a release build alone in its process"]
+fn a_hundred_thousand_members() {
+    let mut site = site(&[], "");
+    let line = |n: u32| format!("member{n}@domain{}.example.org\n", n % 1000);
+    fs::write(site.etc.join("lists/all"), (0..100_000).map(line).collect::<String>()).unwrap();
+    for _ in 0..2 {
+        let start = Instant::now();
+        let all = site.all(&["all@local.example"]);
+        let routed = start.elapsed();
+        let mut out = Vec::new();
+        let count = all.list.len();
+        let control = envelope::Control {
+            id: envelope::MessageId::parse("1k0sx30s648stq8s").unwrap(),
+            body_offset: 0,
+            size: 0,
+            arrived: 0,
+            sender: Path::Null,
+            forms: all.forms,
+            edits: all.edits,
+            bodytype: envelope::BodyType::default(),
+            smtputf8: false,
+            envid: None,
+            ret: None,
+            terms: envelope::Terms::default(),
+            message_id: None,
+            recipients: all.list,
+        };
+        envelope::write_control(&control, &mut out);
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let most = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+        eprintln!("{count} recipients: routed in {routed:?}, written in {:?} ({} bytes), {most}", start.elapsed() - routed, out.len());
+        assert_eq!(count, 100_000);
+    }
+}
