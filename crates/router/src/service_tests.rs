@@ -114,3 +114,63 @@ fn a_router_without_master_or_routermux_ends() {
     assert_eq!(process.join().unwrap(), ExitCode::from(75));
     assert!(matches!(mux.recv_by(soon()), Err(RecvError::Closed)));
 }
+
+/// Microseconds of processor time of this process.
+fn spent_of() -> i64 {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
+    [usage.user_time(), usage.system_time()].map(|time| time.tv_sec() * 1_000_000 + time.tv_usec()).iter().sum()
+}
+
+/// Decisions a second of one router, the conversation with its routermux included:
+/// `cargo test --release -p router --lib measure -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+#[allow(clippy::print_stdout, clippy::cast_precision_loss)]
+fn measure_routings() {
+    let mut bench = bench();
+    let count = 200_000;
+    let (start, before) = (Instant::now(), spent_of());
+    let put = |bench: &mut Bench, number: u64| match number % 3 {
+        0 => bench.ask(number, "joe@local.example"),
+        1 => bench.ask(number, &format!("user{number}@remote{}.example", number % 1000)),
+        _ => bench.ask(number, "nobody@local.example"),
+    };
+    (0..32).for_each(|number| put(&mut bench, number));
+    let mut answered = 0;
+    while answered < count {
+        if let FromRouter::Told(_) = bench.hear() {
+            answered += 1;
+            if answered + 32 <= count {
+                put(&mut bench, answered + 31);
+            }
+        }
+    }
+    let (time, spent) = (start.elapsed().as_secs_f64(), (spent_of() - before) as f64 / count as f64);
+    println!(
+        "{count} questions: {:.0} a second; {spent:.2} us of processor time each, both sides of the conversation",
+        count as f64 / time
+    );
+    let files = 20_000;
+    for n in 0..files {
+        let text = format!("from <a@b.example>\nto <user{n}@remote{}.example>\nenv-end\nSubject: x\n\nbody\n", n % 1000);
+        std::fs::write(bench.folder.path().join("router").join(format!("file{n}")), text).unwrap();
+    }
+    let (start, before, mut given, mut done) = (Instant::now(), spent_of(), 0, 0);
+    let mut give = |bench: &mut Bench| {
+        let names: Vec<String> = (given..(given + 16).min(files)).map(|n| format!("file{n}")).collect();
+        given += names.len();
+        if !names.is_empty() {
+            bench.mux.send(&ToRouter::Files(names)).unwrap();
+        }
+    };
+    give(&mut bench);
+    give(&mut bench);
+    while done < files {
+        if let FromRouter::Done(names) = bench.hear() {
+            done += names.len();
+            give(&mut bench);
+        }
+    }
+    let (time, spent) = (start.elapsed().as_secs_f64(), (spent_of() - before) as f64 / files as f64);
+    println!("{files} files: {:.0} a second; {spent:.1} us of processor time each", files as f64 / time);
+}

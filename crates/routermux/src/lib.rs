@@ -34,6 +34,9 @@ mod watch;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod bench;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss)]
+mod measure;
+#[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod saturation_tests;
 #[cfg(test)]
