@@ -2,10 +2,9 @@
 
 use end_to_end::dovecot::Dovecot;
 use end_to_end::logins::{Site, plain, private_file, run};
-use end_to_end::{LONG, Suite, free_port, installed, wait_until};
+use end_to_end::{LONG, Suite, installed, servers, wait_until};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -211,37 +210,15 @@ fn certificate(folder: &Path) {
 
 #[test]
 fn ldap_binds_in_the_clear_on_loopback_and_inside_tls() {
-    if !Path::new("/usr/sbin/slapd").exists() || !is_root() {
-        return eprintln!("SKIPPED: needs slapd");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().display().to_string();
-    fs::create_dir(folder.path().join("db")).unwrap();
-    certificate(folder.path());
-    let conf = format!(
-        "include /etc/ldap/schema/core.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {at}/pid\n\
-         TLSCertificateFile {at}/backend.pem\nTLSCertificateKeyFile {at}/backend.key\nTLSCACertificateFile {at}/backend.pem\n\
-         database mdb\nsuffix \"dc=example,dc=org\"\ndirectory {at}/db\n"
-    );
-    fs::write(folder.path().join("conf"), conf).unwrap();
-    let ldif = format!(
-        "dn: dc=example,dc=org\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: x\n\n\
-         dn: cn=tim,dc=example,dc=org\nobjectClass: person\ncn: tim\nsn: tim\nuserPassword: {PASSWORD}\n\n"
-    );
-    fs::write(folder.path().join("ldif"), ldif).unwrap();
-    let (good, text) = run("/usr/sbin/slapadd", &["-f", &format!("{at}/conf"), "-l", &format!("{at}/ldif")]);
-    assert!(good, "{text}");
-    let (clear, secure) = (free_port(), free_port());
-    let urls = format!("ldap://127.0.0.1:{clear} ldaps://127.0.0.1:{secure}");
-    let child = Command::new("/usr/sbin/slapd").args(["-d", "0", "-f", &format!("{at}/conf"), "-h", &urls]).spawn().unwrap();
-    let slapd = Process(child);
-    wait_until("slapd listens", LONG, || TcpStream::connect(("127.0.0.1", secure)).is_ok());
+    let tim = format!("dn: cn=tim,dc=example,dc=org\nobjectClass: person\ncn: tim\nsn: tim\nuserPassword: {PASSWORD}\n\n");
+    let Some(slapd) = servers::slapd(&tim) else { return };
+    let (clear, secure) = (slapd.port, slapd.secure_port);
     for server in [format!("ldap://127.0.0.1:{clear}"), format!("ldaps://127.0.0.1:{secure}")] {
         let auth = format!(
             "backends = [\"ldap\"]\nldap_server = \"{server}\"\nldap_dn = \"cn=%n,dc=example,dc=org\"\nroots = \"{{at}}/backend.pem\"\nfailure_delay = 0\n"
         );
         let mut site = Site::prepare(&auth, Suite::builder());
-        fs::copy(folder.path().join("backend.pem"), site.suite.path("backend.pem")).unwrap();
+        fs::copy(slapd.path("server.pem"), site.suite.path("backend.pem")).unwrap();
         site.suite.give_away();
         site.suite.start();
         assert_eq!(site.plain("tim", PASSWORD).0, 235, "{server}");
@@ -250,7 +227,6 @@ fn ldap_binds_in_the_clear_on_loopback_and_inside_tls() {
         assert_eq!(site.plain("ann", PASSWORD).0, 535);
         assert_eq!(site.plain("tim,dc=example,dc=org", PASSWORD).0, 535);
     }
-    drop(slapd);
 }
 
 /// Tokens: `good-tim` is Tim's, `stale` is nobody's, `broken` makes the server fail.

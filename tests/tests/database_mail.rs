@@ -83,7 +83,7 @@ fn postgresql() {
     server.psql(&format!("{PEOPLE} CREATE ROLE mail LOGIN PASSWORD 's3cret'; GRANT SELECT ON people TO mail"));
     let (port, file) = (server.port, password(&server));
     let table = format!(
-        "kind = \"postgresql\"\nservers = [\"127.0.0.1:{port}\"]\ndatabase = \"postgres\"\nuser = \"mail\"\npassword_file = \"{file}\"\n\
+        "kind = \"postgresql\"\nservers = [\"localhost:{port}\"]\ndatabase = \"postgres\"\nuser = \"mail\"\npassword_file = \"{file}\"\n\
          tls = \"starttls\"\nquery = \"SELECT target FROM people WHERE name = %k\"\n"
     );
     mail_by(server, &table);

@@ -9,8 +9,8 @@ use tablelink::{Fault, Link, Place, Values, password, trust};
 
 /// Steps of a login.
 const MOST_STEPS: usize = 6;
-/// Rows of one answer; of definitions of columns and parameters there are fewer.
-const MOST_ROWS: usize = 10_000;
+/// Rows of one answer, with those that are too many for it.
+const MOST_ROWS: usize = 100_000;
 
 #[derive(Debug)]
 pub struct Session {
@@ -125,7 +125,8 @@ fn open_password(secret: Option<&str>, private: bool) -> Result<Vec<u8>, Fault> 
 
 /// Reading only, and no longer than we wait.
 fn limit(packets: &mut Packets, table: &Table, mariadb: bool) -> Result<(), Fault> {
-    let milliseconds = table.timeout.as_millis().max(1);
+    // The server is to give up first: then the session is of use for the next question.
+    let milliseconds = (table.timeout * 9 / 10).as_millis().max(1);
     let time = if mariadb {
         format!("SET SESSION max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000)
     } else {

@@ -56,7 +56,8 @@ impl Session {
     }
 
     fn prepare(&mut self, table: &Table, statement: &Statement) -> Result<(), Fault> {
-        let milliseconds = table.timeout.as_millis().max(1);
+        // The server is to give up first: then the session is of use for the next question.
+        let milliseconds = (table.timeout * 9 / 10).as_millis().max(1);
         let sets = format!("SET default_transaction_read_only = on; SET statement_timeout = {milliseconds}");
         self.link.send(&message::simple(&sets))?;
         self.until_ready("does not take our settings", |_, _| Ok(()))?;
@@ -102,7 +103,7 @@ impl Session {
                 },
                 (b'E', content) => trouble = Some(failed(&content)),
                 (b'C', _) => complete = true,
-                (b's', _) => return Err(Fault::broken("the answer has too many rows")),
+                (b's', _) => trouble = Some(Fault::refused("the answer has too many rows")),
                 (b'Z', _) => return end(trouble, complete, values),
                 (b'2' | b'N' | b'S' | b'A', _) => {}
                 _ => return Err(Fault::malformed("its answer is none to a query")),

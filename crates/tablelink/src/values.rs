@@ -15,10 +15,12 @@ pub struct Values {
 
 impl Values {
     /// Texts without control characters only: what else a table holds is no value of ours.
+    ///
+    /// The rest of the answer can be read and thrown away, so the connection stays good.
     pub fn push(&mut self, value: &[u8]) -> Result<(), Fault> {
         self.bytes = self.bytes.saturating_add(value.len());
         if self.bytes > LONGEST_ANSWER || self.list.len() >= MOST {
-            return Err(Fault::broken(format!("the answer has more than {LONGEST_ANSWER} bytes or {MOST} values")));
+            return Err(Fault::refused(format!("the answer has more than {LONGEST_ANSWER} bytes or {MOST} values")));
         }
         let text = std::str::from_utf8(value).map_err(|_| Fault::refused("a value of the answer is no UTF-8 text"))?;
         if text.chars().any(char::is_control) {

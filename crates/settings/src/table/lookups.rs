@@ -49,7 +49,13 @@ pub const TABLE: &[Parameter] = &[
     optional("table", "map", Kind::Text, "", "Of kind socketmap: the map's name at the server."),
     optional("table", "database", Kind::Text, "", "Of SQL servers: the database."),
     optional("table", "user", Kind::Text, "", "Who asks: a user of the SQL server, or a DN to bind as."),
-    optional("table", "password_file", Kind::Path, "", "A file with the password in its first line, readable by the process that asks, and not by everybody. Read at each connection."),
+    optional(
+        "table",
+        "password_file",
+        Kind::Path,
+        "",
+        "A file with the password in its first line, readable by the process that asks, and not by everybody. Read at each connection.",
+    ),
     optional(
         "table",
         "query",
