@@ -11,7 +11,7 @@ const VALUE: usize = 192;
 
 /// A file whose header is in memory: a look-up reads twice, of a key that is not there mostly once.
 pub struct Reader<B> {
-    file: B,
+    pub(crate) file: B,
     header: Box<[u8; HEADER]>,
 }
 

@@ -131,6 +131,32 @@ mod tests {
         }
     }
 
+    /// Counts reads.
+    struct Counted(Vec<u8>, std::sync::atomic::AtomicUsize);
+
+    impl Bytes for Counted {
+        fn read_some_at(&self, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.0.read_some_at(place, buffer)
+        }
+    }
+
+    #[test]
+    fn a_look_up_reads_twice_and_of_an_absent_key_mostly_once() {
+        let keys: Vec<String> = (0..20_000).map(|n| format!("user{n}@example.org")).collect();
+        let file = make(keys.iter().map(|key| (key.as_bytes(), &b"someone@example.com"[..]))).unwrap();
+        let reader = Reader::new(Counted(file, 0.into())).unwrap();
+        let reads = |suffix: &str| {
+            let before = reader.file.1.load(std::sync::atomic::Ordering::Relaxed);
+            for key in &keys {
+                assert_eq!(reader.find(format!("{key}{suffix}").as_bytes()).unwrap().is_some(), suffix.is_empty());
+            }
+            (reader.file.1.load(std::sync::atomic::Ordering::Relaxed) - before) as f64 / keys.len() as f64
+        };
+        let (found, absent) = (reads(""), reads("x"));
+        assert!(found < 2.1 && absent < 1.1, "{found} {absent}");
+    }
+
     type Records = HashMap<Vec<u8>, Vec<u8>>;
 
     fn file(records: &Records) -> Vec<u8> {
