@@ -132,3 +132,20 @@ fn texts_that_are_not_compiled_are_checked() {
     }
     assert_eq!(checked("cdb", ""), Ok(None));
 }
+
+/// Read by its own process; here by its own crate.
+#[test]
+fn a_file_of_lmdb() {
+    let place = Place::new();
+    let lines: String = (0..3000).rev().map(|n| format!("Name{n}@x.example value {n}\n")).collect();
+    drop(place.compiled("lmdb", "", &lines));
+    let file = fs::File::open(place.folder.join("f")).unwrap();
+    for n in (0..3000).step_by(7) {
+        let value = lmdb::find(&file, format!("name{n}@x.example").as_bytes()).unwrap();
+        assert_eq!(value, Some(format!("value {n}").into_bytes()));
+    }
+    assert_eq!(lmdb::find(&file, b"name3000@x.example").unwrap(), None);
+    assert_eq!(place.faults("lmdb", "", "a b\nA c\n"), "s:2: a is defined in line 1 already");
+    let long = format!("{} b\n", "k".repeat(512));
+    assert_eq!(place.faults("lmdb", "", &long), "s:1: a key over 511 bytes cannot be in a table of kind lmdb; kind cdb takes it");
+}

@@ -21,6 +21,7 @@ pub trait Sink {
 pub fn sink(kind: TableKind, file: File, path: &Path) -> io::Result<Option<Box<dyn Sink>>> {
     Ok(match kind {
         TableKind::Cdb => Some(Box::new(Constant(Maker::new(BufWriter::with_capacity(256 * 1024, file))?))),
+        TableKind::Lmdb => Some(Box::new(Lightning { out: file, sorter: Sorter::new(path) })),
         TableKind::Sorted => Some(Box::new(SortedText { out: file, sorter: Sorter::new(path) })),
         _ => None,
     })
@@ -72,20 +73,51 @@ impl Sink for SortedText {
 
     fn finish(self: Box<Self>) -> io::Result<BTreeSet<String>> {
         let mut out = BufWriter::with_capacity(256 * 1024, self.out);
-        let (mut twice, mut last) = (BTreeSet::new(), None);
-        for record in self.sorter.finish()? {
-            let (key, value) = record?;
-            if last.as_ref() == Some(&key) {
-                twice.insert(String::from_utf8_lossy(&key).into_owned());
-                continue;
-            }
-            out.write_all(&key)?;
+        let twice = in_order(self.sorter, |key, value| {
+            out.write_all(key)?;
             out.write_all(b"\t")?;
-            out.write_all(&value)?;
-            out.write_all(b"\n")?;
-            last = Some(key);
-        }
+            out.write_all(value)?;
+            out.write_all(b"\n")
+        })?;
         out.flush()?;
         Ok(twice)
     }
+}
+
+/// A file of LMDB.
+struct Lightning {
+    out: File,
+    sorter: Sorter,
+}
+
+impl Sink for Lightning {
+    fn add(&mut self, key: &str, value: &str) -> io::Result<()> {
+        if key.len() > lmdb::LONGEST_KEY {
+            let text = format!("a key over {} bytes cannot be in a table of kind lmdb; kind cdb takes it", lmdb::LONGEST_KEY);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.sorter.add(key.as_bytes(), value.as_bytes())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<BTreeSet<String>> {
+        let mut maker = lmdb::Maker::new(BufWriter::with_capacity(256 * 1024, self.out))?;
+        let twice = in_order(self.sorter, |key, value| maker.add(key, value))?;
+        maker.finish()?;
+        Ok(twice)
+    }
+}
+
+/// Gives the records in the order of their keys, the first of those with one key; the keys that came more than once.
+fn in_order(sorter: Sorter, mut take: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<BTreeSet<String>> {
+    let (mut twice, mut last) = (BTreeSet::new(), None);
+    for record in sorter.finish()? {
+        let (key, value) = record?;
+        if last.as_ref() == Some(&key) {
+            twice.insert(String::from_utf8_lossy(&key).into_owned());
+            continue;
+        }
+        take(&key, &value)?;
+        last = Some(key);
+    }
+    Ok(twice)
 }

@@ -295,11 +295,38 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Kinds of DNS records that a table may be of.
+const RECORDS: &[&str] = &["a", "aaaa", "cname", "mx", "ptr", "txt"];
+
+/// As `servers` of socketmap and tcp tables.
+fn is_server(server: &str) -> bool {
+    if let Some(path) = server.strip_prefix("unix:") {
+        return path.starts_with('/');
+    }
+    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let host = |host: &str| !host.is_empty() && !host.contains([':', '/', ' ']) || host.starts_with('[') && host.ends_with(']');
+    server.rsplit_once(':').is_some_and(|(name, number)| port(number) && host(name))
+}
+
 /// Queries and filters that no server would understand, or that would not ask for the key.
 fn spelled(group: &Group, kind: &str, faults: &mut Vec<Fault>) {
     let query = text(group, "query").filter(|_| ["sqlite", "postgresql", "mysql"].contains(&kind));
     if let Some(Err(why)) = query.map(|query| Statement::parse(query, |_| "?".to_owned())) {
         faults.push(at(group, "query", format!("table.query: {why}")));
+    }
+    let record = text(group, "record").filter(|record| kind == "dns" && !record.is_empty() && !RECORDS.contains(record));
+    if let Some(record) = record {
+        let near = nearest(record, RECORDS.iter().copied()).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+        faults.push(at(group, "record", format!("table.record: `{record}` is none of {}{near}", RECORDS.join(", "))));
+    }
+    let map = text(group, "map").filter(|map| kind == "socketmap" && map.contains(char::is_whitespace));
+    if map.is_some() {
+        faults.push(at(group, "map", "table.map: the name of a map has no spaces: what is behind one is the key".to_owned()));
+    }
+    if ["socketmap", "tcp"].contains(&kind) {
+        for server in list(group, "servers").iter().filter(|server| !is_server(server)) {
+            faults.push(at(group, "servers", format!("table.servers: `{server}` is none of address:port, host:port, unix:/path")));
+        }
     }
     let filter = text(group, "filter").filter(|_| kind == "ldap");
     if let Some(Err(why)) = filter.map(Filter::parse) {

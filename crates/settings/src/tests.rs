@@ -326,3 +326,20 @@ fn volumes_have_names_and_folders_of_their_own() {
         assert_eq!(faults(&text(name, path)).len(), 1, "{name} {path}");
     }
 }
+
+/// What a process that answers for tables could only find out at the first question.
+#[test]
+fn servers_maps_and_records_of_tables() {
+    let table = |more: &str| faults(&format!("{EXAMPLE}\n[[table]]\nname = \"t\"\n{more}\n"));
+    for server in ["127.0.0.1:10001", "[::1]:10001", "map.example:25", "unix:/run/map"] {
+        assert_eq!(table(&format!("kind = \"tcp\"\nservers = [\"{server}\"]")), Vec::<String>::new());
+    }
+    for server in ["127.0.0.1", "map.example:", "map.example:0", "map.example:70000", ":25", "unix:map", "::1:25", "inet:a:b:25"] {
+        let said = table(&format!("kind = \"tcp\"\nservers = [\"{server}\"]"));
+        assert!(said.len() == 1 && said[0].contains("unix:/path"), "{server}: {said:?}");
+    }
+    let said = table("kind = \"socketmap\"\nmap = \"a b\"\nservers = [\"unix:/run/map\"]");
+    assert!(said.len() == 1 && said[0].contains("no spaces"), "{said:?}");
+    let said = table("kind = \"dns\"\nrecord = \"mxx\"");
+    assert!(said.len() == 1 && said[0].contains("did you mean \"mx\""), "{said:?}");
+}
