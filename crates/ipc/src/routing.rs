@@ -31,6 +31,8 @@ pub enum Question {
     /// `zpost lookup`: what does a declared table say? Answered by quads of which only `user` says something (a value), and
     /// steps; absence by `Refused` with 550 5.1.1.
     Lookup { table: String, key: String },
+    /// May anybody send to this domain (normalised)? For a server whose configuration names tables of domains.
+    Kinship { domain: String },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +47,18 @@ pub enum Answer {
     Routed { quads: Vec<Quad>, steps: Vec<String> },
     /// The reply a client gets for it (5xx unknown user, 4xx table trouble).
     Refused { reply: Reply, steps: Vec<String> },
+    /// Of [`Question::Kinship`].
+    Kinship(Kinship),
+}
+
+/// Whose a domain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kinship {
+    /// Its addresses are known here: the recipient must exist.
+    Ours,
+    /// Mail to it is passed on for everybody.
+    Relayed,
+    Foreign,
 }
 
 /// From the routermux to a router.

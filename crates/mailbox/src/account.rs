@@ -6,6 +6,16 @@ use nix::unistd::{Uid, User, getgrouplist};
 use std::ffi::CString;
 use sys::Identity;
 
+/// `[local] user`, who delivers into mailboxes that are no account's.
+pub fn of_local_user(name: Option<&str>) -> Result<Identity, Verdict> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        return Err(Verdict::deferred(3, 5, "nothing is delivered as root; set [local] user, or user= in the table of mailboxes"));
+    };
+    let user = found(User::from_name(name))?;
+    let user = user.ok_or_else(|| Verdict::deferred(3, 5, format!("[local] user: there is no account {name}")))?;
+    not_root(user).map(|(identity, _)| identity)
+}
+
 /// The account of a recipient. The system decides; the attribute of the router must agree with it.
 pub fn of(recipient: &Recipient) -> Result<(Identity, User), Verdict> {
     let name = recipient.account.as_deref().unwrap_or(&recipient.user);

@@ -14,7 +14,7 @@ pub struct Recipient {
     pub uid: Option<u32>,
     /// Of `user+detail`: hostile.
     pub detail: Option<String>,
-    /// Whose rights it takes, where the user is no account of that name.
+    /// Whose rights it takes, where the user is no account of that name; empty: those of `[local] user`.
     pub account: Option<String>,
     pub task: Option<Wanted>,
 }

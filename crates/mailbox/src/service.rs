@@ -112,6 +112,9 @@ impl Mailboxes {
         let (identity, shell) = match self.rights {
             Rights::Own => (None, String::new()),
             Rights::Nobodys => return Err(Verdict::deferred(3, 5, NOT_AS_ROOT)),
+            Rights::EachRecipients if parsed.account.as_deref() == Some("") => {
+                (Some(account::of_local_user(local.user.as_deref())?), String::new())
+            }
             Rights::EachRecipients => {
                 let (identity, user) = account::of(&parsed)?;
                 if parsed.account.is_none() || parsed.home.is_none() {
@@ -124,8 +127,10 @@ impl Mailboxes {
         let path = pattern::expand(pattern, &parsed)?;
         let mailbox = manner::place(local.delivery, &path).ok_or_else(|| Verdict::deferred(3, 5, "local delivery goes by LMTP now"))?;
         let job = Job { recipients: vec![recipient.clone()], ..without_recipients(job) };
-        let Recipient { user, domain, home, detail, .. } = parsed;
-        Ok((Copy { job, user, home, shell, detail, mailbox, forward: local.forward, task: None }, identity, domain))
+        let Recipient { user, domain, home, detail, account, .. } = parsed;
+        // Nobody of a virtual domain has a login to write a `.forward` with.
+        let forward = local.forward && account.as_deref() != Some("");
+        Ok((Copy { job, user, home, shell, detail, mailbox, forward, task: None }, identity, domain))
     }
 
     fn recipient(&self, job: &Job, recipient: &JobRecipient, message: &File) -> Done {

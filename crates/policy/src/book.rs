@@ -42,6 +42,8 @@ pub struct Policy {
     pub(crate) own_addresses: HashSet<IpAddr>,
     pub(crate) local_domains: Vec<String>,
     pub(crate) relay_domains: Vec<String>,
+    /// There are tables of further domains, which the routers know.
+    pub(crate) asks_kinship: bool,
     pub(crate) ahead_domains: Vec<String>,
     pub(crate) rate_failure: FailMode,
     limits_messages: Limited,
@@ -86,7 +88,8 @@ impl Policy {
             scores: access.scores,
             hostname: address::normalise(&settings.identity.hostname).unwrap_or_default(),
             own_addresses: site.own_addresses,
-            local_domains: settings.local.domains.clone(),
+            local_domains: settings.own_domains().cloned().collect(),
+            asks_kinship: settings.has_domain_tables(),
             relay_domains: settings.relay.domains.clone(),
             ahead_domains: settings.call_ahead.domains.clone(),
             rate_failure: rates.failure,

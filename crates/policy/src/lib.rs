@@ -16,6 +16,7 @@ mod decision;
 pub mod delegation;
 mod facts;
 pub mod identity;
+mod kinship;
 mod lists;
 mod mail;
 mod networks;

@@ -9,14 +9,36 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
     VerifiedNames(IpAddr),
-    List { zone: String, subject: ListSubject },
+    List {
+        zone: String,
+        subject: ListSubject,
+    },
     MailHosts(String),
-    Spf { address: IpAddr, hello: String, sender: Option<String> },
-    Rate { event: Event, limits: Vec<Limit> },
+    Spf {
+        address: IpAddr,
+        hello: String,
+        sender: Option<String>,
+    },
+    Rate {
+        event: Event,
+        limits: Vec<Limit>,
+    },
     Grey(Triplet),
-    Verify { address: String, sender: String },
-    CallAhead { recipient: String, host: String, channel: String },
-    Delegate { service: String, attributes: Vec<(String, String)> },
+    Verify {
+        address: String,
+        sender: String,
+    },
+    /// Whose is this domain (normalised)?
+    Kinship(String),
+    CallAhead {
+        recipient: String,
+        host: String,
+        channel: String,
+    },
+    Delegate {
+        service: String,
+        attributes: Vec<(String, String)>,
+    },
 }
 
 /// What a question was about.
@@ -29,6 +51,8 @@ pub enum What {
     SenderHosts,
     /// Are we a mail exchanger of the recipient's domain?
     OwnHosts,
+    /// Is the recipient's domain in tables of ours?
+    Kinship,
     Spf,
     Verify,
     CallAhead,
@@ -72,6 +96,7 @@ impl Query {
             Self::Rate { event, .. } => format!("rate of {:?}", event.kind).to_lowercase(),
             Self::Grey(triplet) => format!("greylist: {} <{}> <{}>", triplet.address, triplet.sender, triplet.recipient),
             Self::Verify { address, .. } => format!("router: {address}"),
+            Self::Kinship(domain) => format!("router: whose is {domain}"),
             Self::CallAhead { recipient, host, channel } => format!("call ahead: {recipient} at {channel} {host}"),
             Self::Delegate { service, .. } => format!("policy service {service}"),
         }
@@ -112,6 +137,7 @@ impl Answer {
                 format!("routed {}", places.join(", ")).trim().to_owned()
             }
             Self::Router(routing::Answer::Refused { reply, .. }) => format!("refused: {reply}"),
+            Self::Router(routing::Answer::Kinship(kinship)) => format!("{kinship:?}").to_lowercase(),
             Self::CallAhead(callahead::Verdict::Taken) => "taken".to_owned(),
             Self::CallAhead(callahead::Verdict::Refused(reply)) => format!("refused: {reply}"),
             Self::CallAhead(callahead::Verdict::Unknown(why)) => format!("not known: {why}"),

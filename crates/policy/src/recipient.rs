@@ -14,7 +14,7 @@ use settings::Otherwise;
 use smtp::server::Standing;
 use status::{Enhanced, Reply};
 
-const DENIED: &str = "relaying denied";
+pub(crate) const DENIED: &str = "relaying denied";
 
 /// What is known of a recipient before any rule: for `zpost policy test`.
 fn standing_said(standing: Standing, recipient: &Address) -> String {
@@ -32,6 +32,9 @@ impl Session {
         self.stage = Stage::Recipient;
         self.result = None;
         let Some((recipient, standing)) = facts.candidate else { return self.decide(Decision::accept()) };
+        if let Some(more) = &mut self.more {
+            (more.granted, more.ours) = (false, false);
+        }
         if !policy.is_plain() {
             self.begin_recipient(policy, facts, recipient);
         }
@@ -124,7 +127,10 @@ impl Session {
             (Standing::Verify, ..) => return None,
             (_, Some((false, place)), _) => return Some(denied(&place)),
             (Standing::Permitted, None, Some((false, place))) if !relayed => return Some(denied(&place)),
-            (Standing::Permitted, ..) => return None,
+            (Standing::Permitted, ..) => {
+                self.ask_kinship(policy, domain.as_deref().filter(|_| !relayed), turn, ask);
+                return None;
+            }
             (Standing::Denied, Some((true, place)), _) | (Standing::Denied, None, Some((true, place))) => {
                 self.grant(&place);
                 return None;
@@ -132,7 +138,9 @@ impl Session {
             (Standing::Denied, None, _) => {}
         }
         let otherwise = self.said(|a| a.relay_if_mx).map(|(otherwise, _)| otherwise).unwrap_or(Otherwise::Off);
+        let asked = self.ask_kinship(policy, domain.as_deref(), turn, ask);
         match domain.filter(|domain| otherwise != Otherwise::Off && !domain.starts_with('[')) {
+            None if asked => None,
             None => Some(denied("")),
             Some(domain) => {
                 ask.push((QueryId { turn, what: What::OwnHosts }, Query::MailHosts(domain)));
@@ -141,7 +149,7 @@ impl Session {
         }
     }
 
-    fn grant(&mut self, place: &str) {
+    pub(crate) fn grant(&mut self, place: &str) {
         self.step(|| (place.to_owned(), "may be relayed".to_owned()));
         if let Some(more) = &mut self.more {
             more.granted = true;
@@ -157,6 +165,9 @@ impl Session {
             && found.hosts.iter().any(ours)
         {
             return self.grant("");
+        }
+        if self.more.as_ref().is_some_and(|more| more.granted) {
+            return;
         }
         let (otherwise, place, text) = match self.said(|a| a.relay_if_mx) {
             Some((otherwise, rule)) => (otherwise, rule.place.clone(), message(rule, DENIED).to_owned()),
@@ -175,7 +186,7 @@ impl Session {
         let Some((recipient, standing)) = facts.candidate.filter(|_| self.result.is_none()) else { return self.end_recipient() };
         let turn = self.next_turn();
         let unchecked = self.said(|a| a.trust_recipients).is_some_and(|(unchecked, _)| unchecked);
-        let wanted = self.said(|a| a.verify_recipient).map_or(standing == Standing::Verify, |(wanted, _)| wanted);
+        let wanted = self.said(|a| a.verify_recipient).map_or(standing == Standing::Verify || self.is_ours(), |(wanted, _)| wanted);
         if (wanted && !unchecked) || self.wants_next_hop(policy, recipient) {
             let sender = match facts.sender {
                 Some(address::Path::Mailbox(address)) => address.as_str().to_owned(),
@@ -230,7 +241,7 @@ impl Session {
 
     fn is_postmaster(&self, facts: &Facts<'_>) -> bool {
         facts.candidate.is_some_and(|(recipient, standing)| {
-            standing == Standing::Verify && recipient.unquoted_local().eq_ignore_ascii_case("postmaster")
+            (standing == Standing::Verify || self.is_ours()) && recipient.unquoted_local().eq_ignore_ascii_case("postmaster")
         })
     }
 

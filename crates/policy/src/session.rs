@@ -63,6 +63,8 @@ pub(crate) struct More {
     pub rule: Option<Arc<Rule>>,
     pub routes: Vec<(String, String)>,
     pub granted: bool,
+    /// The recipient's domain is in a table of ours.
+    pub ours: bool,
     pub end: End,
     pub log: Vec<Cause>,
     pub trace: Option<Vec<PolicyStep>>,
@@ -166,6 +168,7 @@ impl Session {
             (What::SenderHosts, answer) => self.sender_hosts(answer),
             (What::Spf, answer) => self.spf(facts, answer),
             (What::OwnHosts, answer) => self.own_hosts(policy, answer),
+            (What::Kinship, answer) => self.kinship_said(policy, facts, answer),
             (What::Verify, answer) => self.router_said(facts, answer),
             (What::CallAhead, answer) => self.next_hop_said(answer),
             (What::Service(number), answer) => self.service_said(number, answer),
@@ -310,6 +313,7 @@ fn what_word(policy: &Policy, facts: &Facts<'_>, session: &Session, what: What) 
         What::SenderHosts => format!("mail exchangers of {}", facts.sender_domain().unwrap_or_default()),
         What::OwnHosts => "mail exchangers of the recipient's domain".to_owned(),
         What::Spf => "SPF".to_owned(),
+        What::Kinship => "whose domain".to_owned(),
         What::Verify => "router".to_owned(),
         What::CallAhead => "next hop".to_owned(),
         What::Service(number) => {

@@ -7,6 +7,7 @@ use crate::head::{Head, HeadFault, HeadReader};
 use crate::parking::Pass;
 use crate::recipients::{Recipients, refuse_all, route_all};
 use crate::rules::Rules;
+use crate::steps::canonical_sender;
 use crate::submission::{self, is_raw};
 use crate::tables::SystemTables;
 use crate::trust::{SenderFault, Trusted, sender};
@@ -14,11 +15,13 @@ use crate::verdict::Verdict;
 use address::Path;
 use daemon::{Counters, clock, event};
 use envelope::{BodyType, Control, IdSource, MessageId, TlsTerms, write_control};
+use lookup::TableError;
 use settings::Settings;
 use spool::{InputFault, InputFile, Spool};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that routing files needs.
 #[derive(Debug)]
@@ -113,12 +116,18 @@ impl FileRouter {
             return Err(Fault::Aside(format!("incomplete: the length line and the size of {} bytes differ", input.size)));
         }
         let trusted = self.trusted.contains(input.owner);
-        let submitter = sender(&head.envelope, trusted, input.owner, &self.rules, &mut self.tables).map_err(|fault| match fault {
+        let mut submitter = sender(&head.envelope, trusted, input.owner, &self.rules, &mut self.tables).map_err(|fault| match fault {
             SenderFault::Unknown(reason) => Fault::Aside(reason),
             SenderFault::Temporary(reason) => Fault::Later(reason),
             SenderFault::Pending if pass.last => Fault::Later("a table did not answer in time".to_owned()),
             SenderFault::Pending => Fault::Pending,
         })?;
+        submitter.path = match canonical_sender(submitter.path, &self.rules, &mut self.tables) {
+            Ok(path) => path,
+            Err(TableError::Pending) if !pass.last => return Err(Fault::Pending),
+            Err(error) => return Err(Fault::Later(format!("the sender's canonical form: {error}"))),
+        };
+        self.tables.age = head.envelope.arrived.filter(|_| trusted).map_or(Duration::ZERO, age);
         let now = clock::unix_micros();
         // A name that is an id is believed only of our own files: it fixes the time that expiry counts from.
         let named = MessageId::parse(&input.name).ok();
@@ -226,6 +235,11 @@ fn control(id: MessageId, arrived: u64, size: u64, head: Head, sender: Path, rec
         message_id: head.message_id,
         recipients: recipients.list,
     }
+}
+
+/// Since a moment in Unix milliseconds; none when clocks have jumped.
+fn age(arrived: u64) -> Duration {
+    Duration::from_millis((clock::unix_micros() / 1000).saturating_sub(arrived))
 }
 
 /// A dropped file begins its way here: its name, and whose it was.

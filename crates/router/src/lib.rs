@@ -15,8 +15,8 @@
 //! hand to another router one at a time; what kills two is set aside. A table that cannot be read now is a temporary
 //! failure (channel `hold`), never a bounce.
 //!
-//! **Order of rules**: local domains and own address literals (aliases, lists, mailboxes, users, postmaster), `[[route]]`, address
-//! literals, MX. **RFCs**: 5321 (4.5.1 postmaster, 5.1 MX, 6.3 loops), 3461 (5.2.7 aliases), 3463, 6531.
+//! **Order of steps**: `[routing] order`, in `steps`; local names (aliases, lists, mailboxes, users, postmaster) in `local`.
+//! **RFCs**: 5321 (4.5.1 postmaster, 5.1 MX, 6.3 loops), 3461 (5.2.7 aliases), 3463, 6531.
 
 mod alias_places;
 mod callers;
@@ -36,6 +36,7 @@ mod returning;
 mod rules;
 mod service;
 mod spelling;
+mod steps;
 mod submission;
 mod tables;
 mod trust;

@@ -2,6 +2,7 @@
 
 use crate::decision::{Routing, Want, route};
 use crate::rules::Rules;
+use crate::steps::kinship;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
 use address::{Address, Path};
@@ -38,6 +39,7 @@ pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables
         Question::Expand { address } => (address, "", Want::Members),
         Question::Explain { address, sender } => (address, sender.as_str(), Want::Explanation),
         Question::Lookup { table, key } => return looked_up(table, key, tables),
+        Question::Kinship { domain } => return whose(domain, rules, tables),
     };
     let address = match Address::parse(address) {
         Ok(address) => address,
@@ -55,6 +57,18 @@ pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables
     Some(match question {
         Question::Expand { .. } => members(&address, routing),
         _ => answer_from(routing),
+    })
+}
+
+/// May anybody send to a domain?
+fn whose(domain: &str, rules: &Rules, tables: &mut dyn Tables) -> Option<Answer> {
+    Some(match kinship(domain, rules, tables) {
+        Ok(kinship) => Answer::Kinship(kinship),
+        Err(TableError::Pending) => return None,
+        Err(error) => {
+            daemon::event!(Warning, "lookup_failed", address = domain, reason = error);
+            unanswered()
+        }
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::local::LocalRules;
 use crate::returning::Returning;
+use crate::steps::StepRules;
 use address::{Address, Path, normalise};
 use settings::{DeliveryKind, Route, Settings, UserSource};
 use std::collections::{HashMap, HashSet};
@@ -30,6 +31,8 @@ pub struct Rules {
     pub headers: settings::Headers,
     pub submission: settings::Submission,
     pub returning: Returning,
+    /// The steps.
+    pub(crate) steps: StepRules,
     routes: Vec<Route>,
     /// Domain or `.suffix` to the routes that name it, in order, up to the first for every sender; `*` under "*".
     by_domain: HashMap<String, Vec<usize>>,
@@ -58,6 +61,7 @@ impl Rules {
             headers: settings.headers.clone(),
             submission: settings.submission,
             returning: Returning::new(settings),
+            steps: StepRules::new(settings),
             routes: settings.routes.clone(),
             hostname,
             users_domain: settings.users_domain().to_owned(),
@@ -104,12 +108,12 @@ impl Rules {
 }
 
 /// What a rule for a domain may be written as: its name, or `.suffix` of a domain above it.
-fn patterns(domain: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn patterns(domain: &str) -> impl Iterator<Item = &str> {
     std::iter::once(domain).chain(domain.match_indices('.').filter_map(|(at, _)| domain.get(at..)))
 }
 
 /// A pattern's own dot in front is no part of the domain.
-fn normalised(domain: &str) -> String {
+pub(crate) fn normalised(domain: &str) -> String {
     match domain.strip_prefix('.') {
         Some(suffix) => format!(".{}", normalised(suffix)),
         None => normalise(domain).unwrap_or_else(|_| domain.to_lowercase()),

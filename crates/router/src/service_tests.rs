@@ -82,6 +82,7 @@ fn questions_and_files_are_served_and_a_bad_file_stops_nothing() {
             FromRouter::Told(told) => codes.push(match told.answer {
                 Answer::Routed { quads, .. } => (told.number, quads[0].user.clone()),
                 Answer::Refused { reply, .. } => (told.number, reply.to_string()),
+                Answer::Kinship(kinship) => panic!("{kinship:?}"),
             }),
             FromRouter::Done(files) => done = files,
             other => panic!("{other:?}"),

@@ -8,7 +8,7 @@ use lookup::{Account, Accounts, AliasEntry, Found, List, ListEntry, ListFolder, 
 use settings::{Settings, UserSource};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A local user that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,14 @@ pub trait Tables {
     fn users(&self) -> String;
     /// What a declared table says.
     fn find(&mut self, table: &str, key: &str) -> Result<Option<Found>, TableError>;
+    /// The wall clock.
+    fn unix_seconds(&self) -> u64 {
+        daemon::clock::unix_seconds()
+    }
+    /// How old the message in hand is.
+    fn age(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The tables that the configuration names.
@@ -79,6 +87,8 @@ pub struct SystemTables {
     now: Instant,
     /// When the decision in hand was first made.
     began: Instant,
+    /// Of the message in hand.
+    pub(crate) age: Duration,
 }
 
 #[derive(Debug)]
@@ -108,6 +118,7 @@ impl SystemTables {
             relations: Relations::new(settings, callers.wanted(settings)),
             now,
             began: now,
+            age: Duration::ZERO,
         }
     }
 
@@ -202,6 +213,10 @@ impl Tables for SystemTables {
 
     fn find(&mut self, table: &str, key: &str) -> Result<Option<Found>, TableError> {
         self.relations.find(self.began, table, key)
+    }
+
+    fn age(&self) -> Duration {
+        self.age
     }
 }
 

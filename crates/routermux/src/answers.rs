@@ -30,7 +30,7 @@ impl Answers {
 
     /// For how long the answer to this question may be another's too; none: never.
     pub fn shares(&self, question: &Question) -> Option<Duration> {
-        (!self.ttl.is_zero() && matches!(question, Question::Verify { .. })).then_some(self.ttl)
+        (!self.ttl.is_zero() && matches!(question, Question::Verify { .. } | Question::Kinship { .. })).then_some(self.ttl)
     }
 
     pub fn find(&self, question: &Question, now: Instant) -> Option<&Answer> {
@@ -60,7 +60,7 @@ impl Answers {
 
 fn is_lasting(answer: &Answer) -> bool {
     match answer {
-        Answer::Routed { .. } => true,
+        Answer::Routed { .. } | Answer::Kinship(_) => true,
         Answer::Refused { reply, .. } => reply.code >= 500,
     }
 }
@@ -69,11 +69,13 @@ fn weight(question: &Question, answer: &Answer) -> usize {
     let asked = match question {
         Question::Verify { address, sender } | Question::Explain { address, sender } => address.len() + sender.len(),
         Question::Expand { address } => address.len(),
+        Question::Kinship { domain } => domain.len(),
         Question::Lookup { table, key } => table.len() + key.len(),
     };
     let (quads, steps) = match answer {
         Answer::Routed { quads, steps } => (quads.as_slice(), steps),
         Answer::Refused { steps, .. } => (&[][..], steps),
+        Answer::Kinship(_) => return ENTRY + asked,
     };
     let quads: usize = quads.iter().map(|q| 100 + q.channel.len() + q.host.len() + q.user.len() + q.attributes.len()).sum();
     let steps: usize = steps.iter().map(|step| 24 + step.len()).sum();

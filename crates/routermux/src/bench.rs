@@ -132,7 +132,7 @@ pub(crate) fn done(router: &mut RouterEnd, files: Vec<String>) {
 pub(crate) fn refused(told: &Told) -> u16 {
     match &told.answer {
         Answer::Refused { reply, .. } => reply.code,
-        Answer::Routed { .. } => 250,
+        Answer::Routed { .. } | Answer::Kinship(_) => 250,
     }
 }
 

@@ -294,7 +294,7 @@ fn check_route(route: &Group, own: &[String], faults: &mut Vec<Fault>) {
 }
 
 /// `example.org[:port]`, `[literal or name][:port]`, a bare address with or without a port, `unix:/path`.
-fn next_hop(host: &str, lmtp: bool) -> Result<(), String> {
+pub(crate) fn next_hop(host: &str, lmtp: bool) -> Result<(), String> {
     if let Some(path) = host.strip_prefix("unix:") {
         return match (lmtp, path.starts_with('/') && path.len() <= 107) {
             (true, true) => Ok(()),

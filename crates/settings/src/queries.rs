@@ -51,6 +51,21 @@ impl Settings {
         self.local.domains.iter().any(|d| domain_matches(d, domain))
     }
 
+    /// Domains whose addresses are known here: of `[local]`, `[virtual]` and `[srs]`.
+    pub fn own_domains(&self) -> impl Iterator<Item = &String> {
+        let virtual_domains = &self.virtual_domains;
+        let of_srs = Some(&self.srs.domain).filter(|domain| !domain.is_empty());
+        let of_virtual = virtual_domains.alias_domains.iter().chain(&virtual_domains.mailbox_domains);
+        self.local.domains.iter().chain(of_virtual).chain(of_srs)
+    }
+
+    /// There are tables of domains that anybody may send to: which those are only the routers know.
+    pub fn has_domain_tables(&self) -> bool {
+        let (routing, virtual_domains) = (&self.routing, &self.virtual_domains);
+        let tables = [&routing.local_domains, &routing.relay_domains, &virtual_domains.alias_domain_tables];
+        tables.into_iter().chain([&virtual_domains.mailbox_domain_tables]).any(|tables| !tables.is_empty())
+    }
+
     /// May this client send to any domain?
     pub fn relay_permits(&self, client: IpAddr) -> bool {
         self.relay.networks.iter().any(|n| n.contains(client))

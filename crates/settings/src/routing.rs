@@ -1,7 +1,7 @@
 //! `[routing]`, `[virtual]`: in which order an address is looked at, and what with.
 
 use crate::Fault;
-use crate::checks::{at, text};
+use crate::checks::{at, next_hop, text};
 use crate::lookups::{list, refers};
 use crate::nearest::nearest;
 use crate::sheet::{Group, Sheet};
@@ -175,6 +175,17 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
     for group in sheet.groups("routing") {
         order(group, "order", &STEPS.map(|(word, _)| word), faults);
         order(group, "local_order", &LOCAL_STEPS.map(|(word, _)| word), faults);
+        let unresolvable = text(group, "unresolvable").unwrap_or_default();
+        if !unresolvable.contains(['!', '@']) {
+            let text = format!("routing.unresolvable: `{unresolvable}` is neither channel!host, error!text, hold!condition nor an address");
+            faults.push(at(group, "unresolvable", text));
+        }
+        let smart_host = text(group, "smart_host").unwrap_or_default();
+        if !smart_host.is_empty()
+            && let Err(reason) = next_hop(smart_host, false)
+        {
+            faults.push(at(group, "smart_host", format!("routing.smart_host: {reason}")));
+        }
     }
     for key in ["fqdn_aliases", "canonical", "sender_canonical", "routes", "sender_smart_hosts", "local_domains", "relay_domains"] {
         refers(sheet, "routing", key, false, faults);

@@ -201,7 +201,7 @@ fn is_in(client: Client, networks: &[Network]) -> bool {
 fn relay_policy(settings: &Settings) -> RelayPolicy {
     let hostname = settings.hostname_is_local().then(|| address::normalise(&settings.identity.hostname).ok()).flatten();
     RelayPolicy {
-        local: settings.local.domains.iter().cloned().chain(hostname).collect(),
+        local: settings.own_domains().cloned().chain(hostname).collect(),
         own_addresses: settings.listening_addresses().chain(sys::interface_addresses()).collect(),
         relay: settings.relay.domains.clone(),
     }

@@ -151,6 +151,14 @@ impl Worker {
                 self.router.ask(|number| ToRoutermux::Ask(routing::Ask { number, question }), asker, registry, now);
                 return None;
             }
+            Query::Kinship(domain) => {
+                if !self.router.exists() {
+                    return Some(Answer::Nothing);
+                }
+                let question = routing::Question::Kinship { domain };
+                self.router.ask(|number| ToRoutermux::Ask(routing::Ask { number, question }), asker, registry, now);
+                return None;
+            }
             Query::CallAhead { recipient, host, channel } => {
                 if !self.inquiries.ahead.exists() {
                     return Some(Answer::Nothing);

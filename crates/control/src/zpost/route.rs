@@ -37,7 +37,7 @@ pub fn code(answer: &Answer) -> u8 {
     match answer {
         Answer::Routed { .. } => 0,
         Answer::Refused { reply, .. } if reply.code >= 500 => EX_NOUSER,
-        Answer::Refused { .. } => EX_TEMPFAIL,
+        Answer::Refused { .. } | Answer::Kinship(_) => EX_TEMPFAIL,
     }
 }
 
@@ -50,6 +50,7 @@ pub fn text(address: &str, answer: &Answer, explain: bool) -> String {
             (quads.iter().map(line).collect::<String>(), steps)
         }
         Answer::Refused { reply, steps } => (format!("{}: refused: {}\n", shown(address), shown(&reply.to_string())), steps),
+        Answer::Kinship(_) => return format!("{}: an answer to another question\n", shown(address)),
     };
     if explain {
         for step in steps {
@@ -67,6 +68,7 @@ fn document(address: &str, answer: &Answer) -> serde_json::Value {
             json!({ "address": address, "routes": routes, "refused": null, "steps": steps })
         }
         Answer::Refused { reply, steps } => json!({ "address": address, "routes": [], "refused": reply.to_string(), "steps": steps }),
+        Answer::Kinship(_) => json!({ "address": address, "routes": [], "refused": null, "steps": [] }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod asking;
 mod finding;
+mod kinship;
 mod layers;
 mod sources;
 
@@ -57,6 +58,7 @@ pub fn kind(query: &Query) -> Answer {
         Query::Spf { .. } => Answer::Nothing,
         Query::Rate { .. } | Query::Grey(_) => Answer::Rate(allow),
         Query::Verify { .. } => Answer::Router(routing::Answer::Routed { quads: Vec::new(), steps: Vec::new() }),
+        Query::Kinship(_) => Answer::Router(routing::Answer::Kinship(routing::Kinship::Foreign)),
         Query::CallAhead { .. } => Answer::CallAhead(ipc::callahead::Verdict::Taken),
         Query::Delegate { .. } => Answer::Action(Ok("DUNNO".into())),
     }

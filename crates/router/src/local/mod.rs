@@ -66,7 +66,7 @@ impl Expansion<'_> {
 }
 
 /// `name@domain`, the name quoted where it must be.
-fn mailbox_text(name: &str, domain: &str) -> String {
+pub(crate) fn mailbox_text(name: &str, domain: &str) -> String {
     let atom = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c) || !c.is_ascii();
     let plain = !name.is_empty() && name.chars().all(atom) && !name.starts_with('.') && !name.ends_with('.') && !name.contains("..");
     if plain {

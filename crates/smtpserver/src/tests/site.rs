@@ -260,7 +260,7 @@ pub(super) fn router(mut deaths: usize) -> Caller {
                 let (address, quads) = match ask.question {
                     Question::Verify { address, .. } => (address, Vec::new()),
                     Question::Expand { address } => (address, ["a@local.example", "b@far.example"].map(member).to_vec()),
-                    Question::Explain { .. } | Question::Lookup { .. } => panic!("nobody asked why"),
+                    Question::Explain { .. } | Question::Lookup { .. } | Question::Kinship { .. } => panic!("nobody asked why"),
                 };
                 let answer = if address.starts_with("nobody@") {
                     let reply = status::Reply::new(550, status::Enhanced::permanent(1, 1), "unknown user");
