@@ -24,6 +24,7 @@ pub fn run(site: &Site, table: &str, key: &str, json: bool) -> Result<u8, Troubl
         Answer::Refused { reply, .. } => {
             return Err(Trouble::new(EX_TEMPFAIL, format!("table {}: {}", shown(table), shown(&reply.to_string()))));
         }
+        Answer::Kinship(_) => return Err(Trouble::new(EX_SOFTWARE, "the suite's answer is none of a table")),
     };
     if json {
         print_json(&json!({ "table": table, "key": key, "found": !values.is_empty(), "values": values, "place": steps.first() }))?;
