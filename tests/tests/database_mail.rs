@@ -47,10 +47,20 @@ fn mail_by(mut server: Server, table: &str) {
     send(&suite, "bert@local.example");
     wait_until("who is no alias has his own", LONG, || delivered(&suite, "bert") == 1);
     // attacks.md 36: no such alias, and nobody hears of SQL.
+    let asked = |key: &str| {
+        let output = suite.zpost(&["lookup", "people", key]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    assert_eq!(asked("team"), (Some(0), "tim@local.example\n".to_owned()));
+    for key in ["ann", ATTACK, "*", "team*", "' OR ''='", "te\\am"] {
+        assert_eq!(asked(key), (Some(1), String::new()), "{key}");
+    }
     let reply = recipient(&suite, ATTACK);
     assert_eq!((reply.0, reply.1.trim()), (550, "550 5.1.1 User unknown"), "{}", suite.log());
     assert!(!suite.log().contains("trouble"), "{}", suite.log());
     server.stop();
+    assert_eq!(asked("team").0, Some(75));
     let (code, text) = recipient(&suite, "team@local.example");
     assert_eq!(code, 451, "{text}\n{}", suite.log());
     for secret in ["people", "refused", "127.0.0.1", "SELECT"] {
