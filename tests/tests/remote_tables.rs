@@ -193,6 +193,51 @@ fn files_of_sqlite_and_lmdb_in_their_sandboxes() {
     wait_until("the database at its new place", LONG, || lookup(&suite, "people", "anna@x.example").0 == 0);
 }
 
+/// In write-ahead mode even readers write beside a database; the process may not, and reads it nevertheless: with a writer
+/// that has it open, and after that.
+#[test]
+fn a_database_in_write_ahead_mode() {
+    if !installed("sqlite3") {
+        return;
+    }
+    let folder = folder();
+    let path = folder.path().join("people.db");
+    let more = format!("file = \"{}\"\nquery = \"SELECT goes FROM people WHERE address = %k\"\n", path.display());
+    let mut suite = Suite::builder().with(&table("people", "sqlite", &format!("{more}ttl = \"0s\"\nnegative_ttl = \"0s\"\n"))).start();
+    let mut command = Command::new("sqlite3");
+    if Uid::effective().is_root() {
+        command.uid(ORDINARY).gid(ORDINARY);
+    }
+    let mut writer = command.arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut input, mut output) = (writer.stdin.take().unwrap(), BufReader::new(writer.stdout.take().unwrap()).lines());
+    let mut say = |sql: &str| {
+        writeln!(input, "{sql} select 'done';").unwrap();
+        while output.next().unwrap().unwrap() != "done" {}
+    };
+    say("pragma journal_mode = wal; create table people (address text, goes text); insert into people values ('a@x', 'one@y');");
+    wait_until("the table, which was not there at the start", LONG, || lookup(&suite, "people", "a@x") == found("one@y"));
+    say("update people set goes = 'two@y';");
+    assert_eq!(lookup(&suite, "people", "a@x"), found("two@y"));
+    drop(input);
+    assert!(writer.wait().unwrap().success());
+    assert_eq!(lookup(&suite, "people", "a@x"), found("two@y"));
+    // The log stays, for the process had the database open; a successor finds nobody who has.
+    assert!(folder.path().join("people.db-wal").exists());
+    suite.stop();
+    suite.start();
+    assert_eq!(lookup(&suite, "people", "a@x"), found("two@y"));
+    // Nor does it find a log, after somebody has tidied up.
+    suite.stop();
+    let mut tidy = Command::new("sqlite3");
+    if Uid::effective().is_root() {
+        tidy.uid(ORDINARY).gid(ORDINARY);
+    }
+    assert!(tidy.arg(&path).arg("update people set goes = 'three@y'").status().unwrap().success());
+    assert!(!folder.path().join("people.db-wal").exists());
+    suite.start();
+    assert_eq!(lookup(&suite, "people", "a@x"), found("three@y"));
+}
+
 #[test]
 fn records_of_dns() {
     let server = NameServer::start(|name| match name {

@@ -48,13 +48,16 @@ impl Open {
         match Self::with(&path, &statement, table.timeout, false) {
             // In write-ahead mode even readers write, beside the file. Where nobody else has it open there is nothing to
             // tell them, and the file is all there is.
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !has_log(&path) => {
+            Err(e) if matches!(e.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) && !has_log(&path) => {
                 Self::with(&path, &statement, table.timeout, true)
             }
             outcome => outcome,
         }
         .and_then(Self::checked)
-        .map_err(|e| if matches!(e, Error::SqliteFailure(..)) { Trouble { broken: true, ..wrong(&e) } } else { failed(&e) })?
+        .map_err(|e| match e.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => failed(&e),
+            _ => Trouble::broken(format!("the database cannot be opened: {e}")),
+        })?
     }
 
     pub fn with(path: &Path, statement: &Statement, timeout: Duration, immutable: bool) -> Result<Self, Error> {

@@ -129,7 +129,7 @@ fn another_file_in_its_place_is_seen_and_none_is_trouble() {
     fs::write(&other, "no database at all, but long enough to be looked at".repeat(100)).unwrap();
     fs::rename(&other, &path).unwrap();
     let trouble = Sqlite.ask(&mut open, &table, "b@x").unwrap_err();
-    assert!(trouble.broken && trouble.reason.contains("NotADatabase"), "{trouble:?}");
+    assert!(trouble.broken && trouble.reason.contains("not a database"), "{trouble:?}");
     fs::remove_file(&path).unwrap();
     let trouble = Sqlite.ask(&mut open, &table, "b@x").unwrap_err();
     assert!(trouble.broken, "{trouble:?}");

@@ -21,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_IDLE: Duration = Duration::from_secs(300);
 /// A thread that has not come back so many timeouts after its question is given up.
 const PATIENCE: u32 = 6;
+/// What questions hear meanwhile. The asker knows of which table.
+const PAUSED: &str = "it is in trouble, and is asked again soon";
 /// Troubles of single questions are logged once in so long.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -85,12 +87,10 @@ impl Pool {
 
     pub fn ask(&mut self, question: Question, now: Instant) {
         if self.waiting.len() >= MOST_WAITING {
-            let why = format!("table {} has too many questions", self.table.name);
-            return self.fail(&question, why);
+            return self.fail(&question, "it has too many questions".to_owned());
         }
         if self.is_paused(now) {
-            let why = format!("table {} is in trouble, and is asked again soon", self.table.name);
-            return self.fail(&question, why);
+            return self.fail(&question, PAUSED.to_owned());
         }
         self.waiting.push_back(question);
     }
@@ -146,8 +146,7 @@ impl Pool {
         self.give_up(now);
         if self.is_paused(now) {
             for question in std::mem::take(&mut self.waiting) {
-                let why = format!("table {} is in trouble, and is asked again soon", self.table.name);
-                self.fail(&question, why);
+                self.fail(&question, PAUSED.to_owned());
             }
         }
         while let Some(question) = self.waiting.pop_front() {
@@ -198,7 +197,7 @@ impl Pool {
             }
             Err(_) if !self.workers.is_empty() => Some(question),
             Err(e) => {
-                let why = format!("no thread for table {}: {e}", self.table.name);
+                let why = format!("no thread for it: {e}");
                 daemon::event!(Error, "table_failed", table = self.table.name, reason = why);
                 self.fail(&question, why);
                 None
@@ -212,12 +211,11 @@ impl Pool {
         let late = |hand: &mut (Option<Question>, Instant)| hand.0.take_if(|question| question.deadline <= now);
         let overdue: Vec<Question> = self.workers.iter_mut().filter_map(|worker| worker.hand.as_mut().and_then(late)).collect();
         for question in overdue {
-            let why = format!("table {name} gave no answer in {} s", self.table.timeout.as_secs_f32());
+            let why = format!("no answer in {} s", self.table.timeout.as_secs_f32());
             self.time_out(&question, why, now);
         }
         while let Some(question) = self.waiting.pop_front_if(|question| question.deadline <= now) {
-            let why = format!("no connection of table {name} was free in time");
-            self.time_out(&question, why, now);
+            self.time_out(&question, "no connection was free in time".to_owned(), now);
         }
         let (most, lost) = (self.table.connections, &mut self.lost);
         self.workers.retain(|worker| {
@@ -269,10 +267,7 @@ impl Pool {
         let counter = match &answer {
             Answer::Found(_) => "found",
             Answer::Absent => "absent",
-            Answer::Trouble(reason) => {
-                let why = format!("table {}: {reason}", self.table.name);
-                return self.fail(question, why);
-            }
+            Answer::Trouble(reason) => return self.fail(question, reason.clone()),
         };
         self.counters.add(counter, 1);
         self.outcomes.push((question.asker, question.number, answer));

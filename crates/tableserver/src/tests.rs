@@ -176,7 +176,7 @@ fn found(value: &str) -> Answer {
 }
 
 fn is_trouble(answer: &Answer, word: &str) -> bool {
-    matches!(answer, Answer::Trouble(why) if why.contains(word) && why.contains("table t"))
+    matches!(answer, Answer::Trouble(why) if why.contains(word))
 }
 
 #[test]
