@@ -12,7 +12,7 @@ use crate::submission::{self, is_raw};
 use crate::tables::SystemTables;
 use crate::trust::{SenderFault, Trusted, sender};
 use crate::verdict::Verdict;
-use address::Path;
+use address::{Address, Path};
 use daemon::{Counters, clock, event};
 use envelope::{BodyType, Control, IdSource, MessageId, TlsTerms, write_control};
 use lookup::TableError;
@@ -137,7 +137,8 @@ impl FileRouter {
         let message_id = is_raw(&head.envelope, trusted).then(|| format!("<{}@{}>", named.unwrap_or(id), self.rules.hostname));
         let content = self.heads.content(&head);
         let (base, eight_bit) = message_id.as_deref().map_or_else(Default::default, |message_id| {
-            let user = Some(&submitter.path).filter(|_| submitter.bound).and_then(Path::address).map(|address| address.as_str());
+            // In the form that his sender has by now.
+            let user = submitter.user.as_ref().map(|own| submitter.path.address().unwrap_or(own)).map(Address::as_str);
             let from = submission::Sender { path: &submitter.path, user, message_id, unix_seconds };
             submission::changes(content, head.header, &head.envelope, &from, self.rules.submission)
         });

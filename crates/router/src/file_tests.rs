@@ -230,6 +230,10 @@ fn whose_owner_is_not_trusted_says_who_it_was() {
     bench.route("c", &text(&format!("loginname <{}@mta.example>\n", me.to_uppercase()), &format!("{me}@mta.example")));
     let mut queued = bench.queued();
     queued.sort_by_key(|control| control.id);
+    // Nobody is named by the null sender; but he who hides behind it is.
+    bench.route("d", &text("from <>\n", "boss@b.example"));
+    let answer = bench.queued().into_iter().find(|control| control.sender == Path::Null).unwrap();
+    assert!(edited(&bench, &answer).starts_with(&format!("Sender: {me}@local.example\n")));
     let senders: Vec<String> = queued.iter().map(|c| c.sender.address().unwrap().to_string()).collect();
     assert_eq!(senders, [format!("{me}@local.example"), format!("{me}+x@local.example"), format!("{}@mta.example", me.to_uppercase())]);
     assert_eq!(edited(&bench, &queued[0]), format!("Sender: {me}@local.example\n{head}From: boss@b.example\n\n"));

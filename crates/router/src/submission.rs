@@ -20,7 +20,7 @@ pub fn changes(content: &[u8], header: usize, envelope: &Envelope, from: &Sender
         date: wanted.add_date.then_some(from.unix_seconds),
         message_id: wanted.add_message_id.then_some(from.message_id),
         from: written.as_deref().filter(|_| wanted.add_from),
-        sender: from.user.filter(|_| true),
+        sender: from.user,
         without_bcc: true,
     };
     let limit = content.len().saturating_add(1);

@@ -47,8 +47,8 @@ impl Trusted {
 pub struct Submitter {
     /// The reverse path.
     pub path: Path,
-    /// The owner is not trusted to say who wrote it.
-    pub bound: bool,
+    /// Of an owner who is not trusted to say who wrote it: who he is.
+    pub user: Option<Address>,
 }
 
 /// The reverse path of a message: what the envelope says where its owner is trusted, or may send so; else the owner's own
@@ -56,7 +56,7 @@ pub struct Submitter {
 pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tables: &mut SystemTables) -> Result<Submitter, SenderFault> {
     let domain = &rules.users_domain;
     if trusted {
-        let path = |path| Ok(Submitter { path, bound: false });
+        let path = |path| Ok(Submitter { path, user: None });
         match &envelope.from {
             Some(Path::Mailbox(address)) => return path(Path::Mailbox(qualified(address, domain))),
             Some(Path::Null) => return path(Path::Null),
@@ -81,16 +81,18 @@ pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tab
     if let Some(wished) = wished
         && (is_his(&wished) || may_send(&account.name, &wished, &rules.headers.senders, tables)?)
     {
-        return Ok(Submitter { path: Path::Mailbox(wished), bound: true });
+        return Ok(Submitter { path: Path::Mailbox(wished.clone()), user: Some(wished) });
     }
     // How he likes his address to be written (ZMailer's loginname), as long as it is his.
     let liked = envelope.loginname.as_deref().and_then(|text| Address::parse(text.trim_matches(['<', '>'])).ok());
-    if let Some(liked) = liked.map(|address| qualified(&address, domain)).filter(is_his) {
-        return Ok(Submitter { path: Path::Mailbox(liked), bound: !trusted });
-    }
-    Address::parse(&format!("{}@{domain}", account.name))
-        .map(|address| Submitter { path: Path::Mailbox(address), bound: !trusted })
-        .map_err(|fault| SenderFault::Unknown(format!("the file owner's name {} makes no address: {fault}", account.name)))
+    let own = match liked.map(|address| qualified(&address, domain)).filter(is_his) {
+        Some(liked) => liked,
+        None => Address::parse(&format!("{}@{domain}", account.name))
+            .map_err(|fault| SenderFault::Unknown(format!("the file owner's name {} makes no address: {fault}", account.name)))?,
+    };
+    // The null sender names nobody, and programs that answer for their user must have it (RFC 3834 section 3.3).
+    let path = if envelope.from == Some(Path::Null) { Path::Null } else { Path::Mailbox(own.clone()) };
+    Ok(Submitter { path, user: (!trusted).then_some(own) })
 }
 
 /// `[headers] senders`
