@@ -41,6 +41,7 @@ mod readiness;
 mod reap;
 mod reload;
 mod report;
+mod script;
 mod services;
 mod site;
 mod sockets;

@@ -67,6 +67,9 @@ impl Site {
         }
         site.agent_users = crate::foreign::agent_users(configuration);
         crate::foreign::check(configuration, &site.own_users, &mut faults);
+        if let Some(router) = services.iter().find(|service| service.kind == Kind::Routers).filter(|_| faults.is_empty()) {
+            faults.extend(crate::script::check(configuration, &site.libexec, site.identity(router, "")));
+        }
         if faults.is_empty() { Ok(site) } else { Err(Failure::config(render(&configuration.path, &faults))) }
     }
 

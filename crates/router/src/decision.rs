@@ -4,6 +4,7 @@
 
 use crate::expansion::{Context, Expansion};
 use crate::rules::Rules;
+use crate::scripted::crossed;
 use crate::steps::Subject;
 use crate::tables::Tables;
 use crate::verdict::{Routed, Verdict};
@@ -35,7 +36,8 @@ pub struct Routing {
 
 /// Routes one address, for mail from `sender`.
 pub fn route(address: &Address, sender: &Path, want: Want, rules: &Rules, tables: &mut dyn Tables) -> Routing {
-    Expansion::new(address, sender, rules, tables, want).run()
+    let routing = Expansion::new(address, sender, rules, tables, want).run();
+    crossed(routing, address, sender, want, rules, tables)
 }
 
 impl Expansion<'_> {

@@ -7,6 +7,7 @@ use crate::head::{Head, HeadFault, HeadReader};
 use crate::parking::Pass;
 use crate::recipients::{Recipients, refuse_all, route_all};
 use crate::rules::Rules;
+use crate::scripted::{Facts, rewritten_sender};
 use crate::steps::canonical_sender;
 use crate::submission::{self, is_raw};
 use crate::tables::SystemTables;
@@ -122,10 +123,20 @@ impl FileRouter {
             SenderFault::Pending if pass.last => Fault::Later("a table did not answer in time".to_owned()),
             SenderFault::Pending => Fault::Pending,
         })?;
+        if let Some(script) = &mut self.tables.script {
+            let size = input.size.saturating_sub(head.offset as u64);
+            script.facts = Facts::of(&head.envelope, trusted, size, arrival(&head, &input, trusted));
+        }
         submitter.path = match canonical_sender(submitter.path, &self.rules, &mut self.tables) {
             Ok(path) => path,
             Err(TableError::Pending) if !pass.last => return Err(Fault::Pending),
             Err(error) => return Err(Fault::Later(format!("the sender's canonical form: {error}"))),
+        };
+        let formed = rewritten_sender(submitter.path, &self.rules, &mut self.tables);
+        submitter.path = match formed {
+            Ok(path) => path,
+            Err(TableError::Pending) if !pass.last => return Err(Fault::Pending),
+            Err(error) => return Err(Fault::Later(format!("the sender's form by the script: {error}"))),
         };
         self.tables.age = head.envelope.arrived.filter(|_| trusted).map_or(Duration::ZERO, age);
         let now = clock::unix_micros();
@@ -236,6 +247,13 @@ fn control(id: MessageId, arrived: u64, size: u64, head: Head, sender: Path, rec
         message_id: head.message_id,
         recipients: recipients.list,
     }
+}
+
+/// When the message came, in Unix milliseconds.
+fn arrival(head: &Head, input: &InputFile, trusted: bool) -> u64 {
+    let named = || MessageId::parse(&input.name).ok().map(|id| id.unix_micros() / 1000);
+    let said = if trusted { head.envelope.arrived.or_else(named) } else { None };
+    said.unwrap_or_else(|| clock::unix_micros() / 1000)
 }
 
 /// Since a moment in Unix milliseconds; none when clocks have jumped.

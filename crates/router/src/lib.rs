@@ -11,6 +11,8 @@
 //! **May touch** `router/` (read, rename away), `queue/` and `transport/` (create), `deferred/`, the tables the
 //! configuration names, NSS. No network of its own.
 //!
+//! With `--check-script FILE INSTRUCTIONS MEMORY` it tries a script and ends: the master asks so before it takes a configuration.
+//!
 //! **Dies** without loss: a file is in `router/` until its control file is complete. The routermux gives the files in
 //! hand to another router one at a time; what kills two is set aside. A table that cannot be read now is a temporary
 //! failure (channel `hold`), never a bounce.
@@ -34,6 +36,7 @@ mod question;
 mod recipients;
 mod returning;
 mod rules;
+mod scripted;
 mod service;
 mod spelling;
 mod steps;
@@ -69,6 +72,9 @@ pub use verdict::{Keeper, Routed, Verdict, Way};
 
 /// The program.
 pub fn run() -> std::process::ExitCode {
+    if let Some(code) = scripted::check_asked() {
+        return code;
+    }
     match daemon::start("router") {
         Ok(started) => service::serve(started),
         Err(refusal) => refusal.say(),

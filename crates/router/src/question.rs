@@ -2,6 +2,7 @@
 
 use crate::decision::{Routing, Want, route};
 use crate::rules::Rules;
+use crate::scripted::policy;
 use crate::steps::kinship;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
@@ -56,8 +57,24 @@ pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables
     }
     Some(match question {
         Question::Expand { .. } => members(&address, routing),
+        Question::Verify { .. } if known => {
+            return by_policy(&address, &sender, rules, tables).unwrap_or_else(|| Some(answer_from(routing)));
+        }
         _ => answer_from(routing),
     })
+}
+
+/// What the script replies to a recipient that would be taken: the answer (`None`: it waits for a table), where it has one.
+fn by_policy(address: &Address, sender: &Path, rules: &Rules, tables: &mut dyn Tables) -> Option<Option<Answer>> {
+    match policy(address, sender, rules, tables) {
+        Ok(None) => None,
+        Ok(Some(reply)) => Some(Some(Answer::Refused { reply, steps: Vec::new() })),
+        Err(TableError::Pending) => Some(None),
+        Err(error) => {
+            daemon::event!(Warning, "lookup_failed", address = address.as_str(), reason = error);
+            Some(Some(unanswered()))
+        }
+    }
 }
 
 /// May anybody send to a domain?

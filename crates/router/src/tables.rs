@@ -3,8 +3,10 @@
 use crate::alias_places::AliasPlaces;
 use crate::callers::TableCallers;
 use crate::parking::Pass;
+use crate::scripted::{Facts, Lent, ScriptFile};
 use crate::warned::Warned;
 use lookup::{Account, Accounts, AliasEntry, Found, List, ListEntry, ListFolder, Lists, Relations, TableError, TableUser, UserTable};
+use script::Hook;
 use settings::{Settings, UserSource};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -67,6 +69,19 @@ pub trait Tables {
     fn unix_seconds(&self) -> u64 {
         daemon::clock::unix_seconds()
     }
+    /// Whether a script is asked about this, or cannot be had though one is configured. `false` costs nothing.
+    fn scripted(&mut self, hook: Hook) -> bool {
+        let _ = hook;
+        false
+    }
+    /// The script, where it defines this hook; it is given back when it was asked.
+    fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, TableError> {
+        let _ = hook;
+        Ok(None)
+    }
+    fn give_back(&mut self, lent: Lent) {
+        let _ = lent;
+    }
     /// How old the message in hand is.
     fn age(&self) -> Duration {
         Duration::ZERO
@@ -89,6 +104,7 @@ pub struct SystemTables {
     began: Instant,
     /// Of the message in hand.
     pub(crate) age: Duration,
+    pub(crate) script: Option<ScriptFile>,
 }
 
 #[derive(Debug)]
@@ -119,6 +135,7 @@ impl SystemTables {
             now,
             began: now,
             age: Duration::ZERO,
+            script: ScriptFile::new(&settings.routing),
         }
     }
 
@@ -133,6 +150,9 @@ impl SystemTables {
         self.at(pass.began);
         if !pass.first {
             self.now = Instant::now();
+        }
+        if let Some(script) = &mut self.script {
+            script.facts = Facts::default();
         }
         self
     }
@@ -217,6 +237,22 @@ impl Tables for SystemTables {
 
     fn age(&self) -> Duration {
         self.age
+    }
+
+    fn scripted(&mut self, hook: Hook) -> bool {
+        let now = self.now;
+        self.script.as_mut().is_some_and(|script| script.defines(now, hook))
+    }
+
+    fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, TableError> {
+        let now = self.now;
+        self.script.as_mut().map_or(Ok(None), |script| script.lend(now, hook))
+    }
+
+    fn give_back(&mut self, lent: Lent) {
+        if let Some(script) = &mut self.script {
+            script.give_back(lent);
+        }
     }
 }
 

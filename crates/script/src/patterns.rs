@@ -2,6 +2,7 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Expressions kept compiled.
 const KEPT: usize = 64;
@@ -13,7 +14,7 @@ const LONGEST: usize = 2000;
 /// The expressions that a script has used. Only speed depends on what is in here.
 #[derive(Debug, Default)]
 pub struct Patterns {
-    kept: HashMap<String, Regex>,
+    kept: HashMap<String, Rc<Regex>>,
 }
 
 /// What a match costs, in instructions: the same whether the expression is kept or not.
@@ -23,9 +24,9 @@ pub fn cost(text: usize, pattern: usize) -> u64 {
 }
 
 impl Patterns {
-    pub fn compiled(&mut self, pattern: &str) -> Result<Regex, String> {
+    pub fn compiled(&mut self, pattern: &str) -> Result<Rc<Regex>, String> {
         if let Some(kept) = self.kept.get(pattern) {
-            return Ok(kept.clone());
+            return Ok(Rc::clone(kept));
         }
         if pattern.len() > LONGEST {
             return Err(format!("the expression is longer than {LONGEST} bytes"));
@@ -39,7 +40,8 @@ impl Patterns {
         if self.kept.len() >= KEPT {
             self.kept.clear();
         }
-        self.kept.insert(pattern.to_owned(), made.clone());
+        let made = Rc::new(made);
+        self.kept.insert(pattern.to_owned(), Rc::clone(&made));
         Ok(made)
     }
 }

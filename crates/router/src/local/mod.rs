@@ -56,7 +56,7 @@ impl Expansion<'_> {
     /// True: the step has settled the name, or pushed what it stands for. `written`: the address, for reports.
     fn step(&mut self, step: LocalStep, name: Name<'_>, written: &str, context: &Context) -> bool {
         match step {
-            LocalStep::Script => false,
+            LocalStep::Script => self.by_expand(name.full, name.domain, written, context),
             LocalStep::Aliases => self.by_alias(name, written, context),
             LocalStep::Lists => self.rules.local.lists.is_some() && self.by_list(name, written, context),
             LocalStep::Mailboxes => !self.rules.local.mailboxes.is_empty() && self.by_mailbox(name, context),

@@ -62,7 +62,7 @@ fn instead(value: &str) -> Result<Directive, String> {
 }
 
 /// Fit for a field of the control file.
-pub(super) fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     !text.is_empty() && text.len() <= 500 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 

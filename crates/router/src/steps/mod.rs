@@ -12,7 +12,6 @@ mod local_domains;
 mod next_hops;
 mod routes;
 mod rules;
-mod script;
 mod srs;
 mod virtual_domains;
 
@@ -21,6 +20,7 @@ mod virtual_domains;
 mod tests;
 
 pub(crate) use canonical::canonical_sender;
+pub(crate) use directive::{Directive, is_word};
 pub(crate) use kinship::kinship;
 pub(crate) use rules::StepRules;
 
@@ -93,13 +93,13 @@ impl Expansion<'_> {
     }
 
     /// Settles the subject.
-    fn verdict(&mut self, subject: &Subject<'_>, verdict: Verdict) -> Stepped {
+    pub(crate) fn verdict(&mut self, subject: &Subject<'_>, verdict: Verdict) -> Stepped {
         self.settle(subject.address.as_str(), verdict, subject.context);
         Stepped::Settled
     }
 
     /// A table could not say.
-    fn table_trouble(&mut self, subject: &Subject<'_>, error: TableError) -> Stepped {
+    pub(crate) fn table_trouble(&mut self, subject: &Subject<'_>, error: TableError) -> Stepped {
         self.trouble(subject.address.as_str(), error, subject.context);
         Stepped::Settled
     }

@@ -77,7 +77,7 @@ impl Expansion<'_> {
     }
 
     /// Does what a route says; `Passed` where it says nothing any more.
-    pub(super) fn follow(&mut self, subject: &Subject<'_>, directive: &Directive, place: &str) -> Stepped {
+    pub(crate) fn follow(&mut self, subject: &Subject<'_>, directive: &Directive, place: &str) -> Stepped {
         let Subject { address, domain, context } = *subject;
         let verdict = match directive {
             Directive::Refuse(text) => refusal(text),
