@@ -79,7 +79,21 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "answered_again",
         ],
     ),
-    ("router", &["files", "addresses", "questions", "deferred_files", "errors", "expanded", "pending", "parked_now"]),
+    (
+        "router",
+        &[
+            "files",
+            "addresses",
+            "questions",
+            "deferred_files",
+            "errors",
+            "expanded",
+            "pending",
+            "parked_now",
+            "shadow_compared",
+            "shadow_differs",
+        ],
+    ),
     (
         "scheduler",
         &[

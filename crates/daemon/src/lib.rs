@@ -11,7 +11,7 @@ mod timers;
 
 pub use counters::Counters;
 pub use signals::{Signal, Signals};
-pub use start::{Contacts, Refusal, Started, read_memory, start};
+pub use start::{Contacts, Refusal, Started, read_memory, settings_of, start};
 pub use timers::Timers;
 
 /// The process must stop at once because the master is gone: what is in flight is found again in the spool.

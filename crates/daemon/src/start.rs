@@ -122,6 +122,11 @@ impl Started {
     }
 }
 
+/// A configuration that the master sends beside the one at work.
+pub fn settings_of(start: &Start, descriptors: Vec<OwnedFd>) -> Result<Arc<settings::Settings>, String> {
+    open(start, descriptors).map(|(settings, _)| settings)
+}
+
 fn open(start: &Start, descriptors: Vec<OwnedFd>) -> Result<(Arc<settings::Settings>, Contacts), String> {
     if start.names.len() != descriptors.len() {
         return Err(format!("{}: {} names for {} descriptors", start.service, start.names.len(), descriptors.len()));

@@ -50,6 +50,12 @@ pub enum Request {
     ClearRates(RateQuery),
     /// Of an SMTP server: what a client would see, layer by layer.
     PolicyTest(Box<PolicyTest>),
+    /// The master's: routers try the configuration beside the one at work, then it is taken.
+    Shadow {
+        seconds: u64,
+    },
+    /// Ends that; nothing is taken.
+    ShadowCancel,
     // The routermux's.
     Route {
         address: String,
@@ -187,6 +193,8 @@ pub struct Status {
     pub processes: Vec<ProcessStatus>,
     /// Empty when healthy.
     pub troubles: Vec<String>,
+    /// How a configuration does that is tried; empty: none is.
+    pub shadow: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -26,6 +26,8 @@ pub enum ToChild {
     Command { request: control::Request, peer: Peer },
     /// Deliver nothing new until thawed.
     Freeze(bool),
+    /// To a router: try this configuration (one descriptor, `config`) beside the one at work; `None`: no longer.
+    Shadow(Option<Start>),
 }
 
 /// What a child says to the master.

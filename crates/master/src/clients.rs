@@ -138,6 +138,8 @@ impl Master {
                 }
             }
             Request::Reload => self.begin_reload(Some(key)),
+            Request::Shadow { seconds } => self.begin_shadow(key, seconds),
+            Request::ShadowCancel => self.cancel_shadow(key),
             Request::Upgrade => self.begin_upgrade(Some(key)),
             Request::Freeze => self.freeze(key, true),
             Request::Thaw => self.freeze(key, false),

@@ -135,6 +135,9 @@ impl Master {
             child.mux_end = Some(mux);
         }
         self.introduce_routers();
+        if self.shadow.is_some() {
+            self.tell_of_shadow(key);
+        }
         Ok(key)
     }
 

@@ -43,6 +43,7 @@ mod reload;
 mod report;
 mod script;
 mod services;
+mod shadow;
 mod site;
 mod sockets;
 mod start;

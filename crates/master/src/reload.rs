@@ -36,6 +36,7 @@ impl Master {
         if let Some(reason) = self.busy() {
             return self.answer_refusal(client, 75, reason);
         }
+        self.end_shadow("another reload");
         self.readiness.reloading();
         let prepared = match self.prepare() {
             Ok(prepared) => prepared,

@@ -36,6 +36,7 @@ impl Master {
             listeners: self.listeners.values().map(|l| self.shown(&l.place)).collect(),
             processes,
             troubles: self.troubles(),
+            shadow: self.shadow_report().unwrap_or_default(),
         }
     }
 
@@ -104,6 +105,17 @@ impl Master {
     }
 
     /// Every counter of every process that ever ran, rows of ended ones too.
+    /// Decisions that routers have compared, and addresses that differed, since the suite runs.
+    pub fn shadow_counters(&self) -> (u64, u64) {
+        let rows = self.rows.all().into_iter().filter(|(service, ..)| *service == "router");
+        let values = rows.flat_map(|(service, _, row)| self.counters.read_row(row, service));
+        values.fold((0, 0), |(compared, differs), (name, value)| match name {
+            "shadow_compared" => (compared + value, differs),
+            "shadow_differs" => (compared, differs + value),
+            _ => (compared, differs),
+        })
+    }
+
     pub fn counter_replies(&self) -> Vec<Reply> {
         let mut all = Vec::new();
         for (service, index, row) in self.rows.all() {

@@ -79,6 +79,7 @@ pub struct Master {
     pub frozen: bool,
     pub stopping: Option<Stopping>,
     pub reloading: Option<Reloading>,
+    pub shadow: Option<crate::shadow::Shadow>,
     /// What workers make the keys of session tickets from; `None`: the system has no randomness.
     pub tickets: Option<tls::server::Secret>,
     /// No accept before this moment (descriptors ran out).
@@ -149,6 +150,7 @@ impl Master {
             frozen: false,
             stopping: None,
             reloading: None,
+            shadow: None,
             tickets: tls::server::Secret::new(),
             accept_after: None,
             reserve: File::open("/dev/null").ok(),
@@ -260,6 +262,7 @@ impl Master {
         self.resize_pool(now);
         self.start_due(now);
         self.watch_reload(now);
+        self.watch_shadow(now);
         if self.accept_after.is_some_and(|at| at <= now) {
             self.accept_after = None;
         }

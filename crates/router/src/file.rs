@@ -8,6 +8,7 @@ use crate::parking::Pass;
 use crate::recipients::{Recipients, refuse_all, route_all};
 use crate::rules::Rules;
 use crate::scripted::{Facts, rewritten_sender};
+use crate::shadow::{Noted, Observer};
 use crate::steps::canonical_sender;
 use crate::submission::{self, is_raw};
 use crate::tables::SystemTables;
@@ -42,6 +43,8 @@ pub struct FileRouter {
     control: Vec<u8>,
     /// Addresses routed in this process's life.
     pub(crate) addresses: u64,
+    /// Where decisions are noted for a configuration that is tried.
+    pub(crate) observer: Option<Observer>,
 }
 
 /// Why a file is not in `queue/` after all.
@@ -72,7 +75,12 @@ impl FileRouter {
             heads: HeadReader::default(),
             control: Vec::new(),
             addresses: 0,
+            observer: None,
         }
+    }
+
+    pub(crate) fn callers(&self) -> &TableCallers {
+        &self.callers
     }
 
     /// Takes new rules and tables into use.
@@ -123,10 +131,11 @@ impl FileRouter {
             SenderFault::Pending if pass.last => Fault::Later("a table did not answer in time".to_owned()),
             SenderFault::Pending => Fault::Pending,
         })?;
+        let facts = || Facts::of(&head.envelope, trusted, input.size.saturating_sub(head.offset as u64), arrival(&head, &input, trusted));
         if let Some(script) = &mut self.tables.script {
-            let size = input.size.saturating_sub(head.offset as u64);
-            script.facts = Facts::of(&head.envelope, trusted, size, arrival(&head, &input, trusted));
+            script.facts = facts();
         }
+        let noted = self.observer.as_ref().and_then(|_| Noted::message(&submitter.path, &head.envelope.recipients, facts()));
         submitter.path = match canonical_sender(submitter.path, &self.rules, &mut self.tables) {
             Ok(path) => path,
             Err(TableError::Pending) if !pass.last => return Err(Fault::Pending),
@@ -167,6 +176,8 @@ impl FileRouter {
         if recipients.list.is_empty() {
             return Err(Fault::Aside("no recipient is left after routing".to_owned()));
         }
+        // Where there is no room, this one is not compared.
+        let _ = noted.zip(self.observer.as_ref()).map(|(noted, observer)| observer.try_send(noted));
         self.count(&recipients);
         let arrived = head.envelope.arrived.filter(|_| trusted).unwrap_or(id.unix_micros() / 1000);
         let control = control(id, arrived, input.size, head, submitter.path, recipients);

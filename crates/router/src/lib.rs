@@ -38,6 +38,7 @@ mod returning;
 mod rules;
 mod scripted;
 mod service;
+mod shadow;
 mod spelling;
 mod steps;
 mod submission;

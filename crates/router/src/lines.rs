@@ -6,6 +6,7 @@ use crate::file::FileRouter;
 use crate::hand::{Hand, Passed, Report};
 use crate::parking::Pass;
 use crate::service::report_faults;
+use crate::shadow::Observer;
 use crate::vitals::Signs;
 use daemon::Counters;
 use mio::Waker;
@@ -23,6 +24,8 @@ enum Order {
     /// Files of this volume, as the routermux names them.
     Files(Vec<String>),
     Reload(Arc<Settings>),
+    /// Note decisions there, or nowhere.
+    Observe(Option<Observer>),
 }
 
 /// What a thread has to say.
@@ -107,6 +110,12 @@ impl Lines {
         }
     }
 
+    pub fn observe(&self, observer: Option<&Observer>) {
+        for line in &self.lines {
+            let _ = line.orders.send(Order::Observe(observer.cloned()));
+        }
+    }
+
     pub fn news(&self) -> Option<News> {
         self.news.try_recv().ok()
     }
@@ -150,6 +159,7 @@ impl Worker {
                 self.hand.heard();
                 report_faults(&mut self.router);
             }
+            Some(Order::Observe(observer)) => self.router.observer = observer,
             None => {}
         }
         while self.hand.has_work() {

@@ -6,6 +6,7 @@ use crate::hand::{Hand, Report};
 use crate::lines::{Lines, News, Start, count_parked};
 use crate::parking::{MAX_QUESTIONS, Pass, Wait};
 use crate::question::{decide, unanswered};
+use crate::shadow::{Noted, Shadow};
 use crate::vitals::{Signs, Vitals, limit_memory};
 use daemon::{EX_ORPHANED, Signal, Started, event, log};
 use ipc::arrivals::Teller;
@@ -60,6 +61,8 @@ struct Service {
     signs: Signs,
     /// Questions that wait for tables.
     questions: Vec<(Ask, Wait)>,
+    /// A configuration that is tried beside ours.
+    shadow: Option<Shadow>,
     draining: bool,
     /// When the routermux was told.
     leaving: Option<Instant>,
@@ -79,7 +82,21 @@ pub(crate) fn serve_at(mut started: Started, jobs: Option<OwnedFd>) -> ExitCode 
         Ok((jobs, router, poll, lines)) => {
             let (hand, questions) = (Hand::default(), Vec::new());
             let (vitals, signs) = (Vitals::new(&started.settings.processes), Signs::new());
-            Service { started, jobs, poll, router, lines, scheduler, hand, vitals, signs, questions, draining: false, leaving: None }
+            Service {
+                started,
+                jobs,
+                poll,
+                router,
+                lines,
+                scheduler,
+                hand,
+                vitals,
+                signs,
+                questions,
+                shadow: None,
+                draining: false,
+                leaving: None,
+            }
         }
         Err(reason) => return fail(&mut started, &reason, daemon::EX_OSERR),
     };
@@ -154,6 +171,10 @@ impl Service {
                 let left = due.saturating_duration_since(Instant::now());
                 wait = Some(wait.map_or(left, |wait| wait.min(left)));
             }
+            if let Some(due) = self.shadow() {
+                let left = due.saturating_duration_since(Instant::now());
+                wait = Some(wait.map_or(left, |wait| wait.min(left)));
+            }
             log::flush();
             match self.poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -200,6 +221,7 @@ impl Service {
                     }
                     Err(reason) => event!(Error, "reload_failed", reason = reason),
                 },
+                Ok(Some((ToChild::Shadow(start), descriptors))) => self.try_beside(start.map(|start| (start, descriptors))),
                 Ok(Some(_)) => {}
                 Err(RecvError::Closed) => return Err(End::Orphaned),
                 Err(e) => return Err(End::Failed(format!("master: {e}"))),
@@ -233,6 +255,9 @@ impl Service {
                 Ok(Some((ToRouter::Ask(ask), _))) => {
                     self.started.counters.add("questions", 1);
                     self.router.addresses += 1;
+                    if let Some((observer, noted)) = self.router.observer.as_ref().zip(Noted::question(&ask.question)) {
+                        let _ = observer.try_send(noted);
+                    }
                     self.question(ask)?;
                 }
                 Err(RecvError::Closed) => return Err(End::Done),
@@ -314,6 +339,33 @@ impl Service {
             self.jobs.send(&FromRouter::Done(report.done)).map_err(closed)?;
         }
         Ok(())
+    }
+}
+
+/// A configuration that is tried.
+impl Service {
+    /// Tries it from now on; `None`: no longer.
+    fn try_beside(&mut self, begun: Option<(ipc::master::Start, Vec<OwnedFd>)>) {
+        if let Some(shadow) = self.shadow.take() {
+            shadow.report();
+        }
+        self.shadow = begun.and_then(|(start, descriptors)| match daemon::settings_of(&start, descriptors) {
+            Ok(settings) => Some(Shadow::new(&settings, self.router.callers(), self.started.counters.clone())),
+            Err(reason) => {
+                event!(Error, "shadow_failed", reason = reason);
+                None
+            }
+        });
+        self.router.observer = self.shadow.as_ref().map(Shadow::observer);
+        if let Some(lines) = &self.lines {
+            lines.observe(self.router.observer.as_ref());
+        }
+    }
+
+    /// Nothing else is to do: it may have a moment.
+    fn shadow(&mut self) -> Option<Instant> {
+        let FileRouter { rules, tables, .. } = &mut self.router;
+        self.shadow.as_mut().and_then(|shadow| shadow.turn(rules, tables))
     }
 }
 

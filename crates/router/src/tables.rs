@@ -82,6 +82,10 @@ pub trait Tables {
     fn give_back(&mut self, lent: Lent) {
         let _ = lent;
     }
+    /// Whether what a decision would log is to be left out.
+    fn quiet(&self) -> bool {
+        false
+    }
     /// How old the message in hand is.
     fn age(&self) -> Duration {
         Duration::ZERO
@@ -105,6 +109,8 @@ pub struct SystemTables {
     /// Of the message in hand.
     pub(crate) age: Duration,
     pub(crate) script: Option<ScriptFile>,
+    /// What is decided now is only compared: it is no event.
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug)]
@@ -136,6 +142,7 @@ impl SystemTables {
             began: now,
             age: Duration::ZERO,
             script: ScriptFile::new(&settings.routing),
+            quiet: false,
         }
     }
 
@@ -247,6 +254,10 @@ impl Tables for SystemTables {
     fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, TableError> {
         let now = self.now;
         self.script.as_mut().map_or(Ok(None), |script| script.lend(now, hook))
+    }
+
+    fn quiet(&self) -> bool {
+        self.quiet
     }
 
     fn give_back(&mut self, lent: Lent) {

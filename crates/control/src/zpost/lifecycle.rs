@@ -21,6 +21,18 @@ pub fn order(site: &Site, request: &Request, done: &str) -> Result<u8, Trouble> 
     Ok(0)
 }
 
+/// Takes the configuration; with `shadow`, after the routers have tried it for that long; `cancel`: no longer.
+pub fn reload(site: &Site, shadow: Option<&str>, cancel: bool) -> Result<u8, Trouble> {
+    if cancel {
+        return order(site, &Request::ShadowCancel, "cancelled");
+    }
+    let Some(time) = shadow else { return order(site, &Request::Reload, "reloaded") };
+    match settings::duration(time) {
+        Some(time) if time.as_secs() > 0 => order(site, &Request::Shadow { seconds: time.as_secs() }, "begun"),
+        _ => Err(Trouble::new(EX_USAGE, format!("`{}` is no time; wanted: 90s, 10m, 2h", shown(time)))),
+    }
+}
+
 /// Stops the suite and waits until its master is gone. A stopped one stays so: exit 0.
 pub fn stop(site: &Site, now: bool) -> Result<u8, Trouble> {
     let run = &site.settings.paths.run;

@@ -57,7 +57,14 @@ enum Command {
     /// Stop, then start
     Restart,
     /// Take a changed configuration; refused as a whole when it has a fault
-    Reload,
+    Reload {
+        /// Have the routers try it beside the old one for this time (10m) first, and log what differs
+        #[arg(long, value_name = "TIME")]
+        shadow: Option<String>,
+        /// End that, and take nothing
+        #[arg(long, conflicts_with = "shadow")]
+        cancel: bool,
+    },
     /// Re-execute the master, keeping listeners, and replace every process
     Upgrade,
     /// Show how the suite is: exit 0 healthy, 1 degraded, 3 stopped
@@ -236,14 +243,14 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
     if let Command::Import(arguments) = &command {
         return import::run(arguments, json);
     }
-    let begins = matches!(command, Command::Start | Command::Restart | Command::Reload | Command::Upgrade);
+    let begins = matches!(command, Command::Start | Command::Restart | Command::Reload { cancel: false, .. } | Command::Upgrade);
     let load = if begins { Site::load } else { Site::load_despite_faults };
     let site = load(config.as_deref())?;
     match command {
         Command::Start => start::start(&site),
         Command::Stop { now } => lifecycle::stop(&site, now),
         Command::Restart => lifecycle::restart(&site),
-        Command::Reload => lifecycle::order(&site, &Request::Reload, "reloaded"),
+        Command::Reload { shadow, cancel } => lifecycle::reload(&site, shadow.as_deref(), cancel),
         Command::Upgrade => lifecycle::order(&site, &Request::Upgrade, "upgraded"),
         Command::Freeze { parts, list } => freeze::freeze(&site, &parts, list, json),
         Command::Thaw { parts, all } => freeze::thaw(&site, &parts, all),

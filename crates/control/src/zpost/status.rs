@@ -71,7 +71,7 @@ fn document(status: &Status, parts: &io::Result<Vec<Part>>) -> serde_json::Value
 }
 
 fn text(status: &Status) -> String {
-    let Status { version, pid, generation, uptime_seconds, frozen, sessions, listeners, processes, troubles } = status;
+    let Status { version, pid, generation, uptime_seconds, frozen, sessions, listeners, processes, troubles, shadow } = status;
     let frozen = if *frozen { ", frozen: nothing is delivered" } else { "" };
     let mut out = format!(
         "{} pid {pid}, version {version}, generation {generation}, up {}, {sessions} sessions{frozen}\n",
@@ -80,6 +80,9 @@ fn text(status: &Status) -> String {
     );
     for listener in listeners {
         out.push_str(&format!("listening on {listener}\n"));
+    }
+    if !shadow.is_empty() {
+        out.push_str(&format!("a configuration is tried: {}\n", shown(shadow)));
     }
     for trouble in troubles {
         out.push_str(&format!("trouble: {}\n", shown(trouble)));
@@ -120,6 +123,7 @@ mod tests {
             listeners: vec!["smtp 127.0.0.1:25".to_owned()],
             processes: vec![router],
             troubles: troubles.iter().map(|t| (*t).to_owned()).collect(),
+            shadow: String::new(),
         }
     }
 

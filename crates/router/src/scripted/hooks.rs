@@ -1,6 +1,6 @@
 //! `route`, `rewrite` and `expand` as steps of a decision.
 
-use super::{Facts, Parts, ask};
+use super::{Facts, Parts, ask, failed};
 use crate::expansion::{Context, Expansion};
 use crate::steps::{Directive, Stepped, Subject, is_word};
 use crate::verdict::Verdict;
@@ -112,7 +112,7 @@ impl Expansion<'_> {
     }
 
     fn script_fault(&mut self, subject: &Subject<'_>, reason: String) -> Stepped {
-        daemon::event!(Warning, "script_failed", hook = "route", reason = reason);
+        failed(self.tables, Hook::Route, &reason);
         self.verdict(subject, Verdict::Temporary(format!("script: {reason}")))
     }
 

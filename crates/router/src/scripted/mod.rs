@@ -129,7 +129,9 @@ fn ask<T>(
     let Some(Lent { mut script, facts }) = tables.lend_script(hook)? else { return Ok(None) };
     let result = call(&mut script, &facts, &mut Relations(tables));
     for line in script.take_log().into_iter().filter(|_| !matches!(result, Err(Trouble::Pending))) {
-        event!(Info, "script_log", hook = hook.name(), text = line);
+        if !tables.quiet() {
+            event!(Info, "script_log", hook = hook.name(), text = line);
+        }
         steps.push(line);
     }
     let result = result.map_err(|trouble| match trouble {
@@ -137,12 +139,19 @@ fn ask<T>(
         Trouble::Temporary(reason) => TableError::Temporary(reason),
         Trouble::Fault(fault) => {
             let reason = fault.to_string();
-            event!(Warning, "script_failed", hook = hook.name(), reason = reason);
+            failed(tables, hook, &reason);
             TableError::Temporary(reason)
         }
     });
     tables.give_back(Lent { script, facts });
     result.map(Some)
+}
+
+/// A fault of the script goes to the log, with its line.
+fn failed(tables: &dyn Tables, hook: Hook, reason: &str) {
+    if !tables.quiet() {
+        event!(Warning, "script_failed", hook = hook.name(), reason = reason);
+    }
 }
 
 /// The name that is shown for a script.

@@ -1,6 +1,6 @@
 //! `crossbar`: what of a sender and a recipient whose way is decided.
 
-use super::{Parts, ask};
+use super::{Parts, ask, failed};
 use crate::decision::{Routing, Want};
 use crate::expansion::Expansion;
 use crate::rules::Rules;
@@ -82,7 +82,9 @@ fn cross(outcome: &Routed, sender: &Path, rules: &Rules, tables: &mut dyn Tables
     match crossing {
         Crossing::Drop => {
             steps.push(format!("{address}: script: crossbar: dropped for {shown}"));
-            daemon::event!(Info, "script_dropped", from = shown, to = address.as_str());
+            if !tables.quiet() {
+                daemon::event!(Info, "script_dropped", from = shown, to = address.as_str());
+            }
             Crossed::As(Verdict::quad("discard", "-", address.as_str()))
         }
         Crossing::Refuse(refusal) => {
@@ -100,7 +102,7 @@ fn cross(outcome: &Routed, sender: &Path, rules: &Rules, tables: &mut dyn Tables
             }
             _ => {
                 let reason = format!("crossbar: `{text}` is no address with a domain");
-                daemon::event!(Warning, "script_failed", hook = "crossbar", reason = reason);
+                failed(tables, Hook::Crossbar, &reason);
                 Crossed::As(Verdict::Temporary(format!("script: {reason}")))
             }
         },

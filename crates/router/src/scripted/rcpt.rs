@@ -1,6 +1,6 @@
 //! `policy` at RCPT, and `rewrite` of the sender.
 
-use super::{Parts, ask};
+use super::{Parts, ask, failed};
 use crate::rules::Rules;
 use crate::tables::Tables;
 use address::{Address, Path};
@@ -31,7 +31,7 @@ pub(crate) fn rewritten_sender(sender: Path, rules: &Rules, tables: &mut dyn Tab
         Ok(address) if address.domain().is_some() => Ok(Path::Mailbox(address)),
         _ => {
             let reason = format!("rewrite: `{form}` is no address with a domain");
-            daemon::event!(Warning, "script_failed", hook = "rewrite", reason = reason);
+            failed(tables, Hook::Rewrite, &reason);
             Err(TableError::Temporary(format!("script: {reason}")))
         }
     }
