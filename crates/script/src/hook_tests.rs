@@ -191,6 +191,35 @@ fn walks_are_in_the_order_of_the_keys() {
     );
 }
 
+/// The examples of zpost-script(5) load, and say what the page says.
+#[test]
+fn the_examples_of_the_manual_work() {
+    let page = include_str!("../../../man/zpost-script.5");
+    let examples = page.split(".Sh EXAMPLES").nth(1).unwrap().split(".Sh SECURITY").next().unwrap();
+    let mut scripts: Vec<Script> =
+        examples.split(".Bd -literal -offset indent\n").skip(1).map(|part| script(part.split(".Ed").next().unwrap())).collect();
+    assert_eq!(scripts.len(), 4);
+    struct Any;
+    impl World for Any {
+        fn lookup(&mut self, table: &str, key: &str) -> Result<Option<Vec<String>>, TableError> {
+            Ok(Some(vec![format!("{key}@{table}.example"), "two@x.example".to_owned()]))
+        }
+    }
+    let envelope = Envelope { sender: "a", ..Envelope::default() };
+    let place = Some(Route::Place { channel: "smtp".to_owned(), host: "a@relays.example".to_owned(), user: None });
+    assert_eq!(scripts[0].route(ADDRESS, envelope, &mut Any).unwrap(), place);
+    let old = Address { domain: Some("x.old.example"), ..ADDRESS };
+    assert_eq!(scripts[1].rewrite(old, envelope, "sender", &mut Any).unwrap().as_deref(), Some("joe@new.example"));
+    let number = Address { user: "staff-12", ..ADDRESS };
+    assert_eq!(scripts[1].rewrite(number, envelope, "recipient", &mut Any).unwrap().as_deref(), Some("12@staff.example"));
+    assert_eq!(scripts[2].expand("duty", "d", envelope, &mut Any).unwrap().unwrap().len(), 2);
+    let duty = Address { user: "duty", ..ADDRESS };
+    assert_eq!(scripts[2].policy(envelope, duty, &mut Any).unwrap().unwrap().code, 550);
+    let (robot, board) = (Address { user: "robot-7", ..ADDRESS }, Address { user: "board", ..ADDRESS });
+    let place = Place { channel: "local", host: "-" };
+    assert_eq!(scripts[3].crossbar(Some(robot), board, place, envelope, &mut Any).unwrap(), Some(Crossing::Drop));
+}
+
 proptest! {
     #[test]
     fn no_text_breaks_the_machine(text in "[a-z(){}=\"'.,:;# \n0-9%\\[\\]~-]{0,200}") {

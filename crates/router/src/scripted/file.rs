@@ -34,11 +34,13 @@ pub struct ScriptFile {
 }
 
 impl ScriptFile {
-    /// Nothing is read yet. `None`: no script is configured.
+    /// Read at once: what the configuration was checked with is had before it changes. `None`: no script is configured.
     pub fn new(routing: &Routing) -> Option<Self> {
         let path = routing.script.clone()?;
         let limits = limits(routing);
-        Some(Self { path, limits, checked: None, stamp: None, script: None, trouble: String::new(), facts: Facts::default() })
+        let mut file = Self { path, limits, checked: None, stamp: None, script: None, trouble: String::new(), facts: Facts::default() };
+        file.watch(Instant::now());
+        Some(file)
     }
 
     /// Whether a hook is to be asked.

@@ -399,7 +399,7 @@ impl Scheduler {
                 }
                 Err(e) => daemon::event!(Error, "reload_failed", reason = e),
             },
-            ToChild::Start(_) | ToChild::Session(_) | ToChild::Shed(_) => daemon::event!(Warning, "stray_frame"),
+            ToChild::Start(_) | ToChild::Session(_) | ToChild::Shed(_) | ToChild::Shadow(_) => daemon::event!(Warning, "stray_frame"),
         }
     }
 
