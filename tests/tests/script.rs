@@ -129,7 +129,7 @@ fn a_fault_defers_with_its_line_until_the_script_is_mended() {
     assert_eq!(suite.counter("scheduler", "bounces"), 0);
     write(&suite.path("router.lua"), "function route(address) return 'mended@local.example' end");
     wait_until("the new script", LONG, || explained(&suite, "x@elsewhere.example").contains("mended@local.example"));
-    assert!(suite.zpost(&["retry", "--channel", "hold"]).status.success());
+    assert!(suite.zpost(&["reroute", "--channel", "hold"]).status.success());
     wait_until("delivered", LONG, || delivered(&suite, "mended") == 1);
 }
 
