@@ -107,7 +107,7 @@ impl Master {
     /// Every counter of every process that ever ran, rows of ended ones too.
     /// Decisions that routers have compared, and addresses that differed, since the suite runs.
     pub fn shadow_counters(&self) -> (u64, u64) {
-        let rows = self.rows.all().into_iter().filter(|(service, ..)| *service == "router");
+        let rows = self.rows.all().filter(|(service, ..)| *service == "router");
         let values = rows.flat_map(|(service, _, row)| self.counters.read_row(row, service));
         values.fold((0, 0), |(compared, differs), (name, value)| match name {
             "shadow_compared" => (compared + value, differs),

@@ -176,8 +176,10 @@ impl FileRouter {
         if recipients.list.is_empty() {
             return Err(Fault::Aside("no recipient is left after routing".to_owned()));
         }
-        // Where there is no room, this one is not compared.
-        let _ = noted.zip(self.observer.as_ref()).map(|(noted, observer)| observer.try_send(noted));
+        if let Some((noted, observer)) = noted.zip(self.observer.as_ref()) {
+            // Where there is no room, this one is not compared.
+            let _ = observer.try_send(noted);
+        }
         self.count(&recipients);
         let arrived = head.envelope.arrived.filter(|_| trusted).unwrap_or(id.unix_micros() / 1000);
         let control = control(id, arrived, input.size, head, submitter.path, recipients);
