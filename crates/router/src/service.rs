@@ -1,5 +1,7 @@
 //! The event loop of a router: questions at once, files a few at a time between them.
 
+mod trial;
+
 use crate::callers::TableCallers;
 use crate::file::FileRouter;
 use crate::hand::{Hand, Report};
@@ -339,33 +341,6 @@ impl Service {
             self.jobs.send(&FromRouter::Done(report.done)).map_err(closed)?;
         }
         Ok(())
-    }
-}
-
-/// A configuration that is tried.
-impl Service {
-    /// Tries it from now on; `None`: no longer.
-    fn try_beside(&mut self, begun: Option<(ipc::master::Start, Vec<OwnedFd>)>) {
-        if let Some(shadow) = self.shadow.take() {
-            shadow.report();
-        }
-        self.shadow = begun.and_then(|(start, descriptors)| match daemon::settings_of(&start, descriptors) {
-            Ok(settings) => Some(Shadow::new(&settings, self.router.callers(), self.started.counters.clone())),
-            Err(reason) => {
-                event!(Error, "shadow_failed", reason = reason);
-                None
-            }
-        });
-        self.router.observer = self.shadow.as_ref().map(Shadow::observer);
-        if let Some(lines) = &self.lines {
-            lines.observe(self.router.observer.as_ref());
-        }
-    }
-
-    /// Nothing else is to do: it may have a moment.
-    fn shadow(&mut self) -> Option<Instant> {
-        let FileRouter { rules, tables, .. } = &mut self.router;
-        self.shadow.as_mut().and_then(|shadow| shadow.turn(rules, tables))
     }
 }
 
