@@ -55,6 +55,7 @@ pub use inquiries::{CallAhead, PolicyService};
 pub use lanes::{Lane, LaneFacts};
 pub use lists::{Lists, Srs};
 pub use lookups::{KeyForm, SourceForm, Table, TableKind};
+pub use nearest::nearest;
 pub use policy::{Explained, Place, Policies, Policy, TlsPolicy};
 pub use queries::{domain_matches, sender_matches};
 pub use rates::{Greylist, OverloadSigns, Rates};

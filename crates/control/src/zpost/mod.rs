@@ -2,9 +2,11 @@
 
 mod change;
 mod config;
+mod console;
 mod counters;
 mod destination;
 mod freeze;
+mod history;
 mod import;
 mod lifecycle;
 mod lookup;
@@ -123,9 +125,9 @@ enum Command {
     Expire(Selected),
     /// Remove without telling anybody
     Delete(Selected),
-    /// Say where mail to an address goes
+    /// Say where mail to addresses goes; without an address, ask for one after the other (`help` tells the words)
     Route {
-        address: String,
+        addresses: Vec<String>,
         /// As if sent by this address
         #[arg(long, value_name = "ADDRESS", default_value = "")]
         sender: String,
@@ -133,8 +135,12 @@ enum Command {
         #[arg(long)]
         explain: bool,
     },
-    /// Ask a declared table
-    Lookup { table: String, key: String },
+    /// Ask a [[table]]: exit 0 all keys are there, 1 one is not, 75 no answer now, 78 no such table
+    Lookup {
+        table: String,
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
     /// Ask the policy
     #[command(subcommand)]
     Policy(Policy),
@@ -266,8 +272,9 @@ fn run(cli: Cli) -> Result<u8, Trouble> {
         Command::Expire(selected) => change::run(&site, Action::Expire, &selected, json),
         Command::Delete(selected) => change::run(&site, Action::Delete, &selected, json),
         Command::Etrn { node } => change::etrn(&site, &node, json),
-        Command::Route { address, sender, explain } => route::run(&site, &address, &sender, explain, json),
-        Command::Lookup { table, key } => lookup::run(&site, &table, &key, json),
+        Command::Route { addresses, sender, explain } if addresses.is_empty() => console::run(&site, &sender, explain, json),
+        Command::Route { addresses, sender, explain } => route::run(&site, &addresses, &sender, explain, json),
+        Command::Lookup { table, keys } => lookup::run(&site, &table, &keys, json),
         Command::Destination { host, channel, explain } => destination::run(&site, &host, channel.as_deref(), explain, json),
         Command::Counters { prometheus } => counters::run(&site, prometheus, json),
         Command::Rates(which) => rates::run(&site, &which, json),

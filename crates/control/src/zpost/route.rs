@@ -1,4 +1,4 @@
-//! `zpost route ADDRESS`.
+//! `zpost route ADDRESS...`; without an address the words are asked for (`console`).
 
 use crate::link;
 use crate::output::{print, print_json, shown};
@@ -9,23 +9,43 @@ use ipc::control::{Reply, Request};
 use ipc::routing::Answer;
 use serde_json::json;
 
-pub fn run(site: &Site, address: &str, sender: &str, explain: bool, json: bool) -> Result<u8, Trouble> {
-    let answer = ask(site, address, sender)?;
-    if json {
-        print_json(&document(address, &answer))?;
-    } else {
-        print(text(address, &answer, explain))?;
+pub fn run(site: &Site, addresses: &[String], sender: &str, explain: bool, json: bool) -> Result<u8, Trouble> {
+    for address in addresses {
+        checked("address", address)?;
     }
-    Ok(code(&answer))
+    checked_sender(sender)?;
+    let (mut worst, mut documents) = (0, Vec::new());
+    for address in addresses {
+        let answer = ask(site, address, sender)?;
+        worst = worst.max(code(&answer));
+        if json {
+            documents.push(document(address, sender, &answer));
+        } else {
+            print(text(address, &answer, explain))?;
+        }
+    }
+    match documents.as_slice() {
+        [] => {}
+        [one] => print_json(one)?,
+        all => print_json(&all)?,
+    }
+    Ok(worst)
+}
+
+fn checked(what: &str, text: &str) -> Result<(), Trouble> {
+    let wrong = |e| Trouble::new(EX_DATAERR, format!("`{}` is no {what}: {e}", shown(text)));
+    Address::parse(text).map(drop).map_err(wrong)
+}
+
+/// The empty one is that of reports.
+pub fn checked_sender(sender: &str) -> Result<(), Trouble> {
+    if sender.is_empty() { Ok(()) } else { checked("sender", sender) }
 }
 
 /// Asks the routers.
 pub fn ask(site: &Site, address: &str, sender: &str) -> Result<Answer, Trouble> {
-    for (what, text) in [("address", address), ("sender", sender)] {
-        if !(what == "sender" && text.is_empty()) {
-            Address::parse(text).map_err(|e| Trouble::new(EX_DATAERR, format!("`{}` is no {what}: {e}", shown(text))))?;
-        }
-    }
+    checked("address", address)?;
+    checked_sender(sender)?;
     let request = Request::Route { address: address.to_owned(), sender: sender.to_owned() };
     let replies = link::ask(&site.settings.paths.run, &request)?;
     let answer = replies.into_iter().find_map(|r| if let Reply::Routed(answer) = r { Some(answer) } else { None });
@@ -60,16 +80,16 @@ pub fn text(address: &str, answer: &Answer, explain: bool) -> String {
     out
 }
 
-fn document(address: &str, answer: &Answer) -> serde_json::Value {
-    match answer {
-        Answer::Routed { quads, steps } => {
-            let routes: Vec<_> =
-                quads.iter().map(|q| json!({ "channel": q.channel, "host": q.host, "user": q.user, "attributes": q.attributes })).collect();
-            json!({ "address": address, "routes": routes, "refused": null, "steps": steps })
-        }
-        Answer::Refused { reply, steps } => json!({ "address": address, "routes": [], "refused": reply.to_string(), "steps": steps }),
-        Answer::Kinship(_) => json!({ "address": address, "routes": [], "refused": null, "steps": [] }),
-    }
+/// The answer as JSON.
+pub fn document(address: &str, sender: &str, answer: &Answer) -> serde_json::Value {
+    let (routes, refused, steps) = match answer {
+        Answer::Routed { quads, steps } => (quads.as_slice(), None, steps.as_slice()),
+        Answer::Refused { reply, steps } => (&[][..], Some(reply.to_string()), steps.as_slice()),
+        Answer::Kinship(_) => (&[][..], None, &[][..]),
+    };
+    let route = |q: &envelope::Quad| json!({ "channel": q.channel, "host": q.host, "user": q.user, "attributes": q.attributes });
+    let routes: Vec<_> = routes.iter().map(route).collect();
+    json!({ "address": address, "sender": sender, "routes": routes, "refused": refused, "steps": steps })
 }
 
 #[cfg(test)]
@@ -88,7 +108,7 @@ mod tests {
             "a@b.example: channel smtp host b.example user a@b.example\n  no route names b.example\n"
         );
         assert_eq!(code(&answer), 0);
-        assert_eq!(document("a@b.example", &answer).pointer("/routes/0/host").unwrap(), "b.example");
+        assert_eq!(document("a@b.example", "", &answer).pointer("/routes/0/host").unwrap(), "b.example");
     }
 
     #[test]
@@ -97,5 +117,7 @@ mod tests {
         let site = crate::site::tests::scratch(folder.path());
         assert_eq!(ask(&site, "a\n@b", "").unwrap_err().code, EX_DATAERR);
         assert_eq!(ask(&site, "a@b", "x y").unwrap_err().code, EX_DATAERR);
+        let some = ["a@b.example".to_owned(), "a b".to_owned()];
+        assert_eq!(run(&site, &some, "", false, false).unwrap_err().code, EX_DATAERR, "before anything is asked");
     }
 }
