@@ -21,6 +21,8 @@ fn job(number: u64, recipients: u32) -> Job {
         channel: "agent".to_owned(),
         host: "-".to_owned(),
         sender: String::new(),
+        verp: false,
+        edits: envelope::Edits::default(),
         body_offset: 0,
         size: 10,
         arrived: 1,
@@ -53,7 +55,8 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
-    let open: Vec<(u64, u32)> = dialogue.abandon().into_iter().flat_map(|(job, open)| open.into_iter().map(move |index| (job, index))).collect();
+    let open: Vec<(u64, u32)> =
+        dialogue.abandon().into_iter().flat_map(|(job, open)| open.into_iter().map(move |index| (job, index))).collect();
     let mut all = [answered, open].concat();
     all.sort_unstable();
     assert!(!kept || all == [(1, 0), (1, 1), (1, 2), (2, 0)], "{all:?}");

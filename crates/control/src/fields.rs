@@ -26,6 +26,8 @@ pub struct Recipient<'a> {
     pub last: &'a str,
     /// The report to the sender that waits, or `told` after a warning of delay; `null` for none.
     pub report: Option<&'a str>,
+    /// Who sends to it, where that is another than the message's sender: of a list, or in another form.
+    pub sender: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,9 +57,19 @@ impl<'a> From<&'a QueuedMessage> for Message<'a> {
 
 impl<'a> From<&'a QueuedRecipient> for Recipient<'a> {
     fn from(r: &'a QueuedRecipient) -> Self {
-        let QueuedRecipient { address, channel, host, state, attempts, next_attempt, last, report } = r;
+        let QueuedRecipient { address, channel, host, state, attempts, next_attempt, last, report, sender } = r;
         let report = Some(report.as_str()).filter(|report| !report.is_empty());
-        Self { address, channel, host, state, attempts: *attempts, next_attempt: planned(*next_attempt), last, report }
+        Self {
+            address,
+            channel,
+            host,
+            state,
+            attempts: *attempts,
+            next_attempt: planned(*next_attempt),
+            last,
+            report,
+            sender: Some(sender.as_str()).filter(|sender| !sender.is_empty()),
+        }
     }
 }
 
@@ -94,6 +106,6 @@ mod tests {
         outer.sort();
         inner.sort();
         assert_eq!(outer, ["arrived", "id", "recipients", "sender", "size", "state"]);
-        assert_eq!(inner, ["address", "attempts", "channel", "host", "last", "next_attempt", "report", "state"]);
+        assert_eq!(inner, ["address", "attempts", "channel", "host", "last", "next_attempt", "report", "sender", "state"]);
     }
 }

@@ -56,7 +56,8 @@ pub fn control(spool: &Spool, id: MessageId) -> io::Result<Option<Parsed>> {
 
 /// A control file as the scheduler would show it.
 pub fn message(parsed: &Parsed) -> QueuedMessage {
-    let Control { id, size, arrived, sender, recipients, .. } = &parsed.control;
+    let Control { id, size, arrived, sender, recipients, forms, .. } = &parsed.control;
+    let form = |r: &ControlRecipient| usize::from(r.form).checked_sub(1).and_then(|at| forms.get(at));
     let recipients: Vec<QueuedRecipient> = recipients
         .iter()
         .map(|r| {
@@ -72,6 +73,7 @@ pub fn message(parsed: &Parsed) -> QueuedMessage {
                 next_attempt: last.filter(|_| !r.state.is_final()).map_or(0, |d| d.next_attempt),
                 last: last.map_or_else(String::new, |d| d.text.clone()),
                 report: report(r, last, told).to_owned(),
+                sender: form(r).filter(|_| *sender != address::Path::Null).and_then(|form| form.sender.to(&r.quad.user)).unwrap_or_default(),
             }
         })
         .collect();
@@ -136,6 +138,7 @@ fn waiting(spool: &Spool, place: Place, name: &str, state: &str) -> io::Result<Q
         next_attempt: 0,
         last: last.clone(),
         report: String::new(),
+        sender: String::new(),
     });
     let recipients = recipients.collect();
     let sender = envelope.from.as_ref().map_or("", |p| p.as_str()).to_owned();

@@ -97,6 +97,7 @@ pub mod tests {
             next_attempt: 2_000,
             last: "451 4.3.0 later\u{7}".to_owned(),
             report: String::new(),
+            sender: String::new(),
         };
         QueuedMessage {
             id: "01234567890abcde".to_owned(),

@@ -117,6 +117,17 @@ pub enum Sender {
     Alias(Address),
 }
 
+impl Sender {
+    /// Who sends to a recipient, where that is not the message's own sender. `user`: of its quad.
+    pub fn to(&self, user: &str) -> Option<String> {
+        match self {
+            Self::Own => None,
+            Self::Owner(address) | Self::Alias(address) => Some(address.to_string()),
+            Self::Verp(address) => Some(crate::verp(address.as_str(), user)),
+        }
+    }
+}
+
 /// What differs for some recipients of a message. One from nobody (`<>`) stays from nobody in all its forms.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Form {

@@ -237,6 +237,8 @@ pub struct QueuedRecipient {
     /// About reports to the sender: `failed`, `delivered`, `relayed`, `expanded` or `delayed` for one that is to be
     /// sent, `told` when the sender has been told of the delay, empty for none.
     pub report: String,
+    /// Who sends to it, where that is another than the message's sender; else empty.
+    pub sender: String,
 }
 
 /// The one reason why a recipient is not delivered yet, and what comes next. Moments in Unix milliseconds; 0: none.

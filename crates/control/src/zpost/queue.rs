@@ -178,6 +178,9 @@ fn lines(m: &QueuedMessage, now: u64, out: &mut String) {
     let _ = writeln!(out, "{}  {:>9}  {age:>6}  {:<8}  <{}>", shown(&m.id), m.size, shown(&m.state), shown(&m.sender));
     for r in &m.recipients {
         let _ = write!(out, "    {:<8}  <{}>  {}/{}", shown(&r.state), shown(&r.address), shown(&r.channel), shown(&r.host));
+        if !r.sender.is_empty() {
+            let _ = write!(out, "  from <{}>", shown(&r.sender));
+        }
         if r.attempts > 0 {
             let _ = write!(out, "  attempts {}", r.attempts);
         }

@@ -179,7 +179,11 @@ fn elsewhere(site: &Site, id: MessageId, json: bool) -> Result<u8, Trouble> {
 fn text(message: &QueuedMessage, now: u64) -> String {
     let waiting = message.recipients.iter().filter(|r| !r.report.is_empty() || !["delivered", "failed"].contains(&r.state.as_str()));
     let lines: String = waiting
-        .map(|r| format!("<{}> by {}/{}: {}\n", shown(&r.address), shown(&r.channel), shown(&r.host), kept(r, now) + &reported(r)))
+        .map(|r| {
+            let from = if r.sender.is_empty() { String::new() } else { format!(" from <{}>", shown(&r.sender)) };
+            let kept = kept(r, now) + &reported(r);
+            format!("<{}>{from} by {}/{}: {kept}\n", shown(&r.address), shown(&r.channel), shown(&r.host))
+        })
         .collect();
     if lines.is_empty() { "nothing is left to do; it is about to be removed\n".to_owned() } else { lines }
 }

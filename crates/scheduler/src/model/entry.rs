@@ -195,6 +195,12 @@ impl Message {
         self.rare.as_deref()?.forms.get(usize::from(form).checked_sub(1)?)
     }
 
+    /// Who sends to a recipient, where that is not the sender.
+    pub fn sender_to(&self, recipient: &Recipient) -> Option<String> {
+        let shape = self.shape(recipient.form).filter(|_| !self.sender.is_empty())?;
+        shape.sender.to(&recipient.user)
+    }
+
     /// Who takes the sender's place in a form, and in reports about it. What came from nobody must not yield reports to
     /// anybody.
     pub fn owner(&self, form: u16) -> Option<(&str, bool)> {

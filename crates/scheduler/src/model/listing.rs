@@ -180,6 +180,7 @@ impl Model {
             next_attempt: held.unwrap_or_else(|| if view.next == NONE { 0 } else { now.wall_of(view.next) }),
             last: if held.is_some() { "its sender wants it held until then".to_owned() } else { view.last.clone() },
             report: report(recipient).to_owned(),
+            sender: message.sender_to(recipient).unwrap_or_default(),
         })
     }
 

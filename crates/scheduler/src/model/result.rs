@@ -316,6 +316,10 @@ impl Model {
         let line = line.field("id", &message.id).field("to", &recipient.address()).field("channel", &channel);
         let line = line.field("host", &destination.host).field("remote", &result.remote).field("status", &result.status);
         let line = if result.tls.is_empty() { line } else { line.field("tls", &result.tls) };
+        let line = match message.sender_to(recipient) {
+            Some(sender) => line.field("from", &sender),
+            None => line,
+        };
         line.field("attempts", &recipient.attempts).field("delay", &delay).field("text", &result.text).end();
     }
 }
