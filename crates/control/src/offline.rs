@@ -73,7 +73,10 @@ pub fn message(parsed: &Parsed) -> QueuedMessage {
                 next_attempt: last.filter(|_| !r.state.is_final()).map_or(0, |d| d.next_attempt),
                 last: last.map_or_else(String::new, |d| d.text.clone()),
                 report: report(r, last, told).to_owned(),
-                sender: form(r).filter(|_| *sender != address::Path::Null).and_then(|form| form.sender.to(&r.quad.user)).unwrap_or_default(),
+                sender: form(r)
+                    .filter(|_| *sender != address::Path::Null)
+                    .and_then(|form| form.sender.to(&r.quad.user))
+                    .unwrap_or_default(),
             }
         })
         .collect();
