@@ -1,10 +1,11 @@
 //! Headers and senders on the way out: submissions, forms of one message, lists, forwarding.
 
 use end_to_end::load::Session;
-use end_to_end::{LONG, Sink, Suite, files, wait_until};
+use end_to_end::{LONG, Sink, Suite, files, free_port, wait_until};
 use std::fs;
-use std::io::Write;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
 
 /// Drops a file into the spool, as a program does.
 fn drop_file(suite: &Suite, name: &str, text: &str) {
@@ -143,6 +144,93 @@ fn two_lists_and_a_friend() {
     }
     suite.wait_drained(LONG);
     assert!(["olga", "otto", "sender"].iter().all(|user| in_mailbox(&suite, user).len() == 1));
+}
+
+/// A server of Postfix's that is asked by lines.
+struct Postsrsd {
+    ports: (u16, u16),
+    process: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Postsrsd {
+    fn start(secret: &str, domain: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        fs::write(&file, format!("{secret}\n")).unwrap();
+        let ports = (free_port(), free_port());
+        let process = Command::new("/usr/sbin/postsrsd")
+            .arg(format!("-s{}", file.display()))
+            .args([format!("-d{domain}"), "-l127.0.0.1".to_owned(), format!("-f{}", ports.0), format!("-r{}", ports.1)])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("postsrsd listens", LONG, || TcpStream::connect(("127.0.0.1", ports.1)).is_ok());
+        Self { ports, process, _folder: folder }
+    }
+
+    fn ask(port: u16, address: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(format!("get {address}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Postsrsd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn with_srs(sink: &Sink, aliases: &str, users: &str) -> Suite {
+    let builder = Suite::builder();
+    let (secret, file) = (builder.folder().join("srs"), builder.folder().join("aliases"));
+    fs::write(&secret, "very secret\n").unwrap();
+    fs::write(&file, aliases).unwrap();
+    builder
+        .relaying_to(sink.port)
+        .with(&format!(
+            "[local]\ndomains = [\"local.example\", \"srs.example\"]\ndelivery = \"maildir\"\nmaildir = \"{0}/mail/%u\"\nusers = \"any\"\naliases = [\"{1}\"]\n{users}\
+             [srs]\ndomain = \"srs.example\"\nsecret_file = \"{2}\"\n[bounce]\ngather = \"0s\"\n",
+            file.parent().unwrap().display(),
+            file.display(),
+            secret.display()
+        ))
+        .start()
+}
+
+/// Mail from elsewhere that an alias sends elsewhere, and the bounce that comes back for it: to whom it was from.
+#[test]
+fn a_forwarded_message_and_its_bounce() {
+    let sink = Sink::start();
+    let suite = with_srs(&sink, "joe: joe@sink.example\nown: own@sink.example\n", "");
+    let postsrsd = Postsrsd::start("very secret", "srs.example");
+    send(&suite, "ann@sink.example", &["joe@local.example"], "Subject: s\n\nbody");
+    let (made, _) = arrived(&sink, 1).remove(0);
+    assert!(made.starts_with("SRS0=") && made.ends_with("=sink.example=ann@srs.example"), "{made}");
+    // The same secret, the same day: what postsrsd makes of it, and what we make of what it makes.
+    assert_eq!(Postsrsd::ask(postsrsd.ports.1, &made), "200 ann@sink.example");
+    let theirs = Postsrsd::ask(postsrsd.ports.0, "ann@sink.example");
+    let theirs = theirs.strip_prefix("200 ").unwrap();
+    for (to, subject) in [(made.as_str(), "ours"), (theirs, "theirs"), (&made.to_uppercase(), "shouted")] {
+        send(&suite, "", &[to], &format!("Subject: {subject}\n\nbounce"));
+    }
+    let texts = arrived(&sink, 4);
+    let back: Vec<&str> = texts.iter().filter(|(sender, _)| sender.is_empty()).map(|(_, text)| text.as_str()).collect();
+    assert_eq!(back.len(), 3);
+    assert!(back.iter().all(|text| text.to_lowercase().contains("x-rcpt-args: <ann@sink.example>")), "{back:?}");
+    // Nobody has mail sent on through us that was not asked for.
+    let (mut session, _) = Session::open(suite.port).unwrap();
+    session.command("EHLO x.example").unwrap();
+    assert_eq!(session.command("MAIL FROM:<>").unwrap().0, 250);
+    let forged = made.replace("=ann@", "=bob@");
+    assert_eq!(session.command(&format!("RCPT TO:<{forged}>")).unwrap().0, 550);
+    // Our own users keep their names.
+    send(&suite, "bob@local.example", &["own@local.example"], "Subject: own\n\nbody");
+    assert!(arrived(&sink, 5).iter().any(|(sender, _)| sender == "bob@local.example"));
 }
 
 /// A list whose members have senders of their own, and whose mail says what list it is.
