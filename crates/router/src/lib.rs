@@ -32,6 +32,7 @@ mod lines;
 mod listfields;
 mod local;
 mod parking;
+mod pending;
 mod question;
 mod recipients;
 mod returning;

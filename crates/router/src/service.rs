@@ -6,14 +6,13 @@ use crate::callers::TableCallers;
 use crate::file::FileRouter;
 use crate::hand::{Hand, Report};
 use crate::lines::{Lines, News, Start, count_parked};
-use crate::parking::{MAX_QUESTIONS, Pass, Wait};
-use crate::question::{decide, unanswered};
+use crate::parking::Wait;
 use crate::shadow::{Noted, Shadow};
 use crate::vitals::{Signs, Vitals, limit_memory};
 use daemon::{EX_ORPHANED, Signal, Started, event, log};
 use ipc::arrivals::Teller;
 use ipc::master::{ToChild, ToMaster};
-use ipc::routing::{Answer, Ask, FromRouter, ToRouter, Told};
+use ipc::routing::{Ask, FromRouter, ToRouter};
 use ipc::{Channel, RecvError};
 use mio::{Events, Interest, Poll, Token, Waker};
 use spool::Volumes;
@@ -42,27 +41,27 @@ const ROOM_AGAIN: Duration = Duration::from_millis(10);
 
 /// Why the process ends.
 #[derive(Debug)]
-enum End {
+pub(crate) enum End {
     /// Drained, or the routermux has closed the conversation.
     Done,
     Orphaned,
     Failed(String),
 }
 
-struct Service {
-    started: Started,
-    jobs: Channel<FromRouter, ToRouter>,
+pub(crate) struct Service {
+    pub(crate) started: Started,
+    pub(crate) jobs: Channel<FromRouter, ToRouter>,
     poll: Poll,
     /// Answers questions, and routes the files where there is only one volume.
-    router: FileRouter,
+    pub(crate) router: FileRouter,
     /// Where there are several.
     lines: Option<Lines>,
     scheduler: Teller,
-    hand: Hand,
+    pub(crate) hand: Hand,
     vitals: Vitals,
     signs: Signs,
     /// Questions that wait for tables.
-    questions: Vec<(Ask, Wait)>,
+    pub(crate) questions: Vec<(Ask, Wait)>,
     /// A configuration that is tried beside ours.
     shadow: Option<Shadow>,
     draining: bool,
@@ -326,7 +325,7 @@ impl Service {
         Ok(())
     }
 
-    fn through(&mut self, report: Report) -> Result<(), End> {
+    pub(crate) fn through(&mut self, report: Report) -> Result<(), End> {
         // The log first: once the routermux knows, a reader of the log may look for the lines.
         log::flush();
         self.scheduler.tell(&mut self.router.arrived);
@@ -344,78 +343,8 @@ impl Service {
     }
 }
 
-/// What waits for tables.
-impl Service {
-    fn question(&mut self, ask: Ask) -> Result<(), End> {
-        let pass = Pass::first(Instant::now());
-        match decide(&ask.question, &self.router.rules, self.router.tables.in_pass(pass)) {
-            Some(answer) => self.tell(ask.number, answer),
-            None if self.questions.len() >= MAX_QUESTIONS => self.tell(ask.number, unanswered()),
-            None => {
-                count_parked(&self.started.counters, 0, 1);
-                self.questions.push((ask, Wait::since(pass.began)));
-                Ok(())
-            }
-        }
-    }
-
-    fn tell(&mut self, number: u64, answer: Answer) -> Result<(), End> {
-        self.jobs.send(&FromRouter::Told(Told { number, answer })).map_err(closed)
-    }
-
-    fn heard(&mut self) {
-        self.hand.heard();
-        self.questions.iter_mut().for_each(|(_, wait)| wait.heard());
-    }
-
-    /// Takes what tables have said, and decides again. `woken`: one of their conversations has something.
-    fn tables(&mut self, woken: bool) -> Result<(), End> {
-        if !woken && self.hand.parked() == 0 && self.questions.is_empty() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        if self.router.tables.relations.hear(now) {
-            self.heard();
-        }
-        self.questions_again(now)?;
-        let patience = self.started.settings.routing.deadline;
-        let (before, router) = (self.hand.parked(), &mut self.router);
-        let report = self.hand.again(now, patience, &mut |name, pass| router.route_file(name, pass));
-        count_parked(&self.started.counters, before, self.hand.parked());
-        report.map_or(Ok(()), |report| self.through(report))
-    }
-
-    fn questions_again(&mut self, now: Instant) -> Result<(), End> {
-        let patience = self.started.settings.routing.deadline;
-        let mut told = Vec::new();
-        let router = &mut self.router;
-        self.questions.retain_mut(|(ask, wait)| {
-            let Some(pass) = wait.pass(now, patience) else { return true };
-            let answer = decide(&ask.question, &router.rules, router.tables.in_pass(pass));
-            if answer.is_none() && !pass.last {
-                wait.again(Instant::now());
-                return true;
-            }
-            told.push((ask.number, answer.unwrap_or_else(unanswered)));
-            false
-        });
-        count_parked(&self.started.counters, told.len(), 0);
-        told.into_iter().try_for_each(|(number, answer)| self.tell(number, answer))
-    }
-
-    /// When something of it is due though nothing comes.
-    fn tables_due(&self) -> Option<Instant> {
-        if self.hand.parked() == 0 && self.questions.is_empty() {
-            return None;
-        }
-        let patience = self.started.settings.routing.deadline;
-        let questions = self.questions.iter().map(|(_, wait)| wait.due(patience));
-        questions.chain(self.hand.due(patience)).chain(self.router.tables.relations.due()).min()
-    }
-}
-
 /// A broken conversation is the end of the work, not a fault of ours.
-fn closed(error: io::Error) -> End {
+pub(crate) fn closed(error: io::Error) -> End {
     match error.kind() {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => End::Done,
         _ => End::Failed(format!("routermux: {error}")),
