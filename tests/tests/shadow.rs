@@ -1,11 +1,14 @@
 //! A configuration that is tried beside the one at work: what differs is said, nothing of it happens, then it is taken.
 
 use end_to_end::load::Session;
-use end_to_end::{LONG, Suite, wait_until};
+use end_to_end::{LONG, Suite, SuiteBuilder, wait_until};
 use std::fs;
 
 fn started() -> Suite {
-    let builder = Suite::builder();
+    started_with(Suite::builder())
+}
+
+fn started_with(builder: SuiteBuilder) -> Suite {
     let script = builder.folder().join("router.lua");
     fs::write(&script, "function route(address) if address.user == 'same' then return {channel = 'discard'} end end").unwrap();
     builder.with_maildirs().with(&format!("[routing]\nscript = \"{}\"\n", script.display())).start()
@@ -73,6 +76,21 @@ fn what_differs_is_said_and_nothing_of_it_happens() {
     assert_eq!(suite.zpost(&["reload", "--cancel"]).status.code(), Some(69));
     send(&suite, &["moved@local.example"]);
     wait_until("as ever", LONG, || delivered(&suite, "moved") == 2);
+}
+
+/// With several volumes files are routed by threads; what they decide is compared too.
+#[test]
+fn files_of_other_volumes_are_compared() {
+    let everywhere = "[[route]]\ndomain = \"*\"\nchannel = \"discard\"\n";
+    let suite = started_with(Suite::builder().with_volume("second").with(everywhere));
+    change(&suite, OTHER);
+    assert!(suite.zpost(&["reload", "--shadow", "1h"]).status.success());
+    // Relayed: nobody asks about them at RCPT.
+    for _ in 0..8 {
+        send(&suite, &["x@elsewhere.example"]);
+    }
+    wait_until("all are compared", LONG, || suite.counter("router", "shadow_compared") == 8);
+    wait_until("the sender of each has another form", LONG, || suite.counter("router", "shadow_differs") == 8);
 }
 
 #[test]
