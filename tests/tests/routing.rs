@@ -32,6 +32,7 @@ fn suite_for(networks: &str, sections: &str, tables: &[(&str, &[(&str, &str)])])
     let builder = builder.with(&all).with(&sections.replace("FOLDER", &mail));
     let mut suite = builder.prepare();
     fs::write(suite.path("users"), "joe\nmax\n").unwrap();
+    fs::create_dir(suite.path("mail/second")).unwrap();
     let text = fs::read_to_string(suite.config()).unwrap().replace("\"127.0.0.0/8\", \"::1\"", networks);
     fs::write(suite.config(), text).unwrap();
     suite.give_away();
@@ -200,8 +201,18 @@ fn table_at(port: u16) -> String {
 
 #[test]
 fn mail_that_waits_for_a_table_keeps_no_other_waiting() {
+    late("");
+}
+
+/// A thread for each volume, and tables of its own.
+#[test]
+fn nor_does_it_with_several_volumes() {
+    late("[[volume]]\nname = \"second\"\npath = \"FOLDER/second\"\n");
+}
+
+fn late(volume: &str) {
     let slow = Slow::start("OK joe@local.example");
-    let suite = suite(&table_at(slow.port), &[]);
+    let suite = suite(&format!("{}{volume}", table_at(slow.port)), &[]);
     // A file, for which nobody waits, and a question.
     for n in 0..40 {
         let text = "from <s@far.example>\nto <a@v.example>\nenv-end\nSubject: x\n\nbody\n";
@@ -290,7 +301,7 @@ fn a_stranger_reaches_domains_of_tables_and_no_others() {
     }
     let away = suite_for(
         "\"10.9.9.9\"",
-        &format!("[routing]\nlocal_domains = [\"gone\"]\n[[table]]\nname = \"gone\"\nkind = \"text\"\nfile = \"FOLDER/never\"\n"),
+        "[routing]\nlocal_domains = [\"gone\"]\n[[table]]\nname = \"gone\"\nkind = \"text\"\nfile = \"FOLDER/never\"\n",
         &[],
     );
     let mut wire = Wire::hello(away.port);

@@ -16,6 +16,9 @@ mod srs;
 mod virtual_domains;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod measure;
+#[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests;
 

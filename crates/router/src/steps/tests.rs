@@ -12,12 +12,12 @@ use std::time::Duration;
 
 /// Tables by name: entries, or a state that holds for every key.
 #[derive(Default)]
-struct Fake {
+pub(super) struct Fake {
     entries: HashMap<(&'static str, String), &'static str>,
     down: Option<&'static str>,
     silent: Option<&'static str>,
     /// What was asked.
-    asked: Vec<String>,
+    pub(super) asked: Vec<String>,
     age: Duration,
 }
 
@@ -55,7 +55,7 @@ impl Tables for Fake {
     }
 }
 
-fn fake(entries: &[(&'static str, &'static str, &'static str)]) -> Fake {
+pub(super) fn fake(entries: &[(&'static str, &'static str, &'static str)]) -> Fake {
     let entries = entries.iter().map(|(table, key, value)| ((*table, (*key).to_owned()), *value)).collect();
     Fake { entries, ..Fake::default() }
 }
@@ -63,7 +63,7 @@ fn fake(entries: &[(&'static str, &'static str, &'static str)]) -> Fake {
 const NAMES: [&str; 12] =
     ["fqdn", "valias", "vbox", "vdomains", "canon", "scanon", "ways", "smart", "locals", "relays", "mdomains", "other"];
 
-fn rules(more: &str) -> Rules {
+pub(super) fn rules(more: &str) -> Rules {
     let declared: String = NAMES.iter().map(|name| format!("[[table]]\nname = \"{name}\"\nkind = \"inline\"\n")).collect();
     let text = format!(
         "[paths]\npostoffice = \"/tmp/none\"\n[identity]\nhostname = \"mta.example\"\n\
