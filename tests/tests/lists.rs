@@ -97,10 +97,10 @@ fn a_moderated_list_asks_its_moderators() {
     // A slip of the pen opens no list.
     write(&suite.path("lists/news.toml"), "moderatet = true\n", 0o644);
     let log = || suite.log();
-    let (mut session, _) = Session::open(suite.port).unwrap();
-    session.command("EHLO me.example").unwrap();
+    // A session for each try: one that says so often RSET is ended.
     let waits = || {
-        session.command("RSET").unwrap();
+        let (mut session, _) = Session::open(suite.port).unwrap();
+        session.command("EHLO me.example").unwrap();
         session.command("MAIL FROM:<someone@far.example>").unwrap();
         // Nobody verifies recipients here: it is taken, and waits.
         session.command("RCPT TO:<news@local.example>").unwrap().0 == 451
