@@ -1,7 +1,7 @@
 //! Map servers of others as lookup tables: socketmap (Sendmail's, Postfix's) and Postfix's tcp table.
 //!
-//! Both ask one key in one request and get one reply; [`socketmap`] and [`tcp_table`] say what both look like, with no
-//! socket in sight. [`line`](mod@line) has the sockets: TCP or Unix, several servers tried in order, everything within the
+//! Both ask one key in one request and get one reply; `socketmap` and `tcp_table` say what both look like, with no
+//! socket in sight. `line` has the sockets: TCP or Unix, several servers tried in order, everything within the
 //! table's timeout.
 //!
 //! **Trusts** the server for what a key stands for, and for nothing else: a reply that is too long, badly counted, of no
