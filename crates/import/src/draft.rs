@@ -114,6 +114,14 @@ impl Draft {
         path
     }
 
+    /// A new file of keys and values, declared as a table, named in a list of the configuration.
+    pub(crate) fn text_table(&mut self, file: &str, name: &str, text: String, keys: &[&str], named_in: (&'static str, &'static str)) {
+        let file = self.file(file, text, false);
+        let keys = quoted_list(keys.iter().copied());
+        let table = self.table(name, vec![("kind", quoted("text")), ("file", quoted(&file)), ("keys", keys)]);
+        self.add(named_in.0, named_in.1, table);
+    }
+
     /// Postfix asks its virtual tables about addresses of every domain: where one is of a domain that is not virtual, they
     /// are asked so here too.
     fn widen_virtual(&mut self) {

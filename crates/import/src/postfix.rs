@@ -22,32 +22,25 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft, reader: &Read
         "aliases" => tables::aliases(path, text, draft),
         "virtual" => {
             let text = tables::virtual_aliases(path, text, draft);
-            add_text(path, "virtual", text, ADDRESS, ("virtual", "aliases"), draft);
+            draft.text_table(&crate::maps::file_name(path), "virtual", text, ADDRESS, ("virtual", "aliases"));
         }
         "transport" => {
             let text = tables::routes(path, text, transport::postfix, draft);
-            add_text(path, "transport", text, ROUTE, ("routing", "routes"), draft);
+            draft.text_table(&crate::maps::file_name(path), "transport", text, ROUTE, ("routing", "routes"));
         }
         "canonical" | "recipient_canonical" => {
             let text = tables::plain(path, text, draft);
-            add_text(path, "canonical", text, ADDRESS, ("routing", "canonical"), draft);
+            draft.text_table(&crate::maps::file_name(path), "canonical", text, ADDRESS, ("routing", "canonical"));
         }
         "sender_canonical" => {
             let text = tables::plain(path, text, draft);
-            add_text(path, "sender-canonical", text, ADDRESS, ("routing", "sender_canonical"), draft);
+            draft.text_table(&crate::maps::file_name(path), "sender-canonical", text, ADDRESS, ("routing", "sender_canonical"));
         }
         "relay" | "relay_domains" => tables::domains(path, text, "relay", "domains", draft),
         "localnames" | "mydestination" => tables::domains(path, text, "local", "domains", draft),
         _ => return Err("main, aliases, virtual, transport, canonical, sender_canonical, relay, localnames"),
     }
     Ok(())
-}
-
-fn add_text(path: &str, name: &str, text: String, keys: &[&str], at: (&'static str, &'static str), draft: &mut Draft) {
-    let file = draft.file(&crate::maps::file_name(path), text, false);
-    let keys = crate::draft::quoted_list(keys.iter().copied());
-    let table = draft.table(name, vec![("kind", quoted("text")), ("file", quoted(&file)), ("keys", keys)]);
-    draft.add(at.0, at.1, table);
 }
 
 /// main.cf: parameters with `$name` filled in.

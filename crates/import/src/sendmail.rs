@@ -1,6 +1,6 @@
 //! Sendmail: its tables. sendmail.cf is a program, and sendmail.mc that of m4: neither is read.
 
-use crate::draft::{Draft, quoted, quoted_list};
+use crate::draft::Draft;
 use crate::lines::{logical, pair};
 use crate::{Source, tables, transport};
 
@@ -11,15 +11,15 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(),
         "aliases" => tables::aliases(path, text, draft),
         "virtusertable" => {
             let text = tables::virtual_aliases(path, text, draft);
-            declare("virtusertable", text, &["exact", "without_detail", "@domain"], ("routing", "fqdn_aliases"), draft);
+            draft.text_table("virtusertable", "virtusertable", text, &["exact", "without_detail", "@domain"], ("routing", "fqdn_aliases"));
         }
         "mailertable" => {
             let text = tables::routes(path, text, transport::sendmail, draft);
-            declare("mailertable", text, &["exact", "suffixes", "default"], ("routing", "routes"), draft);
+            draft.text_table("mailertable", "mailertable", text, &["exact", "suffixes", "default"], ("routing", "routes"));
         }
         "genericstable" => {
             let text = tables::plain(path, text, draft);
-            declare("genericstable", text, &["exact", "user"], ("routing", "sender_canonical"), draft);
+            draft.text_table("genericstable", "genericstable", text, &["exact", "user"], ("routing", "sender_canonical"));
             draft.remark(path, 0, "it rewrites senders of the envelope; for header fields see [headers] in zpost.toml(5)");
         }
         "relay-domains" => tables::domains(path, text, "relay", "domains", draft),
@@ -28,13 +28,6 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(),
         _ => return Err("aliases, virtusertable, mailertable, genericstable, relay-domains, local-host-names, access"),
     }
     Ok(())
-}
-
-fn declare(name: &str, text: String, keys: &[&str], at: (&'static str, &'static str), draft: &mut Draft) {
-    let file = draft.file(name, text, false);
-    let keys = quoted_list(keys.iter().copied());
-    let table = draft.table(name, vec![("kind", quoted("text")), ("file", quoted(&file)), ("keys", keys)]);
-    draft.add(at.0, at.1, table);
 }
 
 /// The access table as a source of policy: `Connect:10 RELAY` and the like.

@@ -1,6 +1,6 @@
 //! ZMailer: its databases. router.cf is a program; what it was changed for belongs into a script (zpost-script(5)).
 
-use crate::draft::{Draft, quoted, quoted_list};
+use crate::draft::Draft;
 use crate::lines::{domain, logical, pair};
 use crate::{Source, tables};
 
@@ -12,7 +12,7 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(),
         "fqdnaliases" => fqdn_aliases(path, text, draft),
         "routes" => {
             let text = tables::routes(path, text, route, draft);
-            declare("routes", text, &["exact", "suffixes", "default"], ("routing", "routes"), draft);
+            draft.text_table("routes", "routes", text, &["exact", "suffixes", "default"], ("routing", "routes"));
         }
         "localnames" => localnames(path, text, draft),
         "smtp-policy" | "smtp-policy.relay" | "smtp-policy.spam" => {
@@ -22,13 +22,6 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(),
         _ => return Err("aliases, fqdnaliases, routes, localnames, userdb, smtp-policy"),
     }
     Ok(())
-}
-
-fn declare(name: &str, text: String, keys: &[&str], at: (&'static str, &'static str), draft: &mut Draft) {
-    let file = draft.file(name, text, false);
-    let keys = quoted_list(keys.iter().copied());
-    let table = draft.table(name, vec![("kind", quoted("text")), ("file", quoted(&file)), ("keys", keys)]);
-    draft.add(at.0, at.1, table);
 }
 
 /// Channels that ZMailer had and what they are here.
@@ -60,7 +53,7 @@ fn fqdn_aliases(path: &str, text: &str, draft: &mut Draft) {
         }
         out.push_str(&format!("{} {}\n", key.trim_end_matches(':'), value.trim().replace('%', "%%")));
     }
-    declare("fqdnaliases", out, &["exact", "without_detail", "@domain"], ("routing", "fqdn_aliases"), draft);
+    draft.text_table("fqdnaliases", "fqdnaliases", out, &["exact", "without_detail", "@domain"], ("routing", "fqdn_aliases"));
 }
 
 /// `name canonical`: both are here, and mail to the one is mail to the other.
