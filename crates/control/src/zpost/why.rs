@@ -23,7 +23,7 @@ pub fn run(site: &Site, id: &str, recipient: Option<&str>, json: bool) -> Result
     if reasons.is_empty() {
         return match recipient.filter(|_| offline::open(&site.settings).is_ok_and(|v| matches!(v.find(id), Ok(Some((_, Place::Queue)))))) {
             Some(address) => Err(nobody(id, &address)),
-            None => elsewhere(site, id, json),
+            None => from_spool(site, id, None, "it is routed and the scheduler has not taken it up yet", json),
         };
     }
     if json {
