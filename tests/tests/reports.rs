@@ -180,7 +180,8 @@ fn a_delay_is_told_once_also_over_a_restart() {
         assert!(recipient["will-retry-until"].is_string() && recipient["diagnostic-code"].is_string(), "{recipient}");
     }
     assert!(report["text"].as_str().unwrap().contains("It will be tried until "));
-    let told = || suite.json(&["why", &id])["message"]["recipients"].as_array().into_iter().flatten().filter(|r| r["report"] == "told").count();
+    let told =
+        || suite.json(&["why", &id])["message"]["recipients"].as_array().into_iter().flatten().filter(|r| r["report"] == "told").count();
     wait_until("the queue knows that the sender was told", LONG, || told() == 2);
     let attempts = |suite: &Suite| suite.json(&["why", &id])["message"]["recipients"][0]["attempts"].as_u64().unwrap_or(0);
     let before = attempts(&suite);

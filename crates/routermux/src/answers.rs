@@ -1,5 +1,7 @@
 //! Answers that are given again: to RCPT, for the few seconds of `[routing] answer_ttl`.
 //!
+//! (Whose a domain is, the workers remember themselves.)
+//!
 //! What an answer depends on is the whole question, the tables and the configuration: the question is the key, the time
 //! is short because of the tables, and a reload forgets everything. Trouble is never given again.
 
@@ -30,7 +32,7 @@ impl Answers {
 
     /// For how long the answer to this question may be another's too; none: never.
     pub fn shares(&self, question: &Question) -> Option<Duration> {
-        (!self.ttl.is_zero() && matches!(question, Question::Verify { .. } | Question::Kinship { .. })).then_some(self.ttl)
+        (!self.ttl.is_zero() && matches!(question, Question::Verify { .. })).then_some(self.ttl)
     }
 
     pub fn find(&self, question: &Question, now: Instant) -> Option<&Answer> {
@@ -60,7 +62,8 @@ impl Answers {
 
 fn is_lasting(answer: &Answer) -> bool {
     match answer {
-        Answer::Routed { .. } | Answer::Kinship(_) => true,
+        Answer::Routed { .. } => true,
+        Answer::Kinship(_) => false,
         Answer::Refused { reply, .. } => reply.code >= 500,
     }
 }

@@ -4,6 +4,7 @@ use crate::connection::{Awaiting, Connection};
 use crate::sync::{Job, Key, Meta};
 use crate::worker::Worker;
 use ipc::filter::{Judge, Judgement};
+use ipc::routing::{self, Ask, Question, ToRoutermux};
 use policy::Answer;
 use settings::FailMode;
 use spool::Draft;
@@ -25,7 +26,12 @@ impl Worker {
     pub(crate) fn hear_router(&mut self) {
         let mut answers = Vec::new();
         self.router.receive(self.poll.registry(), self.now, &mut answers);
-        for (asker, told) in answers {
+        for (asker, question, told) in answers {
+            if let (ToRoutermux::Ask(Ask { question: Question::Kinship { domain }, .. }), routing::Answer::Kinship(kinship)) =
+                (question, &told.answer)
+            {
+                self.kinships.keep(domain, *kinship, self.now);
+            }
             self.answered(asker, Answer::Router(told.answer));
         }
     }
@@ -33,7 +39,7 @@ impl Worker {
     pub(crate) fn hear_tracker(&mut self) {
         let mut answers = Vec::new();
         self.tracker.receive(self.poll.registry(), self.now, &mut answers);
-        for (asker, verdict) in answers {
+        for (asker, _, verdict) in answers {
             self.answered(asker, Answer::Rate(verdict));
         }
     }
@@ -96,7 +102,7 @@ impl Worker {
     pub(crate) fn hear_filter(&mut self) {
         let mut answers = Vec::new();
         self.filter.receive(self.poll.registry(), self.now, &mut answers);
-        for (judging, judged) in answers {
+        for (judging, _, judged) in answers {
             self.judged(judging, judged.verdict);
         }
     }

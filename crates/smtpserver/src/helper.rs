@@ -160,14 +160,14 @@ where
         }
     }
 
-    /// Takes every answer that has come, into `answers`.
-    pub fn receive(&mut self, registry: &Registry, now: Instant, answers: &mut Vec<(P, In)>) {
+    /// Takes every answer that has come, with its question, into `answers`.
+    pub fn receive(&mut self, registry: &Registry, now: Instant, answers: &mut Vec<(P, Out, In)>) {
         let Some(channel) = &mut self.channel else { return };
         loop {
             match channel.recv() {
                 Ok(Some((answer, _))) => {
                     if let Some(asked) = self.open.remove(&answer.number()) {
-                        answers.push((asked.place, answer));
+                        answers.push((asked.place, asked.question, answer));
                     }
                 }
                 Ok(None) => return,

@@ -65,17 +65,17 @@ impl Worker {
             Inquiries::RESOLVER => {
                 let mut told = Vec::new();
                 self.inquiries.resolver.receive(registry, now, &mut told);
-                answers.extend(told.into_iter().map(|(asker, told)| (asker, Answer::Dns(told.answer))));
+                answers.extend(told.into_iter().map(|(asker, _, told)| (asker, Answer::Dns(told.answer))));
             }
             Inquiries::DELEGATE => {
                 let mut told = Vec::new();
                 self.inquiries.delegate.receive(registry, now, &mut told);
-                answers.extend(told.into_iter().map(|(asker, told)| (asker, Answer::Action(told.action))));
+                answers.extend(told.into_iter().map(|(asker, _, told)| (asker, Answer::Action(told.action))));
             }
             _ => {
                 let mut told = Vec::new();
                 self.inquiries.ahead.receive(registry, now, &mut told);
-                answers.extend(told.into_iter().map(|(asker, told)| (asker, Answer::CallAhead(told.verdict))));
+                answers.extend(told.into_iter().map(|(asker, _, told)| (asker, Answer::CallAhead(told.verdict))));
             }
         }
         for (asker, answer) in answers {

@@ -38,6 +38,7 @@ mod greeting;
 mod helper;
 mod identified;
 mod inquiries;
+mod kinships;
 mod logins;
 mod messages;
 mod patience;

@@ -155,6 +155,9 @@ impl Worker {
                 if !self.router.exists() {
                     return Some(Answer::Nothing);
                 }
+                if let Some(kinship) = self.kinships.find(&domain, now) {
+                    return Some(Answer::Router(routing::Answer::Kinship(kinship)));
+                }
                 let question = routing::Question::Kinship { domain };
                 self.router.ask(|number| ToRoutermux::Ask(routing::Ask { number, question }), asker, registry, now);
                 return None;

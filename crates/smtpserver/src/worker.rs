@@ -8,6 +8,7 @@ use crate::disks::Disks;
 use crate::greeting::Noise;
 use crate::helper::{Helper, ROOM_AGAIN};
 use crate::inquiries::Inquiries;
+use crate::kinships::Kinships;
 use crate::logins::Logins;
 use crate::policy::Asker;
 use crate::rates::Tally;
@@ -71,6 +72,7 @@ pub(crate) struct Worker {
     pub inquiries: Inquiries,
     /// What policy asks in this moment: one buffer for all sessions.
     pub questions: Questions,
+    pub kinships: Kinships,
     pub trials: Trials,
     pub logins: Logins,
     /// Told of ETRN.
@@ -140,6 +142,7 @@ impl Worker {
             tracker: Helper::new(TRACKER, callers.tracker, patience),
             inquiries,
             questions: Vec::new(),
+            kinships: Kinships::new(settings.routing.answer_ttl),
             trials: Trials::default(),
             filter: Helper::new(FILTER, callers.filter, settings.filter.timeout + FILTER_GRACE),
             logins: Logins::new(LOGINS, callers.logins, patience.max(crate::logins::patience(&settings.auth))),

@@ -126,3 +126,33 @@ fn a_rule_freezes_limits_and_relays() {
     let (code, folder) = site.drain();
     assert_eq!((code, files(folder.path(), "router").len(), files(folder.path(), "public").len()), (0, 0, 0));
 }
+
+/// Strangers, and domains that only a table names.
+fn told_by_tables(settings: &mut Settings) {
+    settings.relay.networks.clear();
+    settings.routing.relay_domains.push("table".to_owned());
+    settings.routing.answer_ttl = Duration::from_secs(3600);
+}
+
+#[test]
+fn whose_a_domain_is_is_asked_once_for_many_recipients() {
+    let mut site = Site::new(Plan { change: Some(told_by_tables), router: Some(router(0)), ..Plan::default() });
+    for _ in 0..2 {
+        let mut client = site.client();
+        client.hello();
+        client.say("MAIL FROM:<a@b.example>", "250");
+        for recipient in ["x@relayed.example", "y@Relayed.Example", "z@relayed.example"] {
+            client.say(&format!("RCPT TO:<{recipient}>"), "250");
+        }
+    }
+    let change = |settings: &mut Settings| {
+        told_by_tables(settings);
+        settings.routing.answer_ttl = Duration::ZERO;
+    };
+    let mut site = Site::new(Plan { change: Some(change), router: Some(router(0)), ..Plan::default() });
+    let mut client = site.client();
+    client.hello();
+    client.say("MAIL FROM:<a@b.example>", "250");
+    client.say("RCPT TO:<x@relayed.example>", "250");
+    client.say("RCPT TO:<y@relayed.example>", "550 5.7.1");
+}

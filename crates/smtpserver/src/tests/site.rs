@@ -5,9 +5,10 @@ use daemon::{Counters, Signals, Started};
 use ipc::filter::{Judge, Judged, Judgement};
 use ipc::master::{Peer, Session, ToChild, ToMaster};
 use ipc::rates::{ToTracker, Verdict};
-use ipc::routing::{Answer, Question, ToRoutermux, Told};
+use ipc::routing::{Answer, Kinship, Question, ToRoutermux, Told};
 use ipc::{Caller, Channel, ContactPoint};
 use settings::Settings;
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -245,10 +246,11 @@ where
     panic!("nobody called");
 }
 
-/// A router farm that knows everybody but `nobody`; it dies at the first question as often as `deaths` says.
+/// A router farm that knows everybody but `nobody`, and says once of each domain that mail for it is relayed; it dies at the first question as often as `deaths` says.
 pub(super) fn router(mut deaths: usize) -> Caller {
     let (caller, point) = contact();
     std::thread::spawn(move || {
+        let mut domains = HashSet::new();
         loop {
             let mut channel: Channel<Told, ToRoutermux> = accept(&point);
             while let Ok((frame, _)) = channel.recv_by(Instant::now() + PATIENCE) {
@@ -256,6 +258,12 @@ pub(super) fn router(mut deaths: usize) -> Caller {
                 if deaths > 0 {
                     deaths -= 1;
                     break;
+                }
+                if let Question::Kinship { domain } = &ask.question {
+                    // Only the first word on a domain is a good one.
+                    let kinship = if domains.insert(domain.clone()) { Kinship::Relayed } else { Kinship::Foreign };
+                    channel.send(&Told { number: ask.number, answer: Answer::Kinship(kinship) }).unwrap();
+                    continue;
                 }
                 let (address, quads) = match ask.question {
                     Question::Verify { address, .. } => (address, Vec::new()),
