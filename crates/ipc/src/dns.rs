@@ -3,6 +3,7 @@
 use crate::channel::Frame;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ask {
@@ -85,8 +86,12 @@ pub enum Answer {
     Tlsa(Vec<Tlsa>),
     Listed(Listed),
     Spf(Spf),
-    /// At least one.
-    Records(Vec<String>),
+    /// None: there is no such name, or it has none of the kind. What is said holds for `ttl` from now on, and where that is
+    /// over for this question only.
+    Records {
+        texts: Vec<String>,
+        ttl: Duration,
+    },
 }
 
 /// An entry of a DNS list; no codes: not listed.

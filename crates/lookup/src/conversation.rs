@@ -1,18 +1,27 @@
 //! One conversation with a process that answers for tables, whatever frames it speaks.
 
-use ipc::tables::{LookedUp, Lookup};
+use ipc::tables::{Answer, LookedUp, Lookup};
 use ipc::{Caller, Channel, RecvError};
 use settings::Table;
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// An answer, and for how long it may be believed where its source says so.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub number: u64,
+    pub answer: Answer,
+    pub ttl: Option<Duration>,
+}
 
 /// Our end. Nothing of it blocks.
 pub(crate) trait Conversation: Debug {
     /// Asks what `table` has under `key`, exactly.
     fn ask(&mut self, number: u64, table: &Table, key: &str) -> io::Result<()>;
     /// The next answer; `None`: there is none now.
-    fn next(&mut self) -> Result<Option<LookedUp>, RecvError>;
+    fn next(&mut self) -> Result<Option<Heard>, RecvError>;
     /// Sends what the socket would not take before.
     fn flush(&mut self) -> io::Result<()>;
     /// For the loop.
@@ -25,8 +34,8 @@ impl Conversation for Channel<Lookup, LookedUp> {
         self.send(&Lookup { number, table: table.name.clone(), key: key.to_owned() })
     }
 
-    fn next(&mut self) -> Result<Option<LookedUp>, RecvError> {
-        Ok(self.recv()?.map(|(answer, _)| answer))
+    fn next(&mut self) -> Result<Option<Heard>, RecvError> {
+        Ok(self.recv()?.map(|(LookedUp { number, answer }, _)| Heard { number, answer, ttl: None }))
     }
 
     fn flush(&mut self) -> io::Result<()> {

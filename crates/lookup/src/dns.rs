@@ -1,16 +1,17 @@
 //! Tables of kind `dns`: the conversation with the resolver.
 //!
 //! A key is a name; for `ptr` an address too. What no name can be, a name that does not exist and one without such records
-//! are not in the table; no answer of DNS is trouble. The resolver's own cache keeps to the TTL of the records, and what it
-//! said is believed for the table's `ttl`.
+//! are not in the table; no answer of DNS is trouble. What the resolver says is believed for what is left of the records' TTL
+//! (or of that of their absence), and no longer than the table says.
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Heard};
 use ipc::dns::{Answer, Ask, Question, RecordKind, Told, Trouble};
-use ipc::tables::{self, LookedUp};
+use ipc::tables;
 use ipc::{Caller, Channel, RecvError};
 use settings::Table;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 /// Opens one.
 pub(crate) fn open(caller: &Caller) -> io::Result<Box<dyn Conversation>> {
@@ -23,8 +24,11 @@ impl Conversation for Channel<Ask, Told> {
         self.send(&Ask { number, question: Question::Records { name: key.to_owned(), kind } })
     }
 
-    fn next(&mut self) -> Result<Option<LookedUp>, RecvError> {
-        Ok(self.recv()?.map(|(Told { number, answer }, _)| LookedUp { number, answer: said(answer) }))
+    fn next(&mut self) -> Result<Option<Heard>, RecvError> {
+        Ok(self.recv()?.map(|(Told { number, answer }, _)| {
+            let (answer, ttl) = said(answer);
+            Heard { number, answer, ttl }
+        }))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -40,14 +44,17 @@ impl Conversation for Channel<Ask, Told> {
     }
 }
 
-fn said(answer: Result<Answer, Trouble>) -> tables::Answer {
-    match answer {
-        Ok(Answer::Records(texts)) => tables::Answer::Found(texts),
+fn said(answer: Result<Answer, Trouble>) -> (tables::Answer, Option<Duration>) {
+    let said = match answer {
+        Ok(Answer::Records { texts, ttl }) => {
+            return (if texts.is_empty() { tables::Answer::Absent } else { tables::Answer::Found(texts) }, Some(ttl));
+        }
         Err(Trouble::NoSuchName | Trouble::NoRecords | Trouble::Invalid) => tables::Answer::Absent,
         // The resolver's words name the name that was asked for.
         Err(Trouble::Temporary(_)) => tables::Answer::Trouble("no answer from DNS".to_owned()),
         Ok(_) | Err(Trouble::NullMx) => tables::Answer::Trouble("the resolver says something else than it was asked".to_owned()),
-    }
+    };
+    (said, None)
 }
 
 #[cfg(test)]
@@ -55,7 +62,13 @@ fn said(answer: Result<Answer, Trouble>) -> tables::Answer {
 mod tests {
     use super::*;
     use ipc::ContactPoint;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
+
+    const TTL: Duration = Duration::from_secs(77);
+
+    fn records(texts: &[&str]) -> Answer {
+        Answer::Records { texts: texts.iter().map(ToString::to_string).collect(), ttl: TTL }
+    }
 
     /// One question of each kind, one answer of each.
     #[test]
@@ -64,14 +77,13 @@ mod tests {
         let mut ours = open(&Caller::new(call).unwrap()).unwrap();
         let mut resolver: Channel<Told, Ask> = ContactPoint::new(serve).unwrap().accept().unwrap().unwrap();
         let answers = [
-            ("a", Ok(Answer::Records(vec!["10.0.0.1".into()])), tables::Answer::Found(vec!["10.0.0.1".into()])),
-            ("aaaa", Err(Trouble::NoSuchName), tables::Answer::Absent),
-            ("cname", Err(Trouble::NoRecords), tables::Answer::Absent),
-            ("mx", Err(Trouble::Invalid), tables::Answer::Absent),
-            ("ptr", Err(Trouble::Temporary("x.example".into())), tables::Answer::Trouble("no answer from DNS".into())),
-            ("txt", Ok(Answer::Names(vec![])), tables::Answer::Trouble("the resolver says something else than it was asked".into())),
+            ("a", Ok(records(&["10.0.0.1"])), tables::Answer::Found(vec!["10.0.0.1".into()]), Some(TTL)),
+            ("aaaa", Ok(records(&[])), tables::Answer::Absent, Some(TTL)),
+            ("mx", Err(Trouble::Invalid), tables::Answer::Absent, None),
+            ("ptr", Err(Trouble::Temporary("x.example".into())), tables::Answer::Trouble("no answer from DNS".into()), None),
+            ("txt", Ok(Answer::Names(vec![])), tables::Answer::Trouble("the resolver says something else than it was asked".into()), None),
         ];
-        for (number, (record, answer, expected)) in (1..).zip(answers) {
+        for (number, (record, answer, expected, ttl)) in (1..).zip(answers) {
             let text = format!(
                 "[identity]\nhostname = \"us.example\"\n[paths]\npostoffice = \"/x\"\n[[listener]]\nkind = \"smtp\"\nbind = \"127.0.0.1:2525\"\n\
                  [[table]]\nname = \"t\"\nkind = \"dns\"\nrecord = \"{record}\"\n"
@@ -88,7 +100,7 @@ mod tests {
                 }
                 assert!(Instant::now() < late);
             };
-            assert_eq!(told, LookedUp { number, answer: expected });
+            assert_eq!(told, Heard { number, answer: expected, ttl });
         }
     }
 }

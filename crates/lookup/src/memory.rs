@@ -17,6 +17,8 @@ pub(crate) type Said = Result<Option<Vec<String>>, String>;
 #[derive(Debug)]
 struct Known {
     at: Instant,
+    /// At most, by its source.
+    ttl: Duration,
     said: Said,
 }
 
@@ -42,12 +44,13 @@ impl Memory {
             Err(_) => TROUBLE,
         };
         let stays = if table.cache == 0 && known.said.is_ok() { Duration::ZERO } else { stays };
-        (known.at >= began || now.saturating_duration_since(known.at) < stays).then_some(&known.said)
+        (known.at >= began || now.saturating_duration_since(known.at) < stays.min(known.ttl)).then_some(&known.said)
     }
 
-    pub fn learn(&mut self, table: &Table, key: Box<str>, said: Said, now: Instant) {
+    /// `ttl`: for how long it holds, where its source says so.
+    pub fn learn(&mut self, table: &Table, key: Box<str>, said: Said, ttl: Option<Duration>, now: Instant) {
         self.old.remove(&key);
-        self.put(table, key, Known { at: now, said });
+        self.put(table, key, Known { at: now, ttl: ttl.unwrap_or(Duration::MAX), said });
     }
 
     fn put(&mut self, table: &Table, key: Box<str>, known: Known) {
@@ -87,13 +90,19 @@ mod tests {
         let (table, began) = (table(10), Instant::now());
         let mut memory = Memory::default();
         let after = |seconds| began + Duration::from_secs(seconds);
-        memory.learn(&table, "a".into(), Ok(Some(vec!["x".into()])), began);
-        memory.learn(&table, "b".into(), Ok(None), began);
-        memory.learn(&table, "c".into(), Err("down".into()), began);
+        memory.learn(&table, "a".into(), Ok(Some(vec!["x".into()])), None, began);
+        memory.learn(&table, "b".into(), Ok(None), None, began);
+        memory.learn(&table, "c".into(), Err("down".into()), None, began);
+        memory.learn(&table, "short".into(), Ok(Some(vec!["x".into()])), Some(Duration::from_secs(5)), began);
+        memory.learn(&table, "long".into(), Ok(None), Some(Duration::from_secs(100)), began);
+        memory.learn(&table, "over".into(), Ok(None), Some(Duration::ZERO), began);
         let mut known = |key: &str, since, now| memory.find(&table, key, since, now).is_some();
         assert!(known("a", after(59), after(59)) && !known("a", after(60), after(60)));
         assert!(known("b", after(9), after(9)) && !known("b", after(10), after(10)));
         assert!(known("c", after(0), after(5)) && !known("c", after(1), after(1)));
+        assert!(known("short", after(4), after(4)) && !known("short", after(5), after(5)), "the record's TTL is less than the table's");
+        assert!(known("long", after(9), after(9)) && !known("long", after(10), after(10)), "and it makes that no longer");
+        assert!(!known("over", after(1), after(1)) && known("over", began, after(1)));
         assert!(known("a", began, after(1000)), "it came after that decision began");
         assert!(!known("d", began, began));
     }
@@ -103,13 +112,13 @@ mod tests {
         let (table, now) = (table(3000), Instant::now());
         let mut memory = Memory::default();
         for n in 0..10_000 {
-            memory.learn(&table, n.to_string().into(), Ok(None), now);
+            memory.learn(&table, n.to_string().into(), Ok(None), None, now);
             // Asked for again and again, it stays.
             assert!(memory.find(&table, "0", now, now).is_some());
         }
         assert!(memory.len() <= 3001, "{}", memory.len());
         for n in 0..100 {
-            memory.learn(&table, n.to_string().into(), Ok(Some(vec!["x".repeat(60_000)])), now);
+            memory.learn(&table, n.to_string().into(), Ok(Some(vec!["x".repeat(60_000)])), None, now);
         }
         assert!(memory.len() <= 3001);
         assert!(memory.weight <= 1500);
@@ -119,7 +128,7 @@ mod tests {
     fn without_a_cache_only_the_decision_that_asked_uses_an_answer() {
         let (table, began) = (table(0), Instant::now());
         let mut memory = Memory::default();
-        memory.learn(&table, "a".into(), Ok(None), began);
+        memory.learn(&table, "a".into(), Ok(None), None, began);
         assert!(memory.find(&table, "a", began, began).is_some());
         let later = began + Duration::from_millis(1);
         assert!(memory.find(&table, "a", later, later).is_none());

@@ -4,9 +4,9 @@
 //! conversation that breaks takes its questions with it, and is opened anew for the next one, at most once a second.
 
 use crate::TableError;
-use crate::conversation::{self, Conversation};
+use crate::conversation::{self, Conversation, Heard};
 use crate::memory::{Memory, Said};
-use ipc::tables::{Answer, LONGEST_ANSWER, LookedUp};
+use ipc::tables::{Answer, LONGEST_ANSWER};
 use ipc::{Caller, RecvError};
 use mio::{Interest, Registry, Token};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -182,7 +182,7 @@ impl Remotes {
         let lost: Vec<u64> =
             self.open.iter().filter(|(number, q)| q.partner == at && !waiting.contains(number)).map(|(number, _)| *number).collect();
         for number in lost {
-            self.settle(number, Err(format!("{process}: {reason}")), now);
+            self.settle(number, Err(format!("{process}: {reason}")), None, now);
         }
         if let Some(partner) = self.partners.get_mut(at) {
             partner.waiting = waiting;
@@ -190,12 +190,12 @@ impl Remotes {
     }
 
     /// What came of a question; one that is not open any more is nobody's.
-    fn settle(&mut self, number: u64, said: Said, now: Instant) {
+    fn settle(&mut self, number: u64, said: Said, ttl: Option<Duration>, now: Instant) {
         let Some(question) = self.open.remove(&number) else { return };
         self.deadlines.remove(&(question.deadline, number));
         if let (Some(desk), Some(table)) = (self.desks.get_mut(question.table), self.settings.tables.get(question.table)) {
             desk.open.remove(&question.key);
-            desk.memory.learn(table, question.key, said, now);
+            desk.memory.learn(table, question.key, said, ttl, now);
         }
     }
 
@@ -213,7 +213,7 @@ impl Remotes {
             let process = partner.map_or("", |partner| partner.process);
             let reason = format!("{process} has not answered in time");
             self.deadlines.pop_first();
-            self.settle(number, Err(reason), now);
+            self.settle(number, Err(reason), None, now);
         }
         self.open.len() != before
     }
@@ -223,7 +223,7 @@ impl Remotes {
             let Some(conversation) = self.partners.get_mut(at).and_then(|partner| partner.conversation.as_mut()) else { return };
             let heard = conversation.flush().map_err(RecvError::Io).and_then(|()| conversation.next());
             match heard {
-                Ok(Some(LookedUp { number, answer })) => self.settle(number, checked(answer), now),
+                Ok(Some(Heard { number, answer, ttl })) => self.settle(number, checked(answer), ttl, now),
                 Ok(None) => return,
                 Err(error) => return self.broken(at, &error.to_string(), now),
             }

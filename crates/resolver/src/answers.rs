@@ -39,8 +39,8 @@ pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer,
             _ => Err(Trouble::NoRecords),
         },
         Question::Records { name: asked, kind } => {
-            let found = plain(lookups, record_name(&asked, kind)?, record_kind(kind), deadline).await?.texts();
-            if found.is_empty() { Err(Trouble::NoRecords) } else { Ok(Answer::Records(found)) }
+            let key = Key { name: record_name(&asked, kind)?, kind: record_kind(kind), validate: false };
+            records(Search { lookups, deadline, validate: false }.look_up(key).await)
         }
         Question::Tlsa { host, port } => {
             let server = name(&format!("_{port}._tcp.{}", name(&host)?))?;
@@ -67,6 +67,16 @@ pub async fn answer(lookups: &Rc<Lookups>, question: Question) -> Result<Answer,
 pub fn name(asked: &str) -> Result<String, Trouble> {
     let name = address::normalise(asked).map_err(|_| Trouble::Invalid)?;
     if address::is_literal(&name) || name.len() > 253 { Err(Trouble::Invalid) } else { Ok(name) }
+}
+
+/// As texts, and for how long they hold.
+fn records(found: Found) -> Result<Answer, Trouble> {
+    let texts = match found.records {
+        Ok(records) => Records::clone(&records).texts(),
+        Err(Trouble::NoSuchName | Trouble::NoRecords) => Vec::new(),
+        Err(trouble) => return Err(trouble),
+    };
+    Ok(Answer::Records { texts, ttl: found.fresh_until.saturating_duration_since(std::time::Instant::now()) })
 }
 
 const fn record_kind(kind: RecordKind) -> Kind {
@@ -102,11 +112,14 @@ pub struct Search<'a> {
 impl Search<'_> {
     /// The records, and whether DNSSEC proves them (or that there are none).
     pub async fn find(&self, name: &str, kind: Kind) -> (Result<Records, Trouble>, bool) {
-        let key = Key { name: name.to_owned(), kind, validate: self.validate };
-        match timeout_at(self.deadline, self.lookups.find(key)).await {
-            Ok(Found { records, secure }) => (records.map(|records| Records::clone(&records)), secure),
-            Err(_) => (Err(Trouble::Temporary(format!("no answer from DNS in time for {name}"))), false),
-        }
+        let Found { records, secure, .. } = self.look_up(Key { name: name.to_owned(), kind, validate: self.validate }).await;
+        (records.map(|records| Records::clone(&records)), secure)
+    }
+
+    async fn look_up(&self, key: Key) -> Found {
+        let name = key.name.clone();
+        let found = timeout_at(self.deadline, self.lookups.find(key)).await;
+        found.unwrap_or_else(|_| Found::trouble(&format!("no answer from DNS in time for {name}")))
     }
 
     async fn mail_hosts(&self, domain: &str) -> Result<MailHosts, Trouble> {

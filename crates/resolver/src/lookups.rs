@@ -37,11 +37,13 @@ pub struct Key {
 pub struct Found {
     pub records: Result<Rc<Records>, Trouble>,
     pub secure: bool,
+    /// By its TTL, and no longer than is configured; in the past of what is used though its time is over.
+    pub fresh_until: Instant,
 }
 
 impl Found {
-    fn trouble(text: &str) -> Self {
-        Self { records: Err(Trouble::Temporary(text.to_owned())), secure: false }
+    pub fn trouble(text: &str) -> Self {
+        Self { records: Err(Trouble::Temporary(text.to_owned())), secure: false, fresh_until: Instant::now() }
     }
 }
 
@@ -156,7 +158,7 @@ impl Lookups {
             Err(trouble) => (Err(trouble), reply.ttl.min(longest_negative), Duration::ZERO),
         };
         let weight = ENTRY_WEIGHT + key.name.len() + records.as_ref().map_or(0, |records| records.weight());
-        let found = Found { records, secure: reply.secure };
+        let found = Found { records, secure: reply.secure, fresh_until: now + ttl };
         cache.insert(key.clone(), found.clone(), weight, now, ttl, stale);
         self.counters.set("cached_now", cache.len() as u64);
         found

@@ -47,8 +47,9 @@ fn answers_are_kept_by_ttl_and_at_most_so_long() {
 fn trouble_is_answered_from_what_was_known_for_an_hour() {
     let (lookups, now, key) = (lookups(), Instant::now(), key(false));
     let after = |seconds| now + Duration::from_secs(seconds);
-    lookups.settle(&key, good(60), now).records.unwrap();
-    assert!(lookups.settle(&key, Reply::timed_out("a"), after(100)).records.is_ok());
+    assert_eq!(lookups.settle(&key, good(60), now).fresh_until, after(60));
+    let stale = lookups.settle(&key, Reply::timed_out("a"), after(100));
+    assert!(stale.records.is_ok() && stale.fresh_until == after(60));
     assert!(held(&lookups, &key, after(104)) && !held(&lookups, &key, after(105)));
     assert!(lookups.settle(&key, Reply::timed_out("a"), after(3659)).records.is_ok());
     assert!(matches!(lookups.settle(&key, Reply::timed_out("a"), after(3661)).records, Err(Trouble::Temporary(_))));
@@ -68,5 +69,5 @@ fn validated_answers_stand_apart_and_are_never_stale() {
     assert!(lookups.settle(&key(true), good(60), now).secure);
     assert!(held(&lookups, &key(true), after(59)) && !held(&lookups, &key(false), now));
     let forged = lookups.settle(&key(true), Reply::timed_out("a"), after(100));
-    assert!(matches!(forged, Found { records: Err(Trouble::Temporary(_)), secure: false }));
+    assert!(matches!(forged, Found { records: Err(Trouble::Temporary(_)), secure: false, .. }));
 }

@@ -83,7 +83,7 @@ pub const TABLE: &[Parameter] = &[
         "For one question, a connection included. Then the lookup has failed for now, and the mail waits.",
     ),
     optional("table", "connections", count(1, 100), "4", "Connections, or readers of the file, at a time."),
-    optional("table", "ttl", TTL, "1m", "How long an answer of another process is believed."),
-    optional("table", "negative_ttl", TTL, "10s", "How long it is believed that a key is not there."),
+    optional("table", "ttl", TTL, "1m", "How long an answer of another process is believed; of dns no longer than the TTL of the records."),
+    optional("table", "negative_ttl", TTL, "10s", "How long it is believed that a key is not there; of dns no longer than the zone says."),
     optional("table", "cache", count(0, 10_000_000), "10000", "Answers of other processes remembered in each router."),
 ];
