@@ -26,7 +26,7 @@ pub fn there(program: &str, package: &str) -> bool {
 #[derive(Debug)]
 pub struct Server {
     pub folder: TempDir,
-    /// On 127.0.0.1.
+    /// On 127.0.0.1, which its certificate is of, and on 127.0.0.2, which it is not of.
     pub port: u16,
     /// slapd: LDAP inside TLS.
     pub secure_port: u16,
@@ -146,7 +146,7 @@ pub fn postgresql() -> Option<Server> {
     fs::write(server.path("data/pg_hba.conf"), rules).unwrap();
     let folder = server.folder.path().display().to_string();
     let mut command = vec![program("postgres"), "-D".to_owned(), data, "-p".to_owned(), server.port.to_string()];
-    command.extend(["-k".to_owned(), folder.clone(), "-h".to_owned(), "127.0.0.1".to_owned(), "-F".to_owned()]);
+    command.extend(["-k".to_owned(), folder.clone(), "-h".to_owned(), "127.0.0.1,127.0.0.2".to_owned(), "-F".to_owned()]);
     let settings = format!("ssl = on\nssl_cert_file = '{folder}/server.pem'\nssl_key_file = '{folder}/server.key'\n");
     let file = server.path("data/postgresql.conf");
     fs::write(&file, fs::read_to_string(&file).unwrap() + &settings).unwrap();
@@ -185,7 +185,7 @@ pub fn mariadb() -> Option<Server> {
     command.extend([
         format!("--socket={folder}/socket"),
         format!("--port={}", server.port),
-        "--bind-address=127.0.0.1".to_owned(),
+        "--bind-address=127.0.0.1,127.0.0.2".to_owned(),
         "--skip-name-resolve".to_owned(),
         "--skip-log-bin".to_owned(),
         format!("--pid-file={folder}/pid"),
@@ -223,7 +223,9 @@ pub fn slapd(entries: &str) -> Option<Server> {
     fs::write(server.path("ldif"), format!("{root}{entries}")).unwrap();
     server.run("/usr/sbin/slapadd", &["-f", &server.at("conf"), "-l", &server.at("ldif")]);
     let socket = server.at("ldapi").replace('/', "%2F");
-    let urls = format!("ldap://127.0.0.1:{} ldaps://127.0.0.1:{} ldapi://{socket}", server.port, server.secure_port);
+    let (port, secure) = (server.port, server.secure_port);
+    let both = ["127.0.0.1", "127.0.0.2"].map(|host| format!("ldap://{host}:{port} ldaps://{host}:{secure}"));
+    let urls = format!("{} ldapi://{socket}", both.join(" "));
     server.command = ["/usr/sbin/slapd", "-d", "stats", "-f", &server.at("conf"), "-h", &urls].map(str::to_owned).to_vec();
     server.start();
     Some(server)

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    tableserver::run("table-ldap", ldaptable::Ldap)
+    tableserver::run("table-ldap", ldaptable::Ldap::default())
 }

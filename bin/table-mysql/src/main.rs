@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    tableserver::run("table-mysql", mysqltable::Mysql)
+    tableserver::run("table-mysql", mysqltable::Mysql::default())
 }

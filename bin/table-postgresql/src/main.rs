@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    tableserver::run("table-postgresql", postgrestable::Postgresql)
+    tableserver::run("table-postgresql", postgrestable::Postgresql::default())
 }

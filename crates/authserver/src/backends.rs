@@ -112,11 +112,9 @@ fn ldap(auth: &Auth, trusted: &[rustls_pki_types::CertificateDer<'static>]) -> R
         None => (auth.ldap.server.trim_start_matches("ldap://"), false),
     };
     let server = server.trim_end_matches('/');
-    let has_port = server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let port = if secure { 636 } else { 389 };
-    let server = if has_port { server.to_owned() } else { format!("{server}:{port}") };
     let tls = if secure { Some(Arc::new(roots::client(trusted)?)) } else { None };
-    Ok(Ldap { server, tls, dn: auth.ldap.dn.clone(), timeout: auth.timeout })
+    Ok(Ldap { server: tablelink::Place::parse(server, port)?, tls, dn: auth.ldap.dn.clone(), timeout: auth.timeout })
 }
 
 #[cfg(test)]

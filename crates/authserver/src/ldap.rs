@@ -1,21 +1,26 @@
 //! A password check by a simple bind at an LDAP server (RFC 4511 section 4.2). Blocking, on threads of the pool; a
-//! connection for each question.
+//! connection for each question, and one deadline for all of it.
 
 use crate::{Answer, Found};
-use rustls_pki_types::ServerName;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use ber::{Content, ENUMERATED, INTEGER, Malformed, OCTETS, SEQUENCE, element, number};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tablelink::{Link, Place, Trouble};
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 
+const BIND: u8 = 0x60;
+const BIND_ANSWER: u8 = 0x61;
+/// Without content: the end.
+const UNBIND: &[u8] = &[0x42, 0];
+/// Of a password that is shown as it is.
+const SIMPLE: u8 = 0x80;
+
 /// The server, and how to ask it.
 #[derive(Debug, Clone)]
 pub struct Ldap {
-    /// `host:port`
-    pub server: String,
+    pub server: Place,
     /// For ldaps.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     pub dn: String,
@@ -34,20 +39,20 @@ impl Ldap {
             // noSuchObject, invalidDNSyntax, inappropriateAuthentication, invalidCredentials
             Ok(32 | 34 | 48 | 49) => Answer::Unknown,
             Ok(code) => Answer::Temporary(format!("ldap: result {code}")),
-            Err(e) => Answer::Temporary(format!("ldap: {}: {e}", self.server)),
+            Err(trouble) => Answer::Temporary(format!("ldap: {}", trouble.at(&self.server.to_string()).reason)),
         }
     }
 
-    fn bind(&self, dn: &str, password: &str) -> io::Result<u8> {
-        let address = self.server.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
-        let mut socket = TcpStream::connect_timeout(&address, self.timeout)?;
-        socket.set_read_timeout(Some(self.timeout))?;
-        socket.set_write_timeout(Some(self.timeout))?;
-        let Some(config) = &self.tls else { return converse(&mut socket, dn, password) };
-        let host = self.server.rsplit_once(':').map_or(self.server.as_str(), |(host, _)| host).trim_matches(['[', ']']);
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let connection = rustls::ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-        converse(&mut rustls::StreamOwned::new(connection, socket), dn, password)
+    fn bind(&self, dn: &str, password: &str) -> Result<u32, Trouble> {
+        let mut link = Link::connect(&self.server, Instant::now() + self.timeout)?;
+        if let Some(config) = &self.tls {
+            let Place::Host { host, .. } = &self.server else { return Err(Trouble::broken("TLS needs the name of a host")) };
+            link = link.secure(config, host)?;
+        }
+        link.send(&request(dn, password))?;
+        let code = result(&link.element(SEQUENCE, MAX_ANSWER)?).map_err(|Malformed| Trouble::malformed("its answer is none to a bind"))?;
+        let _ = link.send(&element(SEQUENCE, &[&number(INTEGER, 2)[..], UNBIND].concat()));
+        Ok(code)
     }
 }
 
@@ -63,78 +68,18 @@ fn known_as<'u>(pattern: &str, user: &'u str) -> &'u str {
     if pattern.contains("%u") || pattern.contains("%d") { user } else { local }
 }
 
-fn converse(stream: &mut (impl Read + Write), dn: &str, password: &str) -> io::Result<u8> {
-    stream.write_all(&request(dn, password))?;
-    stream.flush()?;
-    let mut input = Vec::new();
-    let mut buffer = [0; 1024];
-    loop {
-        if let Some(code) = result(&input)? {
-            let _ = stream.write_all(&element(0x30, &[&[0x02, 1, 2][..], &[0x42, 0]].concat()));
-            return Ok(code);
-        }
-        let count = stream.read(&mut buffer)?;
-        if count == 0 || input.len() > MAX_ANSWER {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        input.extend_from_slice(buffer.get(..count).unwrap_or_default());
-    }
-}
-
-/// A BER element (X.690) with a definite length.
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let [a, b, c, d] = length;
-    let mut out = vec![tag];
-    match content.len() {
-        0..=0x7f => out.push(d),
-        0x80..=0xff => out.extend([0x81, d]),
-        0x100..=0xffff => out.extend([0x82, c, d]),
-        _ => out.extend([0x84, a, b, c, d]),
-    }
-    out.extend_from_slice(content);
-    out
-}
-
 /// Message 1: bind, version 3, simple.
 fn request(dn: &str, password: &str) -> Vec<u8> {
-    let bind = [vec![0x02, 1, 3], element(0x04, dn.as_bytes()), element(0x80, password.as_bytes())].concat();
-    element(0x30, &[vec![0x02, 1, 1], element(0x60, &bind)].concat())
+    let bind = [number(INTEGER, 3), element(OCTETS, dn.as_bytes()), element(SIMPLE, password.as_bytes())].concat();
+    element(SEQUENCE, &[number(INTEGER, 1), element(BIND, &bind)].concat())
 }
 
-/// An element's tag, content and what is behind; `None`: more must come.
-type Split<'a> = Option<(u8, &'a [u8], &'a [u8])>;
-
-fn split(input: &[u8]) -> io::Result<Split<'_>> {
-    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "answer is no LDAP");
-    let [tag, first, rest @ ..] = input else { return Ok(None) };
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(*first), rest),
-        0x81..=0x84 => {
-            let count = usize::from(first & 0x7f);
-            let Some((digits, rest)) = rest.split_at_checked(count) else { return Ok(None) };
-            (digits.iter().fold(0usize, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
-        }
-        _ => return Err(malformed()),
-    };
-    if length > MAX_ANSWER {
-        return Err(malformed());
-    }
-    Ok(rest.split_at_checked(length).map(|(content, rest)| (*tag, content, rest)))
-}
-
-/// The result code of the answer to message 1; `None`: more must come.
-fn result(input: &[u8]) -> io::Result<Option<u8>> {
-    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "answer is none to a bind");
-    if input.first().is_some_and(|tag| *tag != 0x30) {
-        return Err(malformed());
-    }
-    let Some((_, message, _)) = split(input)? else { return Ok(None) };
-    let Some((0x02, [1], rest)) = split(message)? else { return Err(malformed()) };
-    let Some((0x61, bind, _)) = split(rest)? else { return Err(malformed()) };
-    match split(bind)? {
-        Some((0x0a, [code], _)) => Ok(Some(*code)),
-        _ => Err(malformed()),
+/// The result code of the answer to message 1.
+fn result(message: &[u8]) -> Result<u32, Malformed> {
+    let mut message = Content(message);
+    match message.number(INTEGER)? {
+        1 => message.element(BIND_ANSWER)?.number(ENUMERATED),
+        _ => Err(Malformed),
     }
 }
 
@@ -176,21 +121,47 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::io::{Read, Write};
 
     #[test]
     fn the_bind_and_its_answer() {
         let expected = b"\x30\x13\x02\x01\x01\x60\x0e\x02\x01\x03\x04\x04cn=a\x80\x03pwd";
         assert_eq!(request("cn=a", "pwd"), expected);
         assert!(request("cn=a", &"x".repeat(300)).starts_with(b"\x30\x82"));
-        let answer = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x31\x04\x00\x04\x00";
-        for cut in 0..answer.len() {
-            assert_eq!(result(&answer[..cut]).unwrap(), None, "{cut}");
-        }
-        assert_eq!(result(answer).unwrap(), Some(49));
-        for wrong in
-            [&b"HTTP/1.1 200"[..], b"\x30\x80", b"\x30\x03\x02\x01\x02", b"\x30\x05\x02\x01\x01\x65\x00", b"\x30\x84\xff\xff\xff\xff"]
-        {
+        assert_eq!(result(b"\x02\x01\x01\x61\x07\x0a\x01\x31\x04\x00\x04\x00"), Ok(49));
+        for wrong in [&b""[..], b"\x02\x01\x01", b"\x02\x01\x02\x61\x07\x0a\x01\x31\x04\x00\x04\x00", b"\x02\x01\x01\x65\x03\x0a\x01\x00"] {
             assert!(result(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    /// The answer where the server says this at once, and then one byte after the other for longer than anybody has.
+    fn asked(says: &'static [u8], timeout: u64) -> Answer {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place::parse(&server.local_addr().unwrap().to_string(), 0).unwrap();
+        std::thread::spawn(move || {
+            let (mut socket, _) = server.accept().unwrap();
+            let _ = socket.read(&mut [0; 1000]);
+            let mut sent = socket.write_all(says);
+            while sent.is_ok() {
+                std::thread::sleep(Duration::from_millis(10));
+                sent = socket.write_all(&[0]);
+            }
+        });
+        Ldap { server: place, tls: None, dn: "uid=%n".into(), timeout: Duration::from_secs(timeout) }.ask("tim", "pencil")
+    }
+
+    #[test]
+    fn what_is_no_answer_neither_accepts_nor_refuses() {
+        assert_eq!(asked(b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x31\x04\x00\x04\x00", 60), Answer::Unknown);
+        for (says, timeout, why) in [
+            (&b"HTTP/1.1 200"[..], 60, "no LDAP"),
+            (b"\x30\x80", 60, "no LDAP"),
+            (b"\x30\x84\xff\xff\xff\xff", 60, "4294967295 bytes"),
+            (b"\x30\x0c\x02\x01\x02\x61\x07\x0a\x01\x31\x04\x00\x04\x00", 60, "none to a bind"),
+            (b"\x30\x82\x3f\xff", 1, "in time"),
+        ] {
+            let answer = asked(says, timeout);
+            assert!(matches!(&answer, Answer::Temporary(text) if text.contains(why)), "{answer:?}");
         }
     }
 
@@ -206,7 +177,8 @@ mod tests {
             assert_eq!(is_one_spelling(user), fits, "{user:?}");
         }
         // Nobody is asked: there is no such server.
-        let ldap = Ldap { server: "192.0.2.1:1".into(), tls: None, dn: "uid=%n".into(), timeout: Duration::from_millis(1) };
+        let ldap =
+            Ldap { server: Place::parse("192.0.2.1:1", 0).unwrap(), tls: None, dn: "uid=%n".into(), timeout: Duration::from_millis(1) };
         assert_eq!(ldap.ask("tim ", "pencil"), Answer::Unknown);
         for (pattern, name) in [("uid=%n,o=x", "tim"), ("uid=%n,dc=%d", "tim@example.org"), ("mail=%u", "tim@example.org")] {
             assert_eq!(known_as(pattern, "tim@example.org"), name, "{pattern}");
@@ -217,8 +189,7 @@ mod tests {
         #[test]
         fn any_answer(input in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = result(&input);
-            let framed = element(0x30, &input);
-            let _ = result(&framed);
+            let _ = result(&[&number(INTEGER, 1)[..], &input].concat());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A filter with a key in it, on the wire (RFC 4511 section 4.5.1.7). Values have a length there and need no escape.
 
-use crate::ber::{BOOLEAN, OCTETS, SEQUENCE, element};
+use ber::{BOOLEAN, OCTETS, SEQUENCE, element};
 use settings::search::{Comparison, Filter};
 
 const FIRST: u8 = 0x80;

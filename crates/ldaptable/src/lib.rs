@@ -8,7 +8,6 @@
 //! **Invariant:** what a key holds is a value of a parsed filter, with a length of its own on the wire: there is nothing that
 //! it could end or begin.
 
-mod ber;
 mod filter;
 mod protocol;
 mod server;
@@ -19,42 +18,40 @@ use session::Session;
 use settings::Table;
 use settings::search::Filter;
 use std::time::Instant;
-use tablelink::{Fault, in_order};
-use tableserver::{Source, Trouble};
+use tableserver::{Protocol, Servers, Trouble};
 
 /// The kind.
+pub type Ldap = Servers<Ldap3>;
+
+/// Version 3 of the protocol.
 #[derive(Debug, Default)]
-pub struct Ldap;
+pub struct Ldap3;
 
-/// What a thread keeps.
-#[derive(Debug)]
-pub struct Connection {
-    filter: Filter,
-    session: Session,
-}
+impl Protocol for Ldap3 {
+    type Server = Server;
+    type Question = Filter;
+    type Session = Session;
 
-impl Source for Ldap {
-    type Connection = Connection;
-
-    fn connect(&self, table: &Table) -> Result<Connection, Trouble> {
-        let servers: Result<Vec<Server>, String> = table.servers.iter().map(|uri| Server::parse(uri)).collect();
-        let servers = servers.map_err(|why| trouble(table, Fault::broken(format!("servers: {why}"))))?;
-        let filter = Filter::parse(&table.filter).map_err(|why| trouble(table, Fault::broken(format!("filter: {why}"))))?;
-        let session = open(&servers, table, Instant::now() + table.timeout).map_err(|fault| trouble(table, fault))?;
-        Ok(Connection { filter, session })
+    fn server(&self, written: &str) -> Result<Server, String> {
+        Server::parse(written)
     }
 
-    fn ask(&self, connection: &mut Connection, table: &Table, key: &str) -> Result<Option<Vec<String>>, Trouble> {
-        let filter = filter::encode(&connection.filter, key);
-        connection.session.ask(table, &filter, Instant::now() + table.timeout).map_err(|fault| trouble(table, fault))
+    fn question(&self, table: &Table) -> Result<Filter, String> {
+        Filter::parse(&table.filter).map_err(|why| format!("filter: {why}"))
     }
-}
 
-fn open(servers: &[Server], table: &Table, deadline: Instant) -> Result<Session, Fault> {
-    in_order(servers, deadline, |server, until| Session::open(server, table, until))
-}
+    fn open(&self, server: &Server, table: &Table, _: &Filter, deadline: Instant) -> Result<Session, Trouble> {
+        Session::open(server, table, deadline)
+    }
 
-fn trouble(table: &Table, fault: Fault) -> Trouble {
-    let Fault { reason, broken } = fault.at(&format!("table {}", table.name));
-    Trouble { reason, broken }
+    fn ask(
+        &self,
+        session: &mut Session,
+        table: &Table,
+        filter: &Filter,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Option<Vec<String>>, Trouble> {
+        session.ask(table, &filter::encode(filter, key), deadline)
+    }
 }

@@ -1,8 +1,9 @@
 //! Requests and answers (RFC 4511), without I/O.
 
-use crate::ber::{BOOLEAN, Content, ENUMERATED, INTEGER, OCTETS, SEQUENCE, SET, element, number};
+use ber::{BOOLEAN, Content, ENUMERATED, INTEGER, Malformed, OCTETS, SEQUENCE, SET, element, number};
 use settings::Table;
-use tablelink::{Fault, Values, shown};
+use std::collections::BTreeSet;
+use tablelink::{Trouble, Values, shown};
 
 /// Entries that a search may bring.
 const MOST_ENTRIES: u32 = 1000;
@@ -77,54 +78,74 @@ pub enum Answer<'a> {
     Leaving,
 }
 
-/// What a message is; `number` is that of the request that waits.
-pub fn answer(message: &[u8], wanted: u32) -> Result<Answer<'_>, Fault> {
-    let mut message = Content(message);
-    let number = message.number(INTEGER)?;
-    let (tag, mut content) = message.next()?.ok_or_else(|| Fault::malformed("a message of it is empty"))?;
+pub fn no_ldap(Malformed: Malformed) -> Trouble {
+    Trouble::malformed("its answer is no LDAP")
+}
+
+/// What a message is; `wanted` is the number of the request that waits.
+pub fn answer(message: &[u8], wanted: u32) -> Result<Answer<'_>, Trouble> {
+    let (number, tag, content) = opened(message).map_err(no_ldap)?;
     match tag {
         EXTENDED_ANSWER if number == 0 => Ok(Answer::Leaving),
-        _ if number != wanted => Err(Fault::malformed("it answers what was not asked")),
+        _ if number != wanted => Err(Trouble::malformed("it answers what was not asked")),
         ENTRY => Ok(Answer::Entry(content)),
         REFERENCE => Ok(Answer::Reference),
-        BIND_ANSWER | SEARCH_DONE | EXTENDED_ANSWER => {
-            let code = content.number(ENUMERATED)?;
-            content.element(OCTETS)?;
-            let text = shown(content.element(OCTETS)?.0);
-            Ok(Answer::Done(Outcome { code, text }))
-        }
-        _ => Err(Fault::malformed("its answer is none to a search")),
+        BIND_ANSWER | SEARCH_DONE | EXTENDED_ANSWER => outcome(content).map(Answer::Done).map_err(no_ldap),
+        _ => Err(Trouble::malformed("its answer is none to a search")),
     }
 }
 
+fn opened(message: &[u8]) -> Result<(u32, u8, Content<'_>), Malformed> {
+    let mut message = Content(message);
+    let number = message.number(INTEGER)?;
+    let (tag, content) = message.take()?.ok_or(Malformed)?;
+    Ok((number, tag, content))
+}
+
+fn outcome(mut content: Content<'_>) -> Result<Outcome, Malformed> {
+    let code = content.number(ENUMERATED)?;
+    content.element(OCTETS)?;
+    Ok(Outcome { code, text: shown(content.element(OCTETS)?.0) })
+}
+
 /// The values of an entry: attribute by attribute as they were asked for, and within each in the server's order.
-pub fn collect(mut entry: Content<'_>, wanted: &[String], values: &mut Values) -> Result<(), Fault> {
-    entry.element(OCTETS)?;
-    let mut list = entry.element(SEQUENCE)?;
-    let mut given: Vec<(usize, String, Content<'_>)> = Vec::new();
-    while let Some((tag, mut attribute)) = list.next()? {
-        let name = shown(attribute.element(OCTETS)?.0).to_ascii_lowercase();
-        // Section 4.1.7: no two of one description.
-        if tag != SEQUENCE || given.iter().any(|(_, other, _)| *other == name) {
-            return Err(Fault::malformed("an entry of its answer has an attribute twice"));
-        }
-        // `mail;lang-en` where `mail` was asked for; a subtype, such as cn where name was, comes last.
-        let place = wanted.iter().position(|wanted| {
-            let wanted = wanted.to_ascii_lowercase();
-            name.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(';'))
-        });
-        given.push((place.unwrap_or(wanted.len()), name, attribute.element(SET)?));
+pub fn collect(entry: Content<'_>, wanted: &[String], values: &mut Values) -> Result<(), Trouble> {
+    let mut given = attributes(entry).map_err(no_ldap)?;
+    // Section 4.1.7: no two of one description.
+    let mut names = BTreeSet::new();
+    if !given.iter().all(|(name, _)| names.insert(name.as_str())) {
+        return Err(Trouble::malformed("an entry of its answer has an attribute twice"));
     }
-    given.sort_by_key(|(place, _, _)| *place);
-    for (_, _, mut set) in given {
-        while let Some((tag, Content(value))) = set.next()? {
+    // `mail;lang-en` where `mail` was asked for; a subtype, such as cn where name was, comes last.
+    let wanted: Vec<String> = wanted.iter().map(|wanted| wanted.to_ascii_lowercase()).collect();
+    let place = |name: &str| {
+        let begins = |wanted: &String| name.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(';'));
+        wanted.iter().position(begins).unwrap_or(wanted.len())
+    };
+    given.sort_by_cached_key(|(name, _)| place(name));
+    for (_, mut set) in given {
+        while let Some((tag, Content(value))) = set.take().map_err(no_ldap)? {
             if tag != OCTETS {
-                return Err(Fault::malformed("a value of its answer is none"));
+                return Err(Trouble::malformed("a value of its answer is none"));
             }
             values.push(value)?;
         }
     }
     Ok(())
+}
+
+/// Their names in lower case, and their sets of values.
+fn attributes(mut entry: Content<'_>) -> Result<Vec<(String, Content<'_>)>, Malformed> {
+    entry.element(OCTETS)?;
+    let (mut list, mut all) = (entry.element(SEQUENCE)?, Vec::new());
+    while let Some((tag, mut attribute)) = list.take()? {
+        if tag != SEQUENCE {
+            return Err(Malformed);
+        }
+        let name = shown(attribute.element(OCTETS)?.0).to_ascii_lowercase();
+        all.push((name, attribute.element(SET)?));
+    }
+    Ok(all)
 }
 
 /// A code that is not success, for the log.
@@ -173,7 +194,7 @@ mod tests {
         [element(OCTETS, b"cn=x"), element(SEQUENCE, &list)].concat()
     }
 
-    fn collected(attributes: &[(&str, &[&[u8]])]) -> Result<Option<Vec<String>>, Fault> {
+    fn collected(attributes: &[(&str, &[&[u8]])]) -> Result<Option<Vec<String>>, Trouble> {
         let mut values = Values::default();
         collect(Content(&entry(attributes)), &["mail".to_owned(), "other".to_owned()], &mut values)?;
         Ok(values.answer())

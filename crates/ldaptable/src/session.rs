@@ -1,29 +1,29 @@
 //! A session with a server: TLS, a bind, and one search after the other.
 
-use crate::ber;
 use crate::protocol::{self, Answer, NO_SUCH_OBJECT, Outcome, SUCCESS, answer, collect, named};
 use crate::server::Server;
+use ber::SEQUENCE;
 use settings::Table;
 use std::time::Instant;
-use tablelink::{Fault, Link, Place, Values, password, trust};
+use tablelink::{Link, Place, Trouble, Values, password, trust};
 
 /// Messages that may come for one search.
 const MOST_MESSAGES: usize = 2000;
+/// Bytes of one message.
+const LONGEST: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub struct Session {
     link: Link,
-    /// As it is named in faults.
-    server: String,
     /// Of the last request.
     message: u32,
 }
 
 impl Session {
-    pub fn open(server: &Server, table: &Table, deadline: Instant) -> Result<Self, Fault> {
+    pub fn open(server: &Server, table: &Table, deadline: Instant) -> Result<Self, Trouble> {
         let credentials = credentials(table)?;
         let link = Link::connect(&server.place, deadline)?;
-        let mut session = Self { link, server: server.to_string(), message: 0 };
+        let mut session = Self { link, message: 0 };
         if let Place::Host { host, .. } = &server.place {
             session = match (server.secure, table.tls.as_str()) {
                 (true, _) | (_, "yes") => session.secure(table, host)?,
@@ -37,55 +37,52 @@ impl Session {
         Ok(session)
     }
 
-    fn secure(self, table: &Table, host: &str) -> Result<Self, Fault> {
+    fn secure(self, table: &Table, host: &str) -> Result<Self, Trouble> {
         let link = self.link.secure(&trust(table.ca.as_deref(), &[])?, host)?;
         Ok(Self { link, ..self })
     }
 
-    fn upgrade(mut self) -> Result<Self, Fault> {
+    fn upgrade(mut self) -> Result<Self, Trouble> {
         let outcome = self.short(protocol::starttls)?;
         match outcome.code {
             SUCCESS => Ok(self),
-            code => Err(Fault::broken(format!("it does not begin TLS: {} {}", named(code), outcome.text))),
+            code => Err(Trouble::broken(format!("it does not begin TLS: {} {}", named(code), outcome.text))),
         }
     }
 
-    fn bind(&mut self, user: &str, password: &str) -> Result<(), Fault> {
+    fn bind(&mut self, user: &str, password: &str) -> Result<(), Trouble> {
         if !self.link.is_private() {
-            return Err(Fault::broken("the password would be sent in the clear: write ldaps:// or tls = \"starttls\""));
+            return Err(Trouble::broken("the password would be sent in the clear: write ldaps:// or tls = \"starttls\""));
         }
         let outcome = self.short(|message| protocol::bind(message, user, password))?;
         match outcome.code {
             SUCCESS => Ok(()),
-            code => Err(Fault::broken(format!("it does not let us in as user = \"{user}\": {} {}", named(code), outcome.text))),
+            code => Err(Trouble::broken(format!("it does not let us in as user = \"{user}\": {} {}", named(code), outcome.text))),
         }
     }
 
     /// An operation with one answer, before there are questions.
-    fn short(&mut self, request: impl Fn(u32) -> Vec<u8>) -> Result<Outcome, Fault> {
+    fn short(&mut self, request: impl Fn(u32) -> Vec<u8>) -> Result<Outcome, Trouble> {
         self.message += 1;
         self.link.send(&request(self.message))?;
-        let message = ber::message(&mut self.link)?;
+        let message = self.link.element(SEQUENCE, LONGEST)?;
         match answer(&message, self.message)? {
             Answer::Done(outcome) => Ok(outcome),
-            _ => Err(Fault::malformed("its answer is none to a bind or to STARTTLS")),
+            Answer::Leaving => Err(Trouble::broken("the server ends the connection")),
+            _ => Err(Trouble::malformed("its answer is none to a bind or to STARTTLS")),
         }
     }
 
     /// One search.
-    pub fn ask(&mut self, table: &Table, filter: &[u8], deadline: Instant) -> Result<Option<Vec<String>>, Fault> {
+    pub fn ask(&mut self, table: &Table, filter: &[u8], deadline: Instant) -> Result<Option<Vec<String>>, Trouble> {
         self.link.begin(deadline);
-        self.search(table, filter).map_err(|fault| fault.at(&self.server))
-    }
-
-    fn search(&mut self, table: &Table, filter: &[u8]) -> Result<Option<Vec<String>>, Fault> {
         // 31 bits (RFC 4511 section 4.1.1.1); 0 is the server's.
         self.message = self.message % 0x7fff_ffff + 1;
         self.link.send(&protocol::search(self.message, table, filter))?;
         let mut values = Values::default();
         let mut trouble = None;
         for _ in 0..MOST_MESSAGES {
-            let message = ber::message(&mut self.link)?;
+            let message = self.link.element(SEQUENCE, LONGEST)?;
             match answer(&message, self.message)? {
                 Answer::Entry(entry) => match collect(entry, &table.attributes, &mut values) {
                     // The rest of the answer must be read before the next question.
@@ -93,28 +90,28 @@ impl Session {
                     other => other?,
                 },
                 Answer::Reference => {}
-                Answer::Leaving => return Err(Fault::broken("the server ends the connection")),
+                Answer::Leaving => return Err(Trouble::broken("the server ends the connection")),
                 Answer::Done(outcome) => return trouble.map_or_else(|| ended(&outcome, values), Err),
             }
         }
-        Err(Fault::malformed(format!("it answers with more than {MOST_MESSAGES} messages")))
+        Err(Trouble::malformed(format!("it answers with more than {MOST_MESSAGES} messages")))
     }
 }
 
-fn ended(outcome: &Outcome, values: Values) -> Result<Option<Vec<String>>, Fault> {
+fn ended(outcome: &Outcome, values: Values) -> Result<Option<Vec<String>>, Trouble> {
     match outcome.code {
         SUCCESS => Ok(values.answer()),
         NO_SUCH_OBJECT => Ok(None),
         // Its text may hold the key.
-        code => Err(Fault::refused(format!("it does not search: {}", named(code)))),
+        code => Err(Trouble::passing(format!("it does not search: {}", named(code)))),
     }
 }
 
 /// Who we are; `None`: nobody.
-fn credentials(table: &Table) -> Result<Option<(&str, String)>, Fault> {
+fn credentials(table: &Table) -> Result<Option<(&str, String)>, Trouble> {
     match (&table.password_file, table.user.as_str()) {
         (None, "") => Ok(None),
         (Some(file), user) if !user.is_empty() => Ok(Some((user, password(file)?))),
-        _ => Err(Fault::broken("user and password_file need each other; without both the server is asked as nobody")),
+        _ => Err(Trouble::broken("user and password_file need each other; without both the server is asked as nobody")),
     }
 }

@@ -17,45 +17,43 @@ mod statement;
 use session::Session;
 use settings::{Statement, Table};
 use std::time::Instant;
-use tablelink::{Fault, Place, in_order};
-use tableserver::{Source, Trouble};
+use tablelink::Place;
+use tableserver::{Protocol, Servers, Trouble};
 
 const PORT: u16 = 3306;
 
 /// The kind.
+pub type Mysql = Servers<Protocol41>;
+
+/// The client/server protocol since version 4.1.
 #[derive(Debug, Default)]
-pub struct Mysql;
+pub struct Protocol41;
 
-/// What a thread keeps.
-#[derive(Debug)]
-pub struct Connection {
-    statement: Statement,
-    session: Session,
-}
+impl Protocol for Protocol41 {
+    type Server = Place;
+    type Question = Statement;
+    type Session = Session;
 
-impl Source for Mysql {
-    type Connection = Connection;
-
-    fn connect(&self, table: &Table) -> Result<Connection, Trouble> {
-        open(table, Instant::now() + table.timeout).map_err(|fault| trouble(table, fault))
+    fn server(&self, written: &str) -> Result<Place, String> {
+        Place::parse(written, PORT)
     }
 
-    fn ask(&self, connection: &mut Connection, table: &Table, key: &str) -> Result<Option<Vec<String>>, Trouble> {
-        let Connection { statement, session } = connection;
-        session.ask(statement, key, Instant::now() + table.timeout).map_err(|fault| trouble(table, fault))
+    fn question(&self, table: &Table) -> Result<Statement, String> {
+        Statement::parse(&table.query, |_| "?".to_owned()).map_err(|why| format!("query: {why}"))
     }
-}
 
-fn open(table: &Table, deadline: Instant) -> Result<Connection, Fault> {
-    let statement = Statement::parse(&table.query, |_| "?".to_owned());
-    let statement = statement.map_err(|why| Fault::broken(format!("query: {why}")))?;
-    let places: Result<Vec<Place>, String> = table.servers.iter().map(|server| Place::parse(server, PORT)).collect();
-    let places = places.map_err(|why| Fault::broken(format!("servers: {why}")))?;
-    let session = in_order(&places, deadline, |place, until| Session::open(place, table, &statement, until))?;
-    Ok(Connection { statement, session })
-}
+    fn open(&self, server: &Place, table: &Table, statement: &Statement, deadline: Instant) -> Result<Session, Trouble> {
+        Session::open(server, table, statement, deadline)
+    }
 
-fn trouble(table: &Table, fault: Fault) -> Trouble {
-    let Fault { reason, broken } = fault.at(&format!("table {}", table.name));
-    Trouble { reason, broken }
+    fn ask(
+        &self,
+        session: &mut Session,
+        _: &Table,
+        statement: &Statement,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Option<Vec<String>>, Trouble> {
+        session.ask(statement, key, deadline)
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::packet::{Reader, malformed};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
-use tablelink::{Fault, shown};
+use tablelink::{Trouble, shown};
 
 /// Bits of what both sides can do.
 const LONG_PASSWORD: u32 = 1;
@@ -38,7 +38,7 @@ pub struct Challenge {
 
 impl Greeting {
     /// Version 10, of all servers since 1998.
-    pub fn parse(packet: &[u8]) -> Result<Self, Fault> {
+    pub fn parse(packet: &[u8]) -> Result<Self, Trouble> {
         let mut reader = Reader(packet);
         if reader.byte()? != 10 {
             return Err(malformed());
@@ -51,7 +51,7 @@ impl Greeting {
         reader.bytes(3)?;
         let abilities = u32::from(low) | u32::from(reader.short()?) << 16;
         if abilities & NEEDED != NEEDED {
-            return Err(Fault::broken("the server is too old: it knows nothing of protocol 4.1 or of plug-ins for logins"));
+            return Err(Trouble::broken("the server is too old: it knows nothing of protocol 4.1 or of plug-ins for logins"));
         }
         let length = usize::from(reader.byte()?);
         reader.bytes(10)?;
@@ -75,7 +75,7 @@ pub fn begin(tls: bool) -> Vec<u8> {
 }
 
 /// The answer to the greeting.
-pub fn respond(tls: bool, user: &str, database: &str, proof: &[u8], plugin: &str) -> Result<Vec<u8>, Fault> {
+pub fn respond(tls: bool, user: &str, database: &str, proof: &[u8], plugin: &str) -> Result<Vec<u8>, Trouble> {
     let length = u8::try_from(proof.len()).map_err(|_| malformed())?;
     let mut out = begin(tls);
     out.extend_from_slice(user.as_bytes());
@@ -89,12 +89,12 @@ pub fn respond(tls: bool, user: &str, database: &str, proof: &[u8], plugin: &str
 }
 
 /// What proves that we know the password; empty where there is none.
-pub fn proof(challenge: &Challenge, password: Option<&str>) -> Result<Vec<u8>, Fault> {
+pub fn proof(challenge: &Challenge, password: Option<&str>) -> Result<Vec<u8>, Trouble> {
     let Some(password) = password else { return Ok(Vec::new()) };
     match challenge.plugin.as_str() {
         "mysql_native_password" => Ok(native(&challenge.data, password)),
         "caching_sha2_password" => Ok(caching(&challenge.data, password)),
-        other => Err(Fault::broken(format!(
+        other => Err(Trouble::broken(format!(
             "the server wants a login by `{other}`; there are mysql_native_password, caching_sha2_password and, without a password, unix_socket"
         ))),
     }
@@ -135,13 +135,13 @@ pub enum Reply<'a> {
     No(&'a [u8]),
 }
 
-pub fn reply(packet: &[u8]) -> Result<Reply<'_>, Fault> {
+pub fn reply(packet: &[u8]) -> Result<Reply<'_>, Trouble> {
     match packet {
         [0, ..] => Ok(Reply::In),
         [0xff, rest @ ..] => Ok(Reply::No(rest)),
         [1, 3] => Ok(Reply::Remembered),
         [1, 4] => Ok(Reply::Password),
-        [0xfe] => Err(Fault::broken("the server wants a login by the password hash of MySQL 3.23")),
+        [0xfe] => Err(Trouble::broken("the server wants a login by the password hash of MySQL 3.23")),
         [0xfe, rest @ ..] => {
             let mut reader = Reader(rest);
             let plugin = shown(reader.zero_ended());

@@ -1,12 +1,12 @@
 //! Packets of the client/server protocol (MariaDB and MySQL manuals), and their pieces.
 
-use tablelink::{Fault, Link};
+use tablelink::{Link, Trouble};
 
 /// Bytes of one packet of a server; longer ones come in several, and are no answers of ours.
 const LONGEST: usize = 256 * 1024;
 
-pub fn malformed() -> Fault {
-    Fault::malformed("its answer is none of MySQL's protocol")
+pub fn malformed() -> Trouble {
+    Trouble::malformed("its answer is none of MySQL's protocol")
 }
 
 /// The packets of one command, which both sides number together.
@@ -22,32 +22,32 @@ impl Packets {
     }
 
     /// TLS from here on; the numbers go on.
-    pub fn secure(self, turn: impl FnOnce(Link) -> Result<Link, Fault>) -> Result<Self, Fault> {
+    pub fn secure(self, turn: impl FnOnce(Link) -> Result<Link, Trouble>) -> Result<Self, Trouble> {
         Ok(Self { link: turn(self.link)?, next: self.next })
     }
 
     /// Begins a command.
-    pub fn command(&mut self, content: &[u8]) -> Result<(), Fault> {
+    pub fn command(&mut self, content: &[u8]) -> Result<(), Trouble> {
         self.next = 0;
         self.send(content)
     }
 
-    pub fn send(&mut self, content: &[u8]) -> Result<(), Fault> {
+    pub fn send(&mut self, content: &[u8]) -> Result<(), Trouble> {
         let length = u32::try_from(content.len()).ok().filter(|length| *length < 0xff_ffff);
-        let [a, b, c, _] = length.ok_or_else(|| Fault::broken("the query is too long"))?.to_le_bytes();
+        let [a, b, c, _] = length.ok_or_else(|| Trouble::broken("the query is too long"))?.to_le_bytes();
         let sent = self.link.send(&[&[a, b, c, self.next][..], content].concat());
         self.next = self.next.wrapping_add(1);
         sent
     }
 
-    pub fn receive(&mut self) -> Result<Vec<u8>, Fault> {
+    pub fn receive(&mut self) -> Result<Vec<u8>, Trouble> {
         let [a, b, c, number] = self.link.array()?;
         let length = usize::try_from(u32::from_le_bytes([a, b, c, 0])).unwrap_or(usize::MAX);
         if number != self.next {
             return Err(malformed());
         }
         if length > LONGEST {
-            return Err(Fault::malformed(format!("a packet of it has {length} bytes")));
+            return Err(Trouble::malformed(format!("a packet of it has {length} bytes")));
         }
         self.next = self.next.wrapping_add(1);
         self.link.receive(length)
@@ -59,22 +59,22 @@ impl Packets {
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Trouble> {
         let (bytes, rest) = self.0.split_at_checked(count).ok_or_else(malformed)?;
         self.0 = rest;
         Ok(bytes)
     }
 
-    pub fn array<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], Fault> {
+    pub fn array<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], Trouble> {
         self.bytes(COUNT)?.try_into().map_err(|_| malformed())
     }
 
-    pub fn byte(&mut self) -> Result<u8, Fault> {
+    pub fn byte(&mut self) -> Result<u8, Trouble> {
         let [byte] = self.array()?;
         Ok(byte)
     }
 
-    pub fn short(&mut self) -> Result<u16, Fault> {
+    pub fn short(&mut self) -> Result<u16, Trouble> {
         self.array().map(u16::from_le_bytes)
     }
 
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of the kind that says its own length.
-    pub fn number(&mut self) -> Result<u64, Fault> {
+    pub fn number(&mut self) -> Result<u64, Trouble> {
         let more = match self.byte()? {
             small @ 0..=0xfa => return Ok(small.into()),
             0xfc => 2,
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes behind their number.
-    pub fn counted(&mut self) -> Result<&'a [u8], Fault> {
+    pub fn counted(&mut self) -> Result<&'a [u8], Trouble> {
         let length = usize::try_from(self.number()?).map_err(|_| malformed())?;
         self.bytes(length)
     }

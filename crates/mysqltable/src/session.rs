@@ -5,7 +5,7 @@ use crate::packet::{Packets, malformed};
 use crate::statement::{self, Column, complaint, first, has_more, is_end, named};
 use settings::{Statement, Table};
 use std::time::Instant;
-use tablelink::{Fault, Link, Place, Values, password, trust};
+use tablelink::{Link, Place, Trouble, Values, password, trust};
 
 /// Steps of a login.
 const MOST_STEPS: usize = 6;
@@ -15,49 +15,43 @@ const MOST_ROWS: usize = 100_000;
 #[derive(Debug)]
 pub struct Session {
     packets: Packets,
-    /// As it is named in faults.
-    server: String,
     statement: u32,
-    column: Column,
-    columns: u16,
 }
 
 impl Session {
-    pub fn open(place: &Place, table: &Table, statement: &Statement, deadline: Instant) -> Result<Self, Fault> {
+    pub fn open(place: &Place, table: &Table, statement: &Statement, deadline: Instant) -> Result<Self, Trouble> {
         if table.user.is_empty() {
-            return Err(Fault::broken("user: MySQL has no questions from nobody"));
+            return Err(Trouble::broken("user: MySQL has no questions from nobody"));
         }
         let secret = table.password_file.as_deref().map(password).transpose()?;
         let mut packets = connect(place, table, secret.as_deref(), deadline)?;
-        let (number, column, columns) = prepare(&mut packets, statement)?;
-        Ok(Self { packets, server: place.to_string(), statement: number, column, columns })
+        let statement = prepare(&mut packets, statement)?;
+        Ok(Self { packets, statement })
     }
 
     /// One execution.
-    pub fn ask(&mut self, statement: &Statement, key: &str, deadline: Instant) -> Result<Option<Vec<String>>, Fault> {
+    pub fn ask(&mut self, statement: &Statement, key: &str, deadline: Instant) -> Result<Option<Vec<String>>, Trouble> {
         self.packets.link.begin(deadline);
-        self.execute(statement, key).map_err(|fault| fault.at(&self.server))
-    }
-
-    fn execute(&mut self, statement: &Statement, key: &str) -> Result<Option<Vec<String>>, Fault> {
         self.packets.command(&statement::execute(self.statement, &statement.bound, key))?;
-        match self.packets.receive()?.as_slice() {
+        let columns = match self.packets.receive()?.as_slice() {
             [0xff, rest @ ..] => return Err(failed(rest)),
-            [count] if u16::from(*count) == self.columns => {}
-            [0, ..] => return Err(Fault::broken("query: its answer has no column")),
+            [0, ..] => return Err(Trouble::broken("query: its answer has no column")),
+            [columns @ ..=0xfa] => u16::from(*columns),
             _ => return Err(malformed()),
-        }
-        definitions(&mut self.packets, self.columns)?;
+        };
+        // What was true when the statement was prepared may not be any more: a table that was altered has the server prepare
+        // it again, and say so nowhere else.
+        let column = Column::parse(&definitions(&mut self.packets, columns)?.ok_or_else(malformed)?)?;
         let mut values = Values::default();
         let mut trouble = None;
         for _ in 0..=MOST_ROWS {
             let packet = self.packets.receive()?;
             match packet.as_slice() {
                 [0xff, rest @ ..] => return Err(failed(rest)),
-                end if is_end(end) && has_more(end) => return Err(Fault::broken("query: it has more than one result")),
+                end if is_end(end) && has_more(end) => return Err(Trouble::broken("query: it has more than one result")),
                 end if is_end(end) => return trouble.map_or_else(|| Ok(values.answer()), Err),
                 row => {
-                    let pushed = first(row, self.column, self.columns)?.map_or(Ok(()), |value| values.push(&value));
+                    let pushed = first(row, column, columns)?.map_or(Ok(()), |value| values.push(&value));
                     match pushed {
                         // The rest must be read before the next question.
                         Err(fault) if !fault.broken => trouble = Some(fault),
@@ -66,11 +60,11 @@ impl Session {
                 }
             }
         }
-        Err(Fault::broken("the answer has too many rows"))
+        Err(Trouble::broken("the answer has too many rows"))
     }
 }
 
-fn connect(place: &Place, table: &Table, secret: Option<&str>, deadline: Instant) -> Result<Packets, Fault> {
+fn connect(place: &Place, table: &Table, secret: Option<&str>, deadline: Instant) -> Result<Packets, Trouble> {
     let mut link = Link::connect(place, deadline)?;
     let host = if let Place::Host { host, .. } = place { Some(host) } else { None };
     let secure = |link: Link| host.map_or_else(|| Err(malformed()), |host| link.secure(&trust(table.ca.as_deref(), &[])?, host));
@@ -86,7 +80,7 @@ fn connect(place: &Place, table: &Table, secret: Option<&str>, deadline: Instant
     let greeting = Greeting::parse(&greeting)?;
     if tls == "starttls" {
         if greeting.abilities & login::TLS == 0 {
-            return Err(Fault::broken("the server has no TLS, and tls = \"starttls\" demands it"));
+            return Err(Trouble::broken("the server has no TLS, and tls = \"starttls\" demands it"));
         }
         packets.send(&login::begin(true))?;
         packets = packets.secure(secure)?;
@@ -96,7 +90,7 @@ fn connect(place: &Place, table: &Table, secret: Option<&str>, deadline: Instant
     Ok(packets)
 }
 
-fn log_in(packets: &mut Packets, table: &Table, secret: Option<&str>, greeting: &Greeting, tls: bool) -> Result<(), Fault> {
+fn log_in(packets: &mut Packets, table: &Table, secret: Option<&str>, greeting: &Greeting, tls: bool) -> Result<(), Trouble> {
     let Challenge { plugin, .. } = &greeting.challenge;
     // A plug-in that is none of ours is only the server's default: it names the user's when it knows the user.
     let first = proof(&greeting.challenge, secret).unwrap_or_default();
@@ -111,20 +105,20 @@ fn log_in(packets: &mut Packets, table: &Table, secret: Option<&str>, greeting: 
             Reply::No(rest) => return Err(refused("does not let us in", rest)),
         }
     }
-    Err(Fault::malformed("its login does not end"))
+    Err(Trouble::malformed("its login does not end"))
 }
 
 /// caching_sha2_password, when the server has not seen the password since its start.
-fn open_password(secret: Option<&str>, private: bool) -> Result<Vec<u8>, Fault> {
+fn open_password(secret: Option<&str>, private: bool) -> Result<Vec<u8>, Trouble> {
     match secret {
         Some(secret) if private => Ok([secret.as_bytes(), b"\0"].concat()),
-        Some(_) => Err(Fault::broken("the server wants the password in the clear: write tls = \"starttls\"")),
-        None => Err(Fault::broken("the server wants a password, and there is no password_file")),
+        Some(_) => Err(Trouble::broken("the server wants the password in the clear: write tls = \"starttls\"")),
+        None => Err(Trouble::broken("the server wants a password, and there is no password_file")),
     }
 }
 
 /// Reading only, and no longer than we wait.
-fn limit(packets: &mut Packets, table: &Table, mariadb: bool) -> Result<(), Fault> {
+fn limit(packets: &mut Packets, table: &Table, mariadb: bool) -> Result<(), Trouble> {
     // The server is to give up first: then the session is of use for the next question.
     let milliseconds = (table.timeout * 9 / 10).as_millis().max(1);
     let time = if mariadb {
@@ -143,7 +137,8 @@ fn limit(packets: &mut Packets, table: &Table, mariadb: bool) -> Result<(), Faul
     Ok(())
 }
 
-fn prepare(packets: &mut Packets, statement: &Statement) -> Result<(u32, Column, u16), Fault> {
+/// The number of the statement.
+fn prepare(packets: &mut Packets, statement: &Statement) -> Result<u32, Trouble> {
     packets.command(&statement::prepare(&statement.text))?;
     let packet = packets.receive()?;
     if let [0xff, rest @ ..] = packet.as_slice() {
@@ -151,18 +146,19 @@ fn prepare(packets: &mut Packets, statement: &Statement) -> Result<(u32, Column,
     }
     let prepared = statement::prepared(&packet)?;
     if usize::from(prepared.parameters) != statement.bound.len() {
-        return Err(Fault::broken("query: a `?` of its own is in it; write %k, %u or %d"));
+        return Err(Trouble::broken("query: a `?` of its own is in it; write %k, %u or %d"));
     }
     if prepared.columns == 0 {
-        return Err(Fault::broken("query: its answer has no column"));
+        return Err(Trouble::broken("query: its answer has no column"));
     }
     definitions(packets, prepared.parameters)?;
-    let column = definitions(packets, prepared.columns)?.ok_or_else(malformed)?;
-    Ok((prepared.statement, Column::parse(&column)?, prepared.columns))
+    // One that cannot be a text is told of before there is a question.
+    Column::parse(&definitions(packets, prepared.columns)?.ok_or_else(malformed)?)?;
+    Ok(prepared.statement)
 }
 
 /// So many definitions and what ends them; the first.
-fn definitions(packets: &mut Packets, count: u16) -> Result<Option<Vec<u8>>, Fault> {
+fn definitions(packets: &mut Packets, count: u16) -> Result<Option<Vec<u8>>, Trouble> {
     let mut kept = None;
     for number in 0..count {
         let packet = packets.receive()?;
@@ -177,15 +173,15 @@ fn definitions(packets: &mut Packets, count: u16) -> Result<Option<Vec<u8>>, Fau
 }
 
 /// No key is in what was asked so far: the server's own words can be told.
-fn refused(what: &str, rest: &[u8]) -> Fault {
+fn refused(what: &str, rest: &[u8]) -> Trouble {
     let said = complaint(rest);
-    Fault::broken(format!("it {what}: {} (error {})", said.text, said.code))
+    Trouble::broken(format!("it {what}: {} (error {})", said.text, said.code))
 }
 
 /// The server's words about an execution may hold the key: only the number is told.
-fn failed(rest: &[u8]) -> Fault {
+fn failed(rest: &[u8]) -> Trouble {
     let code = complaint(rest).code;
     let reason = format!("the query failed: error {code} ({})", named(code));
     // Sessions that are at their end, and statements that have to be prepared again.
-    if [1053, 1243, 1317, 1615, 1927, 4031].contains(&code) { Fault::broken(reason) } else { Fault::refused(reason) }
+    if [1053, 1243, 1317, 1615, 1927, 4031].contains(&code) { Trouble::broken(reason) } else { Trouble::passing(reason) }
 }

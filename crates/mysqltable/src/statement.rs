@@ -2,7 +2,7 @@
 
 use crate::packet::{Reader, counted, malformed};
 use settings::Part;
-use tablelink::{Fault, shown};
+use tablelink::{Trouble, shown};
 
 const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
@@ -42,7 +42,7 @@ pub struct Prepared {
     pub parameters: u16,
 }
 
-pub fn prepared(packet: &[u8]) -> Result<Prepared, Fault> {
+pub fn prepared(packet: &[u8]) -> Result<Prepared, Trouble> {
     let mut reader = Reader(packet);
     if reader.byte()? != 0 {
         return Err(malformed());
@@ -65,7 +65,7 @@ pub enum Column {
 
 impl Column {
     /// Of a column's definition.
-    pub fn parse(packet: &[u8]) -> Result<Self, Fault> {
+    pub fn parse(packet: &[u8]) -> Result<Self, Trouble> {
         let mut reader = Reader(packet);
         for _ in 0..6 {
             reader.counted()?;
@@ -87,7 +87,7 @@ impl Column {
             0x00 | 0xf6 | 0x0f | 0xf5 | 0xf7..=0xfe => Self::Text,
             _ => {
                 let spelled = if characters == BINARY { " (a date, a time or bits)" } else { "" };
-                return Err(Fault::broken(format!(
+                return Err(Trouble::broken(format!(
                     "query: its first column has type {kind}{spelled}, which is no text; write CAST(... AS CHAR)"
                 )));
             }
@@ -95,7 +95,7 @@ impl Column {
     }
 
     /// The value in text.
-    fn value(self, reader: &mut Reader<'_>) -> Result<Vec<u8>, Fault> {
+    fn value(self, reader: &mut Reader<'_>) -> Result<Vec<u8>, Trouble> {
         Ok(match self {
             Self::Text => reader.counted()?.to_vec(),
             Self::Single => f32::from_le_bytes(reader.array()?).to_string().into_bytes(),
@@ -114,7 +114,7 @@ fn integer(bytes: &[u8], signed: bool) -> i128 {
 }
 
 /// The first column of a row, unless it is NULL.
-pub fn first(packet: &[u8], column: Column, columns: u16) -> Result<Option<Vec<u8>>, Fault> {
+pub fn first(packet: &[u8], column: Column, columns: u16) -> Result<Option<Vec<u8>>, Trouble> {
     let mut reader = Reader(packet);
     if reader.byte()? != 0 {
         return Err(malformed());

@@ -16,53 +16,47 @@ mod session;
 use session::Session;
 use settings::{Statement, Table};
 use std::time::Instant;
-use tablelink::{Fault, Place, in_order};
-use tableserver::{Source, Trouble};
+use tablelink::Place;
+use tableserver::{Protocol, Servers, Trouble};
 
 const PORT: u16 = 5432;
 
 /// The kind.
+pub type Postgresql = Servers<Protocol3>;
+
+/// Version 3.0 of the protocol.
 #[derive(Debug, Default)]
-pub struct Postgresql;
+pub struct Protocol3;
 
-/// What a thread keeps.
-#[derive(Debug)]
-pub struct Connection {
-    statement: Statement,
-    session: Session,
-}
+impl Protocol for Protocol3 {
+    type Server = Place;
+    type Question = Statement;
+    type Session = Session;
 
-impl Source for Postgresql {
-    type Connection = Connection;
-
-    fn connect(&self, table: &Table) -> Result<Connection, Trouble> {
-        open(table, Instant::now() + table.timeout).map_err(|fault| trouble(table, fault))
+    /// A folder stands for the socket of the usual port in it.
+    fn server(&self, written: &str) -> Result<Place, String> {
+        match Place::parse(written, PORT)? {
+            Place::Unix(path) if path.is_dir() => Ok(Place::Unix(path.join(format!(".s.PGSQL.{PORT}")))),
+            place => Ok(place),
+        }
     }
 
-    fn ask(&self, connection: &mut Connection, table: &Table, key: &str) -> Result<Option<Vec<String>>, Trouble> {
-        let Connection { statement, session } = connection;
-        session.ask(statement, key, Instant::now() + table.timeout).map_err(|fault| trouble(table, fault))
+    fn question(&self, table: &Table) -> Result<Statement, String> {
+        Statement::parse(&table.query, |number| format!("${number}")).map_err(|why| format!("query: {why}"))
     }
-}
 
-fn open(table: &Table, deadline: Instant) -> Result<Connection, Fault> {
-    let statement = Statement::parse(&table.query, |number| format!("${number}"));
-    let statement = statement.map_err(|why| Fault::broken(format!("query: {why}")))?;
-    let places: Result<Vec<Place>, String> = table.servers.iter().map(|server| place(server)).collect();
-    let places = places.map_err(|why| Fault::broken(format!("servers: {why}")))?;
-    let session = in_order(&places, deadline, |place, until| Session::open(place, table, &statement, until))?;
-    Ok(Connection { statement, session })
-}
-
-/// A folder stands for the socket of the usual port in it.
-fn place(server: &str) -> Result<Place, String> {
-    match Place::parse(server, PORT)? {
-        Place::Unix(path) if path.is_dir() => Ok(Place::Unix(path.join(format!(".s.PGSQL.{PORT}")))),
-        place => Ok(place),
+    fn open(&self, server: &Place, table: &Table, statement: &Statement, deadline: Instant) -> Result<Session, Trouble> {
+        Session::open(server, table, statement, deadline)
     }
-}
 
-fn trouble(table: &Table, fault: Fault) -> Trouble {
-    let Fault { reason, broken } = fault.at(&format!("table {}", table.name));
-    Trouble { reason, broken }
+    fn ask(
+        &self,
+        session: &mut Session,
+        _: &Table,
+        statement: &Statement,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Option<Vec<String>>, Trouble> {
+        session.ask(statement, key, deadline)
+    }
 }

@@ -5,7 +5,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use md5::{Digest, Md5};
 use ring::rand::SecureRandom;
 use sasl::{Exchange, Mechanism};
-use tablelink::Fault;
+use tablelink::Trouble;
 
 const SCRAM: &str = "SCRAM-SHA-256";
 
@@ -24,10 +24,10 @@ impl<'a> Login<'a> {
     }
 
     /// The message that meets the demand; `None`: there is nothing to say.
-    pub fn respond(&mut self, demand: &Demand<'_>) -> Result<Option<Vec<u8>>, Fault> {
+    pub fn respond(&mut self, demand: &Demand<'_>) -> Result<Option<Vec<u8>>, Trouble> {
         match demand {
             Demand::Nothing => self.finished().map(|()| None),
-            Demand::Plain if !self.private => Err(Fault::broken(
+            Demand::Plain if !self.private => Err(Trouble::broken(
                 "the server wants the password in the clear: write tls = \"starttls\", or scram-sha-256 into pg_hba.conf",
             )),
             Demand::Plain => Ok(Some(message::plain_password(self.password()?))),
@@ -36,41 +36,41 @@ impl<'a> Login<'a> {
             Demand::Continue(data) => self.next(data).map(|data| Some(message::password(&data))),
             Demand::Final(data) => self.next(data).map(|_| None),
             Demand::Unknown(kind) => {
-                Err(Fault::broken(format!("the server wants a login of kind {kind}: there are scram-sha-256 and md5")))
+                Err(Trouble::broken(format!("the server wants a login of kind {kind}: there are scram-sha-256 and md5")))
             }
         }
     }
 
     /// The server says that we are in.
-    pub fn finished(&self) -> Result<(), Fault> {
-        self.scram.as_ref().map_or(Ok(()), |scram| scram.succeeded().map_err(Fault::malformed))
+    pub fn finished(&self) -> Result<(), Trouble> {
+        self.scram.as_ref().map_or(Ok(()), |scram| scram.succeeded().map_err(Trouble::malformed))
     }
 
-    fn password(&self) -> Result<&'a str, Fault> {
-        self.password.ok_or_else(|| Fault::broken("the server wants a password, and there is no password_file"))
+    fn password(&self) -> Result<&'a str, Trouble> {
+        self.password.ok_or_else(|| Trouble::broken("the server wants a password, and there is no password_file"))
     }
 
-    fn first(&mut self, names: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn first(&mut self, names: &[u8]) -> Result<Vec<u8>, Trouble> {
         if !names.split(|byte| *byte == 0).any(|name| name == SCRAM.as_bytes()) {
-            return Err(Fault::broken(format!("the server knows no {SCRAM}")));
+            return Err(Trouble::broken(format!("the server knows no {SCRAM}")));
         }
         // The server takes the user from the startup message.
         let login = sasl::Login { user: String::new(), password: self.password()?.to_owned() };
         let mut random = [0; 18];
-        ring::rand::SystemRandom::new().fill(&mut random).map_err(|_| Fault::broken("no random numbers"))?;
+        ring::rand::SystemRandom::new().fill(&mut random).map_err(|_| Trouble::broken("no random numbers"))?;
         let (exchange, first) = Exchange::begin(Mechanism::ScramSha256, login, &BASE64.encode(&random));
         self.scram = Some(exchange);
         Ok(message::sasl_first(SCRAM, &decoded(&first.unwrap_or_default())?))
     }
 
-    fn next(&mut self, data: &[u8]) -> Result<Vec<u8>, Fault> {
-        let scram = self.scram.as_mut().ok_or_else(|| Fault::malformed("it goes on with a login that has not begun"))?;
-        decoded(&scram.respond(&BASE64.encode(data)).map_err(Fault::malformed)?)
+    fn next(&mut self, data: &[u8]) -> Result<Vec<u8>, Trouble> {
+        let scram = self.scram.as_mut().ok_or_else(|| Trouble::malformed("it goes on with a login that has not begun"))?;
+        decoded(&scram.respond(&BASE64.encode(data)).map_err(Trouble::malformed)?)
     }
 }
 
-fn decoded(text: &str) -> Result<Vec<u8>, Fault> {
-    BASE64.decode(text.as_bytes()).map_err(|_| Fault::malformed("a step of its login cannot be answered"))
+fn decoded(text: &str) -> Result<Vec<u8>, Trouble> {
+    BASE64.decode(text.as_bytes()).map_err(|_| Trouble::malformed("a step of its login cannot be answered"))
 }
 
 /// The server's old way: a digest of a digest.

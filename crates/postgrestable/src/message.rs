@@ -1,7 +1,7 @@
 //! Messages of the frontend/backend protocol, version 3.0 (PostgreSQL manual, chapter "Frontend/Backend Protocol"), without I/O.
 
 use settings::Part;
-use tablelink::{Fault, Link, Values, shown};
+use tablelink::{Link, Trouble, Values, shown};
 
 /// Bytes of one message of a server.
 const LONGEST: usize = 256 * 1024;
@@ -15,18 +15,18 @@ pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// A message of the server: what it is, and its content.
 pub type Message = (u8, Vec<u8>);
 
-pub fn message(link: &mut Link) -> Result<Message, Fault> {
+pub fn message(link: &mut Link) -> Result<Message, Trouble> {
     let [kind, a, b, c, d] = link.array()?;
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
     if length > LONGEST {
-        return Err(Fault::malformed(format!("a message of it has {length} bytes")));
+        return Err(Trouble::malformed(format!("a message of it has {length} bytes")));
     }
     let content = length.checked_sub(4).ok_or_else(malformed)?;
     Ok((kind, link.receive(content)?))
 }
 
-fn malformed() -> Fault {
-    Fault::malformed("its answer is none of PostgreSQL's protocol")
+fn malformed() -> Trouble {
+    Trouble::malformed("its answer is none of PostgreSQL's protocol")
 }
 
 /// With the length that counts itself.
@@ -105,7 +105,7 @@ pub enum Demand<'a> {
     Unknown(u32),
 }
 
-pub fn demand(content: &[u8]) -> Result<Demand<'_>, Fault> {
+pub fn demand(content: &[u8]) -> Result<Demand<'_>, Trouble> {
     let (kind, rest) = content.split_first_chunk::<4>().ok_or_else(malformed)?;
     Ok(match (u32::from_be_bytes(*kind), rest) {
         (0, _) => Demand::Nothing,
@@ -119,12 +119,12 @@ pub fn demand(content: &[u8]) -> Result<Demand<'_>, Fault> {
 }
 
 /// Columns of a RowDescription, or parameters of a ParameterDescription.
-pub fn counted(content: &[u8]) -> Result<u16, Fault> {
+pub fn counted(content: &[u8]) -> Result<u16, Trouble> {
     content.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes)).ok_or_else(malformed)
 }
 
 /// The first column of a DataRow, unless it is NULL.
-pub fn row(content: &[u8], values: &mut Values) -> Result<(), Fault> {
+pub fn row(content: &[u8], values: &mut Values) -> Result<(), Trouble> {
     let (columns, mut rest) = content.split_first_chunk::<2>().ok_or_else(malformed)?;
     let columns = u16::from_be_bytes(*columns);
     for column in 0..columns {
@@ -202,7 +202,7 @@ mod tests {
         assert!(start.starts_with(&[0, 0, 0, 75, 0, 3, 0, 0]) && start.ends_with(b"UTF8\0\0"), "{start:?}");
     }
 
-    fn values(rows: &[&[u8]]) -> Result<Option<Vec<String>>, Fault> {
+    fn values(rows: &[&[u8]]) -> Result<Option<Vec<String>>, Trouble> {
         let mut values = Values::default();
         rows.iter().try_for_each(|content| row(content, &mut values))?;
         Ok(values.answer())

@@ -4,39 +4,39 @@ use crate::login::Login;
 use crate::message::{self, SSL_REQUEST, class, complaint, counted, demand};
 use settings::{Statement, Table};
 use std::time::Instant;
-use tablelink::{Fault, Link, Place, Values, password, shown, trust};
+use tablelink::{Link, Place, Trouble, Values, password, shown, trust};
 
 /// Messages of a login or of one answer, notices among them.
 const MOST_MESSAGES: usize = 12_000;
+/// The protocol's name in TLS.
+const ALPN: &[u8] = b"postgresql";
 
 #[derive(Debug)]
 pub struct Session {
     link: Link,
-    /// As it is named in faults.
-    server: String,
 }
 
 impl Session {
-    pub fn open(place: &Place, table: &Table, statement: &Statement, deadline: Instant) -> Result<Self, Fault> {
+    pub fn open(place: &Place, table: &Table, statement: &Statement, deadline: Instant) -> Result<Self, Trouble> {
         if table.user.is_empty() {
-            return Err(Fault::broken("user: PostgreSQL has no questions from nobody"));
+            return Err(Trouble::broken("user: PostgreSQL has no questions from nobody"));
         }
         let secret = table.password_file.as_deref().map(password).transpose()?;
         let mut link = Link::connect(place, deadline)?;
         if let Place::Host { host, .. } = place {
             link = match table.tls.as_str() {
-                "yes" => link.secure(&trust(table.ca.as_deref(), &[b"postgresql"])?, host)?,
+                "yes" => direct(link.secure(&trust(table.ca.as_deref(), &[ALPN])?, host)?)?,
                 "starttls" => upgrade(link)?.secure(&trust(table.ca.as_deref(), &[])?, host)?,
                 _ => link,
             };
         }
-        let mut session = Self { link, server: place.to_string() };
+        let mut session = Self { link };
         session.log_in(table, secret.as_deref())?;
         session.prepare(table, statement)?;
         Ok(session)
     }
 
-    fn log_in(&mut self, table: &Table, secret: Option<&str>) -> Result<(), Fault> {
+    fn log_in(&mut self, table: &Table, secret: Option<&str>) -> Result<(), Trouble> {
         self.link.send(&message::startup(&table.user, &table.database))?;
         let mut login = Login::begin(&table.user, secret, self.link.is_private());
         for _ in 0..MOST_MESSAGES {
@@ -49,13 +49,13 @@ impl Session {
                 (b'Z', _) => return login.finished(),
                 (b'S' | b'K' | b'N' | b'v', _) => {}
                 (b'E', content) => return Err(refused("does not let us in", &content)),
-                _ => return Err(Fault::malformed("its answer is none to a login")),
+                _ => return Err(Trouble::malformed("its answer is none to a login")),
             }
         }
-        Err(Fault::malformed("its login does not end"))
+        Err(Trouble::malformed("its login does not end"))
     }
 
-    fn prepare(&mut self, table: &Table, statement: &Statement) -> Result<(), Fault> {
+    fn prepare(&mut self, table: &Table, statement: &Statement) -> Result<(), Trouble> {
         // The server is to give up first: then the session is of use for the next question.
         let milliseconds = (table.timeout * 9 / 10).as_millis().max(1);
         let sets = format!("SET default_transaction_read_only = on; SET statement_timeout = {milliseconds}");
@@ -69,11 +69,11 @@ impl Session {
             }
             Ok(())
         })?;
-        if columns == 0 { Err(Fault::broken("query: its answer has no column")) } else { Ok(()) }
+        if columns == 0 { Err(Trouble::broken("query: its answer has no column")) } else { Ok(()) }
     }
 
     /// Reads to the end of an answer. No key is in what is asked so far: the server's own words can be told.
-    fn until_ready(&mut self, what: &str, mut each: impl FnMut(u8, &[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+    fn until_ready(&mut self, what: &str, mut each: impl FnMut(u8, &[u8]) -> Result<(), Trouble>) -> Result<(), Trouble> {
         for _ in 0..MOST_MESSAGES {
             match message::message(&mut self.link)? {
                 (b'Z', _) => return Ok(()),
@@ -81,16 +81,12 @@ impl Session {
                 (kind, content) => each(kind, &content)?,
             }
         }
-        Err(Fault::malformed("its answer does not end"))
+        Err(Trouble::malformed("its answer does not end"))
     }
 
     /// One execution.
-    pub fn ask(&mut self, statement: &Statement, key: &str, deadline: Instant) -> Result<Option<Vec<String>>, Fault> {
+    pub fn ask(&mut self, statement: &Statement, key: &str, deadline: Instant) -> Result<Option<Vec<String>>, Trouble> {
         self.link.begin(deadline);
-        self.execute(statement, key).map_err(|fault| fault.at(&self.server))
-    }
-
-    fn execute(&mut self, statement: &Statement, key: &str) -> Result<Option<Vec<String>>, Fault> {
         self.link.send(&message::execute(&statement.bound, key))?;
         let mut values = Values::default();
         let (mut trouble, mut complete) = (None, false);
@@ -103,44 +99,54 @@ impl Session {
                 },
                 (b'E', content) => trouble = Some(failed(&content)),
                 (b'C', _) => complete = true,
-                (b's', _) => trouble = Some(Fault::refused("the answer has too many rows")),
+                (b's', _) => trouble = Some(Trouble::passing("the answer has too many rows")),
                 (b'Z', _) => return end(trouble, complete, values),
                 (b'2' | b'N' | b'S' | b'A', _) => {}
-                _ => return Err(Fault::malformed("its answer is none to a query")),
+                _ => return Err(Trouble::malformed("its answer is none to a query")),
             }
         }
-        Err(Fault::malformed("its answer does not end"))
+        Err(Trouble::malformed("its answer does not end"))
     }
 }
 
-fn end(trouble: Option<Fault>, complete: bool, values: Values) -> Result<Option<Vec<String>>, Fault> {
+fn end(trouble: Option<Trouble>, complete: bool, values: Values) -> Result<Option<Vec<String>>, Trouble> {
     match trouble {
         Some(fault) => Err(fault),
         None if complete => Ok(values.answer()),
-        None => Err(Fault::malformed("its answer ends in the middle")),
+        None => Err(Trouble::malformed("its answer ends in the middle")),
+    }
+}
+
+/// TLS from the first byte: only the server's word for the protocol tells that this is no other service with its certificate.
+fn direct(link: Link) -> Result<Link, Trouble> {
+    let told = link.protocol() == Some(ALPN);
+    if told {
+        Ok(link)
+    } else {
+        Err(Trouble::broken("the server does not say that it speaks PostgreSQL inside TLS (ALPN): is it version 17?"))
     }
 }
 
 /// A session begun in the clear asks for TLS; without it there is no session.
-fn upgrade(mut link: Link) -> Result<Link, Fault> {
+fn upgrade(mut link: Link) -> Result<Link, Trouble> {
     link.send(&SSL_REQUEST)?;
     match link.array()? {
         [b'S'] => Ok(link),
-        [b'N'] => Err(Fault::broken("the server has no TLS, and tls = \"starttls\" demands it")),
-        [other] => Err(Fault::malformed(format!("it answers `{}` where it could begin TLS", shown(&[other])))),
+        [b'N'] => Err(Trouble::broken("the server has no TLS, and tls = \"starttls\" demands it")),
+        [other] => Err(Trouble::malformed(format!("it answers `{}` where it could begin TLS", shown(&[other])))),
     }
 }
 
-fn refused(what: &str, content: &[u8]) -> Fault {
+fn refused(what: &str, content: &[u8]) -> Trouble {
     let said = complaint(content);
-    Fault::broken(format!("it {what}: {} (SQLSTATE {})", said.text, said.code))
+    Trouble::broken(format!("it {what}: {} (SQLSTATE {})", said.text, said.code))
 }
 
 /// The server's words about an execution may hold the key: only the number is told.
-fn failed(content: &[u8]) -> Fault {
+fn failed(content: &[u8]) -> Trouble {
     let said = complaint(content);
     let reason = format!("the query failed: SQLSTATE {} ({})", said.code, class(&said.code));
     // The statement is unknown, or its plan is out of date: it has to be prepared again.
     let stale = ["26000", "0A000"].contains(&said.code.as_str());
-    if said.fatal || stale { Fault::broken(reason) } else { Fault::refused(reason) }
+    if said.fatal || stale { Trouble::broken(reason) } else { Trouble::passing(reason) }
 }

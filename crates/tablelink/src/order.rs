@@ -1,6 +1,6 @@
 //! Several servers, or several addresses of one.
 
-use crate::Fault;
+use crate::Trouble;
 use std::fmt;
 use std::time::Instant;
 
@@ -8,8 +8,8 @@ use std::time::Instant;
 pub fn in_order<P: fmt::Display, S>(
     places: &[P],
     deadline: Instant,
-    mut open: impl FnMut(&P, Instant) -> Result<S, Fault>,
-) -> Result<S, Fault> {
+    mut open: impl FnMut(&P, Instant) -> Result<S, Trouble>,
+) -> Result<S, Trouble> {
     let mut reasons: Vec<String> = Vec::new();
     for (tried, place) in places.iter().enumerate() {
         let now = Instant::now();
@@ -19,5 +19,5 @@ pub fn in_order<P: fmt::Display, S>(
             Err(fault) => reasons.push(fault.at(&place.to_string()).reason),
         }
     }
-    Err(Fault::broken(if reasons.is_empty() { "there is no server to ask".to_owned() } else { reasons.join("; ") }))
+    Err(Trouble::broken(if reasons.is_empty() { "there is no server to ask".to_owned() } else { reasons.join("; ") }))
 }

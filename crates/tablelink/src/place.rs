@@ -1,13 +1,8 @@
 //! Where a server is.
 
-use crate::Fault;
-use std::collections::HashSet;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::sync_channel;
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Instant;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -38,31 +33,9 @@ impl Place {
         Err(format!("`{text}` is neither host:port nor unix:/path"))
     }
 
-    /// The addresses of a host. The system's resolver has no deadline: it is asked on a thread of its own, one for a name.
-    pub(crate) fn addresses(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![(address, port).into()]);
-        }
-        static ASKED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
-        let asked = || ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-        let late = || Fault::broken("the system has not found the host's address in time");
-        if !asked().insert(host.to_owned()) {
-            return Err(late());
-        }
-        let (tell, told) = sync_channel(1);
-        let name = host.to_owned();
-        let spawned = std::thread::Builder::new().name("names".to_owned()).spawn(move || {
-            let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
-            ASKED.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-            let _ = tell.send(found);
-        });
-        if let Err(e) = spawned {
-            asked().remove(host);
-            return Err(Fault::broken(format!("no thread to find the host's address: {e}")));
-        }
-        let found: Result<Vec<SocketAddr>, _> =
-            told.recv_timeout(deadline.saturating_duration_since(Instant::now())).map_err(|_| late())?;
-        found.map_err(|e| Fault::broken(format!("the system does not find the host's address: {e}")))
+    /// A host that is named by its address.
+    pub fn is_address(&self) -> bool {
+        matches!(self, Self::Host { host, .. } if host.parse::<IpAddr>().is_ok())
     }
 }
 

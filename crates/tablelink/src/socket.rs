@@ -1,8 +1,8 @@
 //! A socket that gives up at a deadline.
 
-use crate::{Fault, Place};
+use crate::{Place, Trouble, names};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, setsockopt, socket, sockopt};
 use nix::sys::time::TimeVal;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,24 +26,36 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub fn connect(place: &Place, deadline: Instant) -> Result<Self, Fault> {
+    pub fn connect(place: &Place, deadline: Instant) -> Result<Self, Trouble> {
         match place {
             Place::Unix(path) => {
-                let stream = unix(path, deadline).map_err(|e| Fault::broken(format!("cannot connect: {e}")))?;
+                let stream = unix(path, deadline).map_err(|e| Trouble::broken(format!("cannot connect: {e}")))?;
                 Ok(Self { stream: Stream::Unix(stream), deadline, inside: true })
             }
             Place::Host { host, port } => {
-                let addresses = Place::addresses(host, *port, deadline)?;
+                let addresses = names::addresses(host, *port, deadline)?;
+                if let ([address], true) = (addresses.as_slice(), place.is_address()) {
+                    return Self::tcp(*address, deadline);
+                }
                 crate::in_order(&addresses, deadline, |address, until| Self::tcp(*address, until)).map(|socket| Self { deadline, ..socket })
             }
         }
     }
 
-    fn tcp(address: SocketAddr, deadline: Instant) -> Result<Self, Fault> {
-        let broken = |e: io::Error| Fault::broken(format!("cannot connect: {e}"));
+    fn tcp(address: SocketAddr, deadline: Instant) -> Result<Self, Trouble> {
+        let broken = |e: io::Error| Trouble::broken(format!("cannot connect: {e}"));
         let stream = TcpStream::connect_timeout(&address, left(deadline).map_err(broken)?).map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
         Ok(Self { stream: Stream::Tcp(stream), deadline, inside: address.ip().is_loopback() })
+    }
+
+    /// Whether a byte could be read now, without waiting and without taking it; 0 at the end.
+    pub fn peek(&self) -> io::Result<usize> {
+        let descriptor = match &self.stream {
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Unix(stream) => stream.as_raw_fd(),
+        };
+        Ok(recv(descriptor, &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?)
     }
 }
 

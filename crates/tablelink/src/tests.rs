@@ -1,4 +1,4 @@
-use crate::{Fault, Link, Place, Values, in_order, password, trust};
+use crate::{Link, Place, Trouble, Values, in_order, password, trust};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::PrivateKeyDer;
 use std::fs;
@@ -50,12 +50,12 @@ fn one_dead_server_of_two_costs_a_share_of_the_time() {
     let mut until = Vec::new();
     let opened = in_order(&places, deadline, |place, share| {
         until.push(share);
-        if *place == "good" { Ok(7) } else { Err(Fault::refused("no")) }
+        if *place == "good" { Ok(7) } else { Err(Trouble::passing("no")) }
     });
     assert_eq!(opened.unwrap(), 7);
     assert!(until[0] < deadline - LONG / 3 && until[1] > deadline - LONG / 3);
-    let fault = in_order(&places, deadline, |_, _| Err::<(), _>(Fault::refused("no"))).unwrap_err();
-    assert_eq!(fault, Fault::broken("dead: no; good: no"));
+    let fault = in_order(&places, deadline, |_, _| Err::<(), _>(Trouble::passing("no"))).unwrap_err();
+    assert_eq!(fault, Trouble::broken("dead: no; good: no"));
 }
 
 #[test]
@@ -66,13 +66,13 @@ fn nobody_waits_beyond_the_deadline() {
     });
     let mut link = Link::connect(&silent, soon()).unwrap();
     link.begin(Instant::now() + SHORT);
-    assert_eq!(link.receive(1).unwrap_err(), Fault::broken("no answer in time"));
+    assert_eq!(link.receive(1).unwrap_err(), Trouble::broken("no answer in time"));
     // What is never taken can be sent only so far.
     link.begin(Instant::now() + SHORT);
     let deaf = server(|socket| std::thread::sleep(LONG + Duration::from_secs(u64::from(socket.ttl().unwrap()))));
     let mut link = Link::connect(&deaf, soon()).unwrap();
     link.begin(Instant::now() + SHORT);
-    assert_eq!(link.send(&vec![0; 64 * 1024 * 1024]).unwrap_err(), Fault::broken("no answer in time"));
+    assert_eq!(link.send(&vec![0; 64 * 1024 * 1024]).unwrap_err(), Trouble::broken("no answer in time"));
     let folder = tempfile::tempdir().unwrap();
     let full = folder.path().join("full");
     let listener = UnixListener::bind(&full).unwrap();
@@ -91,7 +91,7 @@ fn a_drip_does_not_make_time() {
     });
     let mut link = Link::connect(&drip, soon()).unwrap();
     link.begin(Instant::now() + SHORT);
-    assert_eq!(link.receive(1_000_000).unwrap_err(), Fault::broken("no answer in time"));
+    assert_eq!(link.receive(1_000_000).unwrap_err(), Trouble::broken("no answer in time"));
 }
 
 #[test]
@@ -103,6 +103,30 @@ fn an_answer_has_an_end() {
     link.begin(soon());
     assert!(link.receive(100_000).is_ok(), "the next question has its own");
     assert!(link.receive(usize::MAX).is_err());
+}
+
+#[test]
+fn what_comes_unasked_is_no_answer() {
+    let (tell, told) = std::sync::mpsc::channel::<&[u8]>();
+    let place = server(move |mut socket| told.iter().for_each(|bytes| socket.write_all(bytes).unwrap()));
+    let mut link = Link::connect(&place, soon()).unwrap();
+    assert_eq!(link.expect_quiet(), Ok(()));
+    tell.send(b"one").unwrap();
+    assert_eq!(link.array(), Ok(*b"one"));
+    assert_eq!(link.expect_quiet(), Ok(()));
+    tell.send(b"two, unasked").unwrap();
+    while link.expect_quiet().is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(link.expect_quiet().unwrap_err().reason.contains("says what it was not asked"));
+    assert_eq!(link.array(), Ok(*b"two"));
+    assert!(link.expect_quiet().is_err(), "there is more in the buffer");
+    assert_eq!(link.some().unwrap(), b", unasked");
+    drop(tell);
+    while link.expect_quiet().is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(link.expect_quiet(), Err(Trouble::broken("the server ended the connection")));
 }
 
 /// Files `NAME.pem` and `NAME.key` for 127.0.0.1.
@@ -140,12 +164,21 @@ fn tls_with_whom_it_should_be() {
         let fault = Link::connect(&echo(config), soon()).unwrap().secure(&roots, host).unwrap_err();
         assert!(fault.reason.starts_with("TLS: invalid peer certificate"), "{fault:?}");
     }
+    // What somebody between has put before TLS, so that it would be taken for the server's.
+    let early = server(|mut socket| {
+        let _ = socket.write_all(b"Sinjected");
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let mut link = Link::connect(&early, soon()).unwrap();
+    assert_eq!(link.array(), Ok(*b"S"));
+    let fault = link.secure(&roots, "127.0.0.1").unwrap_err();
+    assert!(fault.reason.contains("goes on in the clear") || fault.reason.starts_with("TLS: "), "{fault:?}");
     // A server that never shakes hands, and one that talks of something else.
     let silent = server(|mut socket| {
         let _ = socket.read_to_end(&mut Vec::new());
     });
     let link = Link::connect(&silent, Instant::now() + SHORT).unwrap();
-    assert_eq!(link.secure(&roots, "127.0.0.1").unwrap_err(), Fault::broken("TLS: no answer in time"));
+    assert_eq!(link.secure(&roots, "127.0.0.1").unwrap_err(), Trouble::broken("TLS: no answer in time"));
     let http = server(|mut socket| {
         let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         let _ = socket.read_to_end(&mut Vec::new());

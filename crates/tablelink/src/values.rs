@@ -1,6 +1,6 @@
 //! The values of one answer.
 
-use crate::Fault;
+use crate::Trouble;
 use ipc::tables::LONGEST_ANSWER;
 
 /// Values of one answer at most.
@@ -17,14 +17,14 @@ impl Values {
     /// Texts without control characters only: what else a table holds is no value of ours.
     ///
     /// The rest of the answer can be read and thrown away, so the connection stays good.
-    pub fn push(&mut self, value: &[u8]) -> Result<(), Fault> {
+    pub fn push(&mut self, value: &[u8]) -> Result<(), Trouble> {
         self.bytes = self.bytes.saturating_add(value.len());
         if self.bytes > LONGEST_ANSWER || self.list.len() >= MOST {
-            return Err(Fault::refused(format!("the answer has more than {LONGEST_ANSWER} bytes or {MOST} values")));
+            return Err(Trouble::passing(format!("the answer has more than {LONGEST_ANSWER} bytes or {MOST} values")));
         }
-        let text = std::str::from_utf8(value).map_err(|_| Fault::refused("a value of the answer is no UTF-8 text"))?;
+        let text = std::str::from_utf8(value).map_err(|_| Trouble::passing("a value of the answer is no UTF-8 text"))?;
         if text.chars().any(char::is_control) {
-            return Err(Fault::refused("a value of the answer holds control characters"));
+            return Err(Trouble::passing("a value of the answer holds control characters"));
         }
         self.list.push(text.to_owned());
         Ok(())

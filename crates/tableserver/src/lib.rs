@@ -10,6 +10,8 @@
 //! made anew after a `Trouble` that is `broken`; one that was closed while it had nothing to do costs no answer. A server
 //! that cannot be reached is left alone for a second, then two, up to fifteen; meanwhile its questions fail at once.
 //!
+//! **Servers.** What is alike for all kinds that ask a server stands in [`Servers`]; a kind brings its [`Protocol`].
+//!
 //! **A thread that hangs** counts as one of the connections. After six timeouts it is given up and may be replaced, as
 //! many times as the table has connections and no more until one comes back.
 //!
@@ -25,31 +27,14 @@ mod bounds;
 mod confinement;
 mod pool;
 mod serve;
+mod servers;
 mod worker;
 
 pub use serve::run;
+pub use servers::{Connection, Protocol, Servers};
+pub use tablelink::Trouble;
 
 use settings::Table;
-
-/// Why a question has no answer now. Nothing of the key may be in the text: it is logged, and shown to nobody else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    pub reason: String,
-    /// The connection is of no more use.
-    pub broken: bool,
-}
-
-impl Trouble {
-    /// The connection is of no more use.
-    pub fn broken(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), broken: true }
-    }
-
-    /// The connection is as good as before.
-    pub fn passing(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), broken: false }
-    }
-}
 
 /// One kind of table.
 pub trait Source: Send + Sync + 'static {

@@ -5,32 +5,34 @@ use std::fmt::Display;
 /// Longest piece of a server's text in a log.
 const LONGEST: usize = 200;
 
+/// No answer now. Nothing of the key, nor of a password, may be in the text: it is logged, and shown to nobody else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// For the log: holds neither key nor password.
+pub struct Trouble {
     pub reason: String,
     /// There is no connection, or none that can be used further; else the server can be asked again.
     pub broken: bool,
 }
 
-impl Fault {
+impl Trouble {
+    /// The connection is of no more use.
     pub fn broken(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), broken: true }
     }
 
-    pub fn refused(reason: impl Into<String>) -> Self {
+    /// The connection is as good as before.
+    pub fn passing(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), broken: false }
     }
 
-    /// The server does not speak the protocol.
+    /// The server does not speak its protocol.
     pub fn malformed(what: impl Display) -> Self {
         Self::broken(format!("the server's fault: {what}"))
     }
 
-    /// The same, at a server or in a table.
+    /// The same, at this server.
     #[must_use]
-    pub fn at(self, place: &str) -> Self {
-        Self { reason: format!("{place}: {}", self.reason), ..self }
+    pub fn at(self, server: &str) -> Self {
+        Self { reason: format!("{server}: {}", self.reason), ..self }
     }
 }
 
