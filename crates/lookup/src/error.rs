@@ -13,6 +13,26 @@ pub enum TableError {
     Pending,
 }
 
+impl TableError {
+    /// Says of which declared table the trouble is; [`table_in`] reads it again.
+    pub fn of_table(self, name: &str) -> Self {
+        match self {
+            Self::Temporary(reason) if table_in(&reason).is_none() => Self::Temporary(format!("{TABLE}{name}: {reason}")),
+            other => other,
+        }
+    }
+}
+
+/// How a reason begins that is about a declared table.
+const TABLE: &str = "table ";
+
+/// The declared table that a reason of [`TableError::Temporary`] is about, and the rest of it.
+pub fn table_in(reason: &str) -> Option<(&str, &str)> {
+    let (name, why) = reason.strip_prefix(TABLE)?.split_once(": ")?;
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    is_name.then_some((name, why))
+}
+
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -23,3 +43,19 @@ impl fmt::Display for TableError {
 }
 
 impl std::error::Error for TableError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_names_its_table_once() {
+        let error = TableError::Temporary("no way: there".into()).of_table("people").of_table("chain");
+        assert_eq!(error, TableError::Temporary("table people: no way: there".into()));
+        assert_eq!(table_in(&error.to_string()), Some(("people", "no way: there")));
+        for other in ["/etc/aliases: gone", "table", "table people", "table of contents: x", "table : x"] {
+            assert_eq!(table_in(other), None, "{other}");
+        }
+        assert_eq!(TableError::Pending.of_table("people"), TableError::Pending);
+    }
+}

@@ -48,7 +48,7 @@ mod remote_tests;
 pub use accounts::{Account, Accounts};
 pub use alias_syntax::{AliasLine, Value, parse_aliases, parse_list, parse_values, read_aliases};
 pub use aliases::{AliasEntry, AliasFiles, key};
-pub use error::TableError;
+pub use error::{TableError, table_in};
 pub use forms::folded;
 pub use lines::{Lines, SyntaxFault};
 pub use list_folder::{ListEntry, ListFolder};

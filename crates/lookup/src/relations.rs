@@ -113,10 +113,7 @@ impl Relations {
             None => self.find_here(began, index, table, key),
             Some(_) => self.find_elsewhere(began, index, table, key),
         };
-        found.map_err(|error| match error {
-            TableError::Temporary(reason) => TableError::Temporary(format!("table {}: {reason}", table.name)),
-            other => other,
-        })
+        found.map_err(|error| error.of_table(&table.name))
     }
 
     fn find_here(&mut self, began: Instant, index: usize, table: &Table, key: &str) -> Result<Option<Found>, TableError> {

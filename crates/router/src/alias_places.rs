@@ -1,6 +1,7 @@
 //! `[local] aliases`: files in Sendmail's form and declared tables, asked in the order in which they are written.
 
-use lookup::{AliasEntry, AliasFiles, Keeper, Relations, TableError, parse_values};
+use crate::tables::Declared;
+use lookup::{AliasEntry, AliasFiles, Keeper, TableError, parse_values};
 use settings::{AliasSource, Settings};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -37,12 +38,11 @@ impl AliasPlaces {
     }
 
     /// The first place that knows `key` answers; one that cannot say now stops the search, for it might know.
-    /// `began`: the decision that asks, for tables of other processes.
-    pub fn find(&mut self, key: &str, now: Instant, relations: &mut Relations, began: Instant) -> Result<Option<AliasEntry>, TableError> {
+    pub fn find(&mut self, key: &str, now: Instant, declared: &mut Declared<'_>) -> Result<Option<AliasEntry>, TableError> {
         for place in &mut self.0 {
             let found = match place {
                 Place::Files(files) => files.find(now, key)?,
-                Place::Table { name, far } => of_table(relations, began, name, *far, key)?,
+                Place::Table { name, far } => of_table(declared, name, *far, key)?,
             };
             if found.is_some() {
                 return Ok(found);
@@ -63,8 +63,8 @@ fn run(files: &mut Vec<PathBuf>) -> Option<Place> {
 }
 
 /// What other processes say comes over a network or through a library in C: it names addresses, never programs or files.
-fn of_table(relations: &mut Relations, began: Instant, name: &Rc<str>, far: bool, key: &str) -> Result<Option<AliasEntry>, TableError> {
-    let Some(found) = relations.find(began, name, key)? else { return Ok(None) };
+fn of_table(declared: &mut Declared<'_>, name: &Rc<str>, far: bool, key: &str) -> Result<Option<AliasEntry>, TableError> {
+    let Some(found) = declared.find(name, key)? else { return Ok(None) };
     let values =
         parse_values(&found.values.join(", ")).map_err(|reason| TableError::Temporary(format!("{}: {key}: {reason}", found.place)))?;
     let keeper = if far { Keeper::Nobody } else { found.keeper };

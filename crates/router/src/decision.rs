@@ -34,6 +34,13 @@ pub struct Routing {
     pub expanded: bool,
 }
 
+impl Routing {
+    /// One verdict for the whole address.
+    pub(crate) fn of(address: &Address, verdict: Verdict) -> Self {
+        Self { outcomes: vec![Routed::plain(address.as_str(), verdict)], ..Self::default() }
+    }
+}
+
 /// Routes one address, for mail from `sender`.
 pub fn route(address: &Address, sender: &Path, want: Want, rules: &Rules, tables: &mut dyn Tables) -> Routing {
     let routing = Expansion::new(address, sender, rules, tables, want).run();

@@ -115,8 +115,8 @@ impl<'a> Expansion<'a> {
         // What a table could not say now is asked again for the whole address: routing only the missing part later is
         // not possible, and delivering the rest now would deliver it twice.
         let mut outcomes = self.routing.outcomes.iter();
-        let temporary = outcomes.position(|o| matches!(o.verdict, Verdict::Temporary(_) | Verdict::Pending));
-        if let (Some(at), true) = (temporary, self.want != Want::First && self.routing.expanded) {
+        let open = outcomes.position(|outcome| outcome.verdict.is_open());
+        if let (Some(at), true) = (open, self.want != Want::First && self.routing.expanded) {
             let verdict = self.routing.outcomes.swap_remove(at).verdict;
             self.instead(verdict);
         }
@@ -145,7 +145,8 @@ impl<'a> Expansion<'a> {
         self.note(|| match &verdict {
             Verdict::Deliver(quad) => format!("{address}: -> ({}, {}, {}, {})", quad.channel, quad.host, quad.user, quad.attributes),
             Verdict::Refused { status, text } => format!("{address}: refused: {status} {text}"),
-            Verdict::Temporary(reason) => format!("{address}: temporary failure: {reason}"),
+            Verdict::Deferred { status, text } => format!("{address}: deferred: {status} {text}"),
+            Verdict::Temporary(reason) | Verdict::ScriptFailed(reason) => format!("{address}: temporary failure: {reason}"),
             Verdict::Pending => format!("{address}: a table has not answered yet"),
         });
         self.found |= matches!(verdict, Verdict::Deliver(_));
@@ -153,12 +154,7 @@ impl<'a> Expansion<'a> {
     }
 
     pub(crate) fn trouble(&mut self, address: &str, error: TableError, context: &Context) {
-        let verdict = match error {
-            TableError::Temporary(reason) => Verdict::Temporary(reason),
-            TableError::Permanent(reason) => Verdict::refused(3, 5, reason),
-            TableError::Pending => Verdict::Pending,
-        };
-        self.settle(address, verdict, context);
+        self.settle(address, error.into(), context);
     }
 
     pub(crate) fn push(&mut self, values: Rc<[Value]>, mut context: Context) {

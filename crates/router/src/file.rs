@@ -1,23 +1,21 @@
 //! One file of `router/` on its way to `queue/` (S2 to S3), or aside to `deferred/`.
 
 use crate::callers::TableCallers;
-use crate::forms::Leaving;
 use crate::hand::Passed;
 use crate::head::{Head, HeadFault, HeadReader};
 use crate::parking::Pass;
-use crate::recipients::{Recipients, refuse_all, route_all};
+use crate::queued;
+use crate::recipients::Recipients;
 use crate::rules::Rules;
-use crate::scripted::{Facts, rewritten_sender};
+use crate::scripted::Facts;
+use crate::sender_form::formed_sender;
 use crate::shadow::{Noted, Observer};
-use crate::steps::canonical_sender;
-use crate::submission::{self, is_raw};
+use crate::submission::is_raw;
 use crate::tables::SystemTables;
-use crate::trust::{SenderFault, Trusted, sender};
+use crate::trust::{SenderFault, Submitter, Trusted, sender};
 use crate::verdict::Verdict;
-use address::{Address, Path};
 use daemon::{Counters, clock, event};
-use envelope::{BodyType, Control, IdSource, MessageId, TlsTerms, write_control};
-use lookup::TableError;
+use envelope::{Control, IdSource, MessageId, write_control};
 use settings::Settings;
 use spool::{InputFault, InputFile, Spool};
 use std::hash::{BuildHasher, RandomState};
@@ -86,7 +84,7 @@ impl FileRouter {
     /// Takes new rules and tables into use.
     pub fn reload(&mut self, settings: &Arc<Settings>) {
         self.rules = Rules::new(settings);
-        self.tables = SystemTables::new(settings, &self.callers);
+        self.tables.reload(settings, &self.callers);
         self.trusted = Trusted::new(settings);
         self.max_hops = settings.server.max_hops;
     }
@@ -112,64 +110,34 @@ impl FileRouter {
     }
 
     fn queue(&mut self, name: &str, pass: Pass) -> Result<(), Fault> {
-        let input = self.spool.open_input(name).map_err(|fault| match fault {
-            InputFault::Gone => Fault::Gone,
-            InputFault::Unacceptable(reason) => Fault::Aside(reason),
-            InputFault::Io(e) => Fault::Later(e.to_string()),
-        })?;
-        let head = self.heads.read(&input).map_err(|fault| match fault {
-            HeadFault::Malformed(reason) => Fault::Aside(reason),
-            HeadFault::Io(e) => Fault::Later(e.to_string()),
-        })?;
-        if head.envelope.length.is_some_and(|length| length != input.size) {
-            return Err(Fault::Aside(format!("incomplete: the length line and the size of {} bytes differ", input.size)));
-        }
+        let (input, head) = self.read(name)?;
         let trusted = self.trusted.contains(input.owner);
-        let mut submitter = sender(&head.envelope, trusted, input.owner, &self.rules, &mut self.tables).map_err(|fault| match fault {
-            SenderFault::Unknown(reason) => Fault::Aside(reason),
-            SenderFault::Temporary(reason) => Fault::Later(reason),
-            SenderFault::Pending if pass.last => Fault::Later("a table did not answer in time".to_owned()),
-            SenderFault::Pending => Fault::Pending,
-        })?;
-        let facts = || Facts::of(&head.envelope, trusted, input.size.saturating_sub(head.offset as u64), arrival(&head, &input, trusted));
+        let mut submitter = self.submitter(&input, &head, trusted, pass)?;
+        let arrival = || queued::arrival(&head, &input, trusted);
+        let facts = || Facts::of(&head.envelope, trusted, input.size.saturating_sub(head.offset as u64), arrival());
         if let Some(script) = &mut self.tables.script {
             script.facts = facts();
         }
         let noted = self.observer.as_ref().and_then(|_| Noted::message(&submitter.path, &head.envelope.recipients, facts()));
-        submitter.path = match canonical_sender(submitter.path, &self.rules, &mut self.tables) {
-            Ok(path) => path,
-            Err(TableError::Pending) if !pass.last => return Err(Fault::Pending),
-            Err(error) => return Err(Fault::Later(format!("the sender's canonical form: {error}"))),
-        };
-        let formed = rewritten_sender(submitter.path, &self.rules, &mut self.tables);
-        submitter.path = match formed {
-            Ok(path) => path,
-            Err(TableError::Pending) if !pass.last => return Err(Fault::Pending),
-            Err(error) => return Err(Fault::Later(format!("the sender's form by the script: {error}"))),
-        };
-        self.tables.age = head.envelope.arrived.filter(|_| trusted).map_or(Duration::ZERO, age);
+        let mut verdict = None;
+        match formed_sender(&submitter.path, &self.rules, &mut self.tables) {
+            Ok(form) => submitter.path = form.unwrap_or(submitter.path),
+            Err(Verdict::Pending) if !pass.last => return Err(Fault::Pending),
+            // Nothing can be decided by a sender who is not known: all recipients wait together.
+            Err(trouble) => verdict = Some(trouble),
+        }
+        self.tables.age = head.envelope.arrived.filter(|_| trusted).map_or(Duration::ZERO, queued::age);
         let now = clock::unix_micros();
         // A name that is an id is believed only of our own files: it fixes the time that expiry counts from.
         let named = MessageId::parse(&input.name).ok();
         let id = named.filter(|_| trusted).unwrap_or_else(|| self.ids.next(now));
-        let unix_seconds = now / 1_000_000;
         // Where it is routed again, it is what it was.
         let message_id = is_raw(&head.envelope, trusted).then(|| format!("<{}@{}>", named.unwrap_or(id), self.rules.hostname));
+        let unix_seconds = now / 1_000_000;
+        let from = message_id.as_deref().map(|message_id| submitter.of_submission(message_id, unix_seconds));
         let content = self.heads.content(&head);
-        let (base, eight_bit) = message_id.as_deref().map_or_else(Default::default, |message_id| {
-            // In the form that his sender has by now.
-            let user = submitter.user.as_ref().map(|own| submitter.path.address().unwrap_or(own)).map(Address::as_str);
-            let from = submission::Sender { path: &submitter.path, user, message_id, unix_seconds };
-            submission::changes(content, head.header, &head.envelope, &from, self.rules.submission)
-        });
-        let leaving = Leaving {
-            header: content,
-            base,
-            crlf: head.envelope.bodytype == BodyType::Binary,
-            forwarded: trusted && head.envelope.forwarded,
-            unix_seconds,
-        };
-        let recipients = recipients(&head, &submitter.path, &leaving, self.max_hops, &self.rules, &mut self.tables);
+        let (leaving, eight_bit) = queued::leaving(content, &head, (trusted, unix_seconds), from, self.rules.submission);
+        let recipients = queued::recipients(&head, &submitter.path, &leaving, (self.max_hops, verdict), &self.rules, &mut self.tables);
         if recipients.pending && !pass.last {
             return Err(Fault::Pending);
         }
@@ -182,9 +150,36 @@ impl FileRouter {
         }
         self.count(&recipients);
         let arrived = head.envelope.arrived.filter(|_| trusted).unwrap_or(id.unix_micros() / 1000);
-        let control = control(id, arrived, input.size, head, submitter.path, recipients);
+        let control = queued::control(id, arrived, input.size, head, submitter.path, recipients);
         let control = Control { smtputf8: control.smtputf8 || eight_bit, message_id: control.message_id.or(message_id), ..control };
         self.enqueue(&input, control)
+    }
+
+    fn read(&mut self, name: &str) -> Result<(InputFile, Head), Fault> {
+        let input = self.spool.open_input(name).map_err(|fault| match fault {
+            InputFault::Gone => Fault::Gone,
+            InputFault::Unacceptable(reason) => Fault::Aside(reason),
+            InputFault::Io(e) => Fault::Later(e.to_string()),
+        })?;
+        let head = self.heads.read(&input).map_err(|fault| match fault {
+            HeadFault::Malformed(reason) => Fault::Aside(reason),
+            HeadFault::Io(e) => Fault::Later(e.to_string()),
+        })?;
+        if head.envelope.length.is_some_and(|length| length != input.size) {
+            return Err(Fault::Aside(format!("incomplete: the length line and the size of {} bytes differ", input.size)));
+        }
+        Ok((input, head))
+    }
+
+    /// Whose message it is. While that is not known the file stays where it is: what leaves `router/` is the suite's own, and
+    /// could say anything.
+    fn submitter(&mut self, input: &InputFile, head: &Head, trusted: bool, pass: Pass) -> Result<Submitter, Fault> {
+        sender(&head.envelope, trusted, input.owner, &self.rules, &mut self.tables).map_err(|fault| match fault {
+            SenderFault::Unknown(reason) => Fault::Aside(reason),
+            SenderFault::Temporary(reason) => Fault::Later(reason),
+            SenderFault::Pending if pass.last => Fault::Later("a table did not answer in time".to_owned()),
+            SenderFault::Pending => Fault::Pending,
+        })
     }
 
     fn count(&mut self, recipients: &Recipients) {
@@ -205,7 +200,7 @@ impl FileRouter {
             }
         }
         self.arrived.push(control.id.to_string());
-        log(&control, &input.name, input.owner);
+        queued::log(&control, &input.name, input.owner);
         Ok(())
     }
 
@@ -225,66 +220,5 @@ impl FileRouter {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => event!(Error, "routing_delayed", name = name, reason = reason, error = e),
         }
-    }
-}
-
-fn recipients(head: &Head, sender: &Path, leaving: &Leaving<'_>, max_hops: u32, rules: &Rules, tables: &mut SystemTables) -> Recipients {
-    let wanted = &head.envelope.recipients;
-    if u32::try_from(head.hops).unwrap_or(u32::MAX) >= max_hops {
-        let text = format!("Too many hops: received {} times; a mail loop is likely", head.hops);
-        return refuse_all(wanted, &Verdict::refused(4, 6, text));
-    }
-    route_all(wanted, sender, leaving, rules, tables)
-}
-
-fn control(id: MessageId, arrived: u64, size: u64, head: Head, sender: Path, recipients: Recipients) -> Control {
-    let (offset, envelope) = (head.offset as u64, head.envelope);
-    let mut terms = envelope.terms;
-    // What the envelope demands outweighs what a header field allows (RFC 8689 section 4.1).
-    if terms.tls == TlsTerms::Usual && head.tls_not_required {
-        terms.tls = TlsTerms::Optional;
-    }
-    Control {
-        id,
-        body_offset: offset,
-        size: size.saturating_sub(offset),
-        arrived,
-        sender,
-        edits: recipients.edits,
-        forms: recipients.forms,
-        bodytype: envelope.bodytype,
-        smtputf8: envelope.smtputf8,
-        envid: envelope.envid,
-        ret: envelope.ret,
-        terms,
-        message_id: head.message_id,
-        recipients: recipients.list,
-    }
-}
-
-/// When the message came, in Unix milliseconds.
-fn arrival(head: &Head, input: &InputFile, trusted: bool) -> u64 {
-    let named = || MessageId::parse(&input.name).ok().map(|id| id.unix_micros() / 1000);
-    let said = if trusted { head.envelope.arrived.or_else(named) } else { None };
-    said.unwrap_or_else(|| clock::unix_micros() / 1000)
-}
-
-/// Since a moment in Unix milliseconds; none when clocks have jumped.
-fn age(arrived: u64) -> Duration {
-    Duration::from_millis((clock::unix_micros() / 1000).saturating_sub(arrived))
-}
-
-/// A dropped file begins its way here: its name, and whose it was.
-fn log(control: &Control, name: &str, owner: u32) {
-    let from = match &control.sender {
-        Path::Null => "<>",
-        Path::Mailbox(address) => address.as_str(),
-    };
-    let (id, nrcpt, size) = (control.id, control.recipients.len(), control.size);
-    let message_id = control.message_id.as_deref().unwrap_or("");
-    if name == id.as_str() {
-        event!(Info, "routed", id = id, from = from, nrcpt = nrcpt, size = size, message_id = message_id);
-    } else {
-        event!(Info, "routed", id = id, from = from, nrcpt = nrcpt, size = size, message_id = message_id, dropped = name, owner = owner);
     }
 }

@@ -128,6 +128,28 @@ fn an_owner_who_is_not_trusted_is_the_sender() {
     assert!(control.id != id && control.arrived > 1_700_000_000_000);
 }
 
+/// The sender's table is away: all wait together, with that reason, and not in `router/`.
+#[test]
+fn a_sender_whose_form_is_not_known_holds_the_message() {
+    let mut bench = Bench::new(
+        "[routing]\nsender_canonical = [\"forms\"]\n[[table]]\nname = \"forms\"\nkind = \"text\"\nfile = \"/nonexistent/forms\"\n",
+    );
+    let text = "from <a@b.example>\ntodsn NOTIFY=FAILURE\nto c@local.example\nto d@far.example\nenv-end\nBcc: x@y\n\nbody\n";
+    bench.route("t", text);
+    let control = bench.queued().remove(0);
+    let quads: Vec<(&str, &str)> = control.recipients.iter().map(|r| (r.quad.channel.as_str(), r.quad.user.as_str())).collect();
+    assert_eq!(quads, [("hold", "c@local.example"), ("hold", "d@far.example")]);
+    let host = &control.recipients[0].quad.host;
+    assert!(host.starts_with("table:forms//nonexistent/forms:"), "{host}");
+    assert!(control.recipients[0].dsn.notify.unwrap().failure);
+    assert!(matches!(&control.sender, Path::Mailbox(a) if a.as_str() == "a@b.example"));
+    // It comes back as ours, so that nobody looks for them again.
+    assert!(control.recipients[0].form > 0 && !edited(&bench, &control).contains("Bcc"));
+    // Who has no sender has no form.
+    bench.route("u", "from <>\nto c@local.example\nenv-end\n\nbody\n");
+    assert!(bench.queued().iter().any(|control| control.recipients[0].quad.channel == "local"));
+}
+
 #[test]
 fn an_unreadable_alias_file_holds_the_recipient() {
     let mut bench = Bench::new("aliases = [\"/nonexistent/aliases\"]\n");

@@ -79,7 +79,7 @@ impl<'a> Forms<'a> {
         let channel = match &outcome.verdict {
             Verdict::Deliver(quad) => quad.channel.as_str(),
             Verdict::Refused { .. } => "error",
-            Verdict::Temporary(_) => "hold",
+            Verdict::Deferred { .. } | Verdict::Temporary(_) | Verdict::ScriptFailed(_) => "hold",
             Verdict::Pending => return Ok(0),
         };
         let way = &outcome.way;
@@ -151,6 +151,9 @@ impl<'a> Forms<'a> {
         let key = (wish.list.clone(), owner, wish.reach);
         if let Some(number) = self.sets.get(&key) {
             return Ok(*number);
+        }
+        if self.edits.len() >= MOST {
+            return Err(TableError::Permanent("too many lists and spellings for one message".to_owned()));
         }
         let base = self.base(wish.reach, rules, tables)?;
         let spelled = self.spelled(self.leaving.header, wish.reach, rules, tables)?;

@@ -152,7 +152,7 @@ proptest! {
         let recipient = EnvelopeRecipient { address: Address::parse(&graph.text(0)).unwrap(), dsn: RecipientDsn::default() };
         let expected = graph.reachable(0);
         let mut world = World { graph, lookups: 0 };
-        let recipients = route_all(&[recipient], &Path::Null, &Leaving::default(), &rules, &mut world);
+        let recipients = route_all(&[recipient], &Path::Null, &Leaving::default(), None, &rules, &mut world);
         let mut found: BTreeMap<String, usize> = BTreeMap::new();
         for recipient in recipients.list.iter().filter(|recipient| recipient.quad.channel != "error") {
             *found.entry(recipient.quad.user.clone()).or_default() += 1;

@@ -70,7 +70,7 @@ impl Site {
         let recipient = |text: &&str| EnvelopeRecipient { address: Address::parse(text).unwrap(), dsn: RecipientDsn::default() };
         let recipients: Vec<_> = addresses.iter().map(recipient).collect();
         let sender = Path::Mailbox(Address::parse("someone@far.example").unwrap());
-        route_all(&recipients, &sender, &crate::forms::Leaving::default(), &self.rules, &mut self.tables)
+        route_all(&recipients, &sender, &crate::forms::Leaving::default(), None, &self.rules, &mut self.tables)
     }
 }
 

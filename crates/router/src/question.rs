@@ -3,6 +3,7 @@
 use crate::decision::{Routing, Want, route};
 use crate::rules::Rules;
 use crate::scripted::policy;
+use crate::sender_form::formed_sender;
 use crate::steps::kinship;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
@@ -33,6 +34,10 @@ fn trouble() -> Reply {
     Reply::new(451, Enhanced::transient(3, 0), "Temporary failure of a lookup table; try again later")
 }
 
+fn script_trouble() -> Reply {
+    Reply::new(451, Enhanced::transient(3, 0), "Temporary failure of the routing script; try again later")
+}
+
 /// Answers a question; `None`: a table has not answered yet.
 pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables) -> Option<Answer> {
     let (address, sender, want) = match question {
@@ -49,8 +54,18 @@ pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables
             return Some(Answer::Refused { reply, steps: Vec::new() });
         }
     };
-    let sender = Address::parse(sender).map_or(Path::Null, Path::Mailbox);
-    let routing = route(&address, &sender, want, rules, tables);
+    let given = Address::parse(sender).map_or(Path::Null, Path::Mailbox);
+    // As a message of this sender would be routed.
+    let form = match formed_sender(&given, rules, tables) {
+        Ok(form) => form,
+        Err(Verdict::Pending) => return None,
+        Err(verdict) => return Some(answer_from(Routing::of(&address, verdict))),
+    };
+    let sender = form.as_ref().unwrap_or(&given);
+    let mut routing = route(&address, sender, want, rules, tables);
+    if want == Want::Explanation && *sender != given {
+        routing.steps.insert(0, format!("sender {given}: {sender} instead"));
+    }
     let known = want == Want::First && routing.outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::Deliver(_)));
     if !known && routing.outcomes.iter().any(|outcome| outcome.verdict == Verdict::Pending) {
         return None;
@@ -58,7 +73,7 @@ pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables
     Some(match question {
         Question::Expand { .. } => members(&address, routing),
         Question::Verify { .. } if known => {
-            return by_policy(&address, &sender, rules, tables).unwrap_or_else(|| Some(answer_from(routing)));
+            return by_policy(&address, sender, rules, tables).unwrap_or_else(|| Some(answer_from(routing)));
         }
         _ => answer_from(routing),
     })
@@ -69,11 +84,8 @@ fn by_policy(address: &Address, sender: &Path, rules: &Rules, tables: &mut dyn T
     match policy(address, sender, rules, tables) {
         Ok(None) => None,
         Ok(Some(reply)) => Some(Some(Answer::Refused { reply, steps: Vec::new() })),
-        Err(TableError::Pending) => Some(None),
-        Err(error) => {
-            daemon::event!(Warning, "lookup_failed", address = address.as_str(), reason = error);
-            Some(Some(unanswered()))
-        }
+        Err(Verdict::Pending) => Some(None),
+        Err(verdict) => Some(Some(answer_from(Routing::of(address, verdict)))),
     }
 }
 
@@ -141,11 +153,14 @@ fn answer_from(routing: Routing) -> Answer {
             Verdict::Refused { status, text } => refused = refused.or(Some(Reply::new(550, status, shortened(text)))),
             // Only where another outcome says enough.
             Verdict::Pending => {}
+            Verdict::Deferred { status, text } => temporary = Some(Reply::new(451, status, shortened(text))),
             Verdict::Temporary(reason) => {
                 // For the operator.
                 daemon::event!(Warning, "lookup_failed", address = outcome.address, reason = reason);
                 temporary = Some(trouble());
             }
+            // Whoever asked the script has logged it.
+            Verdict::ScriptFailed(_) => temporary = Some(script_trouble()),
         }
     }
     match temporary.or(refused) {

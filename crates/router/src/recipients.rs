@@ -1,13 +1,12 @@
 //! From the envelope's recipients to those of the control file: routed, without repeats, DSN data carried on.
 
-use crate::decision::{Want, route};
+use crate::decision::{Routing, Want, route};
 use crate::forms::{Forms, Leaving};
 use crate::rules::Rules;
 use crate::tables::Tables;
 use crate::verdict::{Routed, Verdict};
 use address::Path;
 use envelope::{ControlRecipient, EditSet, EnvelopeRecipient, Form, Happened, Notify, Quad, RecipientDsn, RecipientState};
-use lookup::TableError;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
@@ -23,11 +22,12 @@ pub struct Recipients {
     pub pending: bool,
 }
 
-/// Routes the recipients of an envelope.
+/// Routes the recipients of an envelope. `verdict`: of all of them, where nothing is left to decide.
 pub fn route_all(
     recipients: &[EnvelopeRecipient],
     sender: &Path,
     leaving: &Leaving<'_>,
+    verdict: Option<&Verdict>,
     rules: &Rules,
     tables: &mut dyn Tables,
 ) -> Recipients {
@@ -35,7 +35,10 @@ pub fn route_all(
     let mut repeats = Repeats::default();
     let mut forms = Forms::new(leaving, sender);
     for recipient in recipients {
-        let routing = route(&recipient.address, sender, Want::Recipients, rules, tables);
+        let routing = match verdict {
+            None => route(&recipient.address, sender, Want::Recipients, rules, tables),
+            Some(verdict) => Routing::of(&recipient.address, verdict.clone()),
+        };
         all.expanded += u64::from(routing.expanded);
         let several = routing.outcomes.len() > 1;
         if let Some(told) = told(recipient, sender, &routing.outcomes) {
@@ -43,14 +46,7 @@ pub fn route_all(
         }
         for outcome in routing.outcomes {
             let dsn = carried(&recipient.dsn, several, outcome.owner.is_some());
-            let (outcome, form) = match forms.of(&outcome, rules, tables) {
-                Ok(form) => (outcome, form),
-                Err(error) => {
-                    let outcome = Routed { verdict: trouble(error), ..outcome };
-                    let form = forms.of(&outcome, rules, tables).unwrap_or(0);
-                    (outcome, form)
-                }
-            };
+            let (outcome, form) = formed(outcome, &mut forms, rules, tables);
             all.add(outcome, recipient, (dsn, form), &mut repeats);
         }
     }
@@ -61,25 +57,18 @@ pub fn route_all(
     all
 }
 
-/// The form of the message could not be made. It must not leave in another.
-fn trouble(error: TableError) -> Verdict {
-    match error {
-        TableError::Temporary(reason) => Verdict::Temporary(reason),
-        TableError::Permanent(reason) => Verdict::refused(3, 5, reason),
-        TableError::Pending => Verdict::Pending,
+/// An outcome with its form. Where that cannot be made, the message must not leave in another: it waits, in the form in which
+/// it stays here, or fails.
+fn formed(outcome: Routed, forms: &mut Forms<'_>, rules: &Rules, tables: &mut dyn Tables) -> (Routed, u16) {
+    let error = match forms.of(&outcome, rules, tables) {
+        Ok(form) => return (outcome, form),
+        Err(error) => error,
+    };
+    let outcome = Routed { verdict: error.into(), ..outcome };
+    match forms.of(&outcome, rules, tables) {
+        Ok(form) => (outcome, form),
+        Err(error) => (Routed { verdict: error.into(), ..outcome }, 0),
     }
-}
-
-/// Every recipient fails with the same reason.
-pub fn refuse_all(recipients: &[EnvelopeRecipient], verdict: &Verdict) -> Recipients {
-    let mut all = Recipients::default();
-    let mut repeats = Repeats::default();
-    for recipient in recipients {
-        let outcome =
-            Routed { verdict: verdict.clone(), address: recipient.address.to_string(), owner: None, way: crate::verdict::Way::default() };
-        all.add(outcome, recipient, (recipient.dsn.clone(), 0), &mut repeats);
-    }
-    all
 }
 
 impl Recipients {

@@ -33,7 +33,7 @@ impl Returning {
         }
     }
 
-    /// The domain of what is made.
+    /// The domain of what is made, normalised.
     pub fn domain(&self) -> Option<&str> {
         match self {
             Self::Off => None,
@@ -58,7 +58,7 @@ impl Returning {
 
     /// Whom an address at the normalised `domain` stands for. `None`: it is none of the scheme's, or of another domain.
     pub fn reverse(&self, address: &Address, domain: &str, unix_seconds: u64) -> Option<Result<Address, Verdict>> {
-        if !self.domain().is_some_and(|own| own.eq_ignore_ascii_case(domain)) || !srs::is_srs(address.local()) {
+        if self.domain() != Some(domain) || !srs::is_srs(address.local()) {
             return None;
         }
         let srs = match self {

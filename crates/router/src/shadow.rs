@@ -8,14 +8,13 @@ use crate::callers::TableCallers;
 use crate::decision::{Want, route};
 use crate::parking::{Pass, Wait};
 use crate::rules::Rules;
-use crate::scripted::{Facts, policy, rewritten_sender};
-use crate::steps::canonical_sender;
+use crate::scripted::{Facts, policy};
+use crate::sender_form::formed_sender;
 use crate::tables::SystemTables;
-use crate::verdict::Verdict;
+use crate::verdict::{Routed, Verdict};
 use address::{Address, Path};
 use daemon::{Counters, event};
 use ipc::routing::Question;
-use lookup::TableError;
 use settings::Settings;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -178,20 +177,21 @@ impl Shadow {
 
 /// What becomes of each address, the sender first; `None`: a table has not answered yet.
 fn decided(noted: &Noted, pass: Pass, rules: &Rules, tables: &mut SystemTables) -> Option<Vec<(String, String)>> {
-    tables.in_pass(pass);
+    // What is not known in time is counted, and no difference.
+    tables.in_pass(Pass { last: false, ..pass });
     let Some(facts) = &noted.facts else { return of_question(noted, rules, tables) };
     if let Some(script) = &mut tables.script {
         script.facts = facts.clone();
     }
-    let formed = canonical_sender(noted.sender.clone(), rules, tables).and_then(|sender| rewritten_sender(sender, rules, tables));
-    let (sender, said) = match formed {
-        Ok(sender) => (sender.clone(), shown(&sender).to_owned()),
-        Err(TableError::Pending) => return None,
-        Err(error) => (noted.sender.clone(), format!("temporary failure: {error}")),
+    let form = match formed_sender(&noted.sender, rules, tables) {
+        Ok(form) => form,
+        Err(Verdict::Pending) => return None,
+        Err(verdict) => return Some(vec![("sender".to_owned(), unknown_sender(noted, verdict))]),
     };
-    let mut all = vec![("sender".to_owned(), said)];
+    let sender = form.as_ref().unwrap_or(&noted.sender);
+    let mut all = vec![("sender".to_owned(), shown(sender).to_owned())];
     for recipient in &noted.recipients {
-        let outcomes = route(recipient, &sender, Want::Recipients, rules, tables).outcomes;
+        let outcomes = route(recipient, sender, Want::Recipients, rules, tables).outcomes;
         if outcomes.iter().any(|outcome| outcome.verdict == Verdict::Pending) {
             return None;
         }
@@ -205,18 +205,29 @@ fn decided(noted: &Noted, pass: Pass, rules: &Rules, tables: &mut SystemTables) 
 
 fn of_question(noted: &Noted, rules: &Rules, tables: &mut SystemTables) -> Option<Vec<(String, String)>> {
     let recipient = noted.recipients.first()?;
-    let outcomes = route(recipient, &noted.sender, Want::First, rules, tables).outcomes;
+    let form = match formed_sender(&noted.sender, rules, tables) {
+        Ok(form) => form,
+        Err(Verdict::Pending) => return None,
+        Err(verdict) => return Some(vec![(recipient.to_string(), unknown_sender(noted, verdict))]),
+    };
+    let sender = form.as_ref().unwrap_or(&noted.sender);
+    let outcomes = route(recipient, sender, Want::First, rules, tables).outcomes;
     let said = match outcomes.iter().find(|outcome| matches!(outcome.verdict, Verdict::Deliver(_))) {
-        Some(taken) => match policy(recipient, &noted.sender, rules, tables) {
+        Some(taken) => match policy(recipient, sender, rules, tables) {
             Ok(None) => way(taken.clone().into_quad()),
             Ok(Some(reply)) => format!("{} {}", reply.code, reply.text),
-            Err(TableError::Pending) => return None,
-            Err(error) => format!("temporary failure: {error}"),
+            Err(Verdict::Pending) => return None,
+            Err(verdict) => way(Routed::plain(recipient.as_str(), verdict).into_quad()),
         },
         None if outcomes.iter().any(|outcome| outcome.verdict == Verdict::Pending) => return None,
         None => outcomes.first().map_or_else(String::new, |outcome| way(outcome.clone().into_quad())),
     };
     Some(vec![(recipient.to_string(), said)])
+}
+
+/// All recipients wait together.
+fn unknown_sender(noted: &Noted, verdict: Verdict) -> String {
+    way(Routed::plain(shown(&noted.sender), verdict).into_quad())
 }
 
 fn way(quad: envelope::Quad) -> String {

@@ -74,8 +74,8 @@ pub trait Tables {
         let _ = hook;
         false
     }
-    /// The script, where it defines this hook; it is given back when it was asked.
-    fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, TableError> {
+    /// The script, where it defines this hook; it is given back when it was asked. `Err`: why it cannot be had.
+    fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, String> {
         let _ = hook;
         Ok(None)
     }
@@ -106,11 +106,30 @@ pub struct SystemTables {
     now: Instant,
     /// When the decision in hand was first made.
     began: Instant,
+    /// It is made for the last time: who has not answered is in trouble.
+    last: bool,
     /// Of the message in hand.
     pub(crate) age: Duration,
     pub(crate) script: Option<ScriptFile>,
     /// What is decided now is only compared: it is no event.
     pub(crate) quiet: bool,
+}
+
+/// Declared tables, as the pass of a decision sees them.
+#[derive(Debug)]
+pub(crate) struct Declared<'r> {
+    relations: &'r mut Relations,
+    began: Instant,
+    last: bool,
+}
+
+impl Declared<'_> {
+    pub fn find(&mut self, table: &str, key: &str) -> Result<Option<Found>, TableError> {
+        match self.relations.find(self.began, table, key) {
+            Err(TableError::Pending) if self.last => Err(TableError::Temporary("it has not answered in time".to_owned()).of_table(table)),
+            other => other,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -140,21 +159,32 @@ impl SystemTables {
             relations: Relations::new(settings, callers.wanted(settings)),
             now,
             began: now,
+            last: false,
             age: Duration::ZERO,
             script: ScriptFile::new(&settings.routing),
             quiet: false,
         }
     }
 
+    /// Another configuration. Conversations with other processes stay, and what is remembered of tables that are declared as
+    /// before.
+    pub fn reload(&mut self, settings: &Arc<Settings>, callers: &TableCallers) {
+        let mut new = Self::new(settings, callers);
+        std::mem::swap(&mut new.relations, &mut self.relations);
+        new.relations.reload(settings, callers.wanted(settings));
+        *self = new;
+    }
+
     /// The moment that the next look-ups happen at.
     pub fn at(&mut self, now: Instant) -> &mut Self {
-        (self.now, self.began) = (now, now);
+        (self.now, self.began, self.last) = (now, now, false);
         self
     }
 
     /// The next look-ups are for this pass of a decision.
     pub(crate) fn in_pass(&mut self, pass: Pass) -> &mut Self {
         self.at(pass.began);
+        self.last = pass.last;
         if !pass.first {
             self.now = Instant::now();
         }
@@ -169,6 +199,11 @@ impl SystemTables {
         self.accounts.by_uid(self.now, uid)
     }
 
+    /// The declared tables, for the decision in hand.
+    fn declared(&mut self) -> Declared<'_> {
+        Declared { relations: &mut self.relations, began: self.began, last: self.last }
+    }
+
     /// What is wrong in the alias files, for the log.
     pub fn faults(&mut self) -> Vec<String> {
         self.aliases.faults(self.now)
@@ -177,7 +212,8 @@ impl SystemTables {
 
 impl Tables for SystemTables {
     fn alias(&mut self, key: &str) -> Result<Option<AliasEntry>, TableError> {
-        let found = self.aliases.find(key, self.now, &mut self.relations, self.began)?;
+        let mut declared = Declared { relations: &mut self.relations, began: self.began, last: self.last };
+        let found = self.aliases.find(key, self.now, &mut declared)?;
         if let Some(entry) = found.as_ref().filter(|entry| entry.line > 0) {
             self.warned.look(&entry.file, entry.keeper);
         }
@@ -223,7 +259,8 @@ impl Tables for SystemTables {
                 Ok(table.find(self.now, name)?.map(|user| of_table(user, &place)))
             }
             Users::Declared(table) => {
-                let found = self.relations.find(self.began, table, name)?;
+                let mut declared = Declared { relations: &mut self.relations, began: self.began, last: self.last };
+                let found = declared.find(table, name)?;
                 found.map(|found| of_declared(name, &found)).transpose()
             }
         }
@@ -239,7 +276,7 @@ impl Tables for SystemTables {
     }
 
     fn find(&mut self, table: &str, key: &str) -> Result<Option<Found>, TableError> {
-        self.relations.find(self.began, table, key)
+        self.declared().find(table, key)
     }
 
     fn age(&self) -> Duration {
@@ -251,7 +288,7 @@ impl Tables for SystemTables {
         self.script.as_mut().is_some_and(|script| script.defines(now, hook))
     }
 
-    fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, TableError> {
+    fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, String> {
         let now = self.now;
         self.script.as_mut().map_or(Ok(None), |script| script.lend(now, hook))
     }

@@ -51,6 +51,14 @@ pub struct Submitter {
     pub user: Option<Address>,
 }
 
+impl Submitter {
+    /// As the header names him: in the form that the sender has by now.
+    pub fn of_submission<'a>(&'a self, message_id: &'a str, unix_seconds: u64) -> crate::submission::Sender<'a> {
+        let user = self.user.as_ref().map(|own| self.path.address().unwrap_or(own)).map(Address::as_str);
+        crate::submission::Sender { path: &self.path, user, message_id, unix_seconds }
+    }
+}
+
 /// The reverse path of a message: what the envelope says where its owner is trusted, or may send so; else the owner's own
 /// address.
 pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tables: &mut SystemTables) -> Result<Submitter, SenderFault> {

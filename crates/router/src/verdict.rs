@@ -3,6 +3,7 @@
 use address::Path;
 use envelope::Quad;
 pub use lookup::Keeper;
+use lookup::{TableError, table_in};
 use status::Enhanced;
 use std::fmt::Write as _;
 
@@ -36,13 +37,35 @@ pub enum Verdict {
         status: Enhanced,
         text: String,
     },
+    /// A route or the script wants it later; as with a refusal, the text is for everybody.
+    Deferred {
+        status: Enhanced,
+        text: String,
+    },
     /// A table could not answer: hold and try again, never bounce.
     Temporary(String),
+    /// The script has failed, and the log has it already: hold and try again.
+    ScriptFailed(String),
     /// A table has not answered yet: the decision is made again once it has. Never leaves the router.
     Pending,
 }
 
+impl From<TableError> for Verdict {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Temporary(reason) => Self::Temporary(reason),
+            TableError::Permanent(reason) => Self::refused(3, 5, reason),
+            TableError::Pending => Self::Pending,
+        }
+    }
+}
+
 impl Verdict {
+    /// Not known now, but later.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Deferred { .. } | Self::Temporary(_) | Self::ScriptFailed(_) | Self::Pending)
+    }
+
     pub fn refused(subject: u16, detail: u16, text: impl Into<String>) -> Self {
         Self::Refused { status: Enhanced::permanent(subject, detail), text: text.into() }
     }
@@ -53,15 +76,27 @@ impl Verdict {
 }
 
 impl Routed {
-    /// The quad: refusals go through channel `error` (host: `<status>:<text, blanks as %20>`), temporary failures
-    /// through `hold` (host: `retry:<reason>`).
+    /// A verdict that no list and no alias has had a part in.
+    pub fn plain(address: impl Into<String>, verdict: Verdict) -> Self {
+        Self { verdict, address: address.into(), owner: None, way: Way::default() }
+    }
+
+    /// The quad: refusals go through channel `error` (host: `<status>:<text, blanks as %20>`), all that is not known now
+    /// through `hold` (host: `table:<name>/<reason>` where a declared table cannot answer, else `retry:<reason>`).
     pub fn into_quad(self) -> Quad {
-        match self.verdict {
-            Verdict::Deliver(quad) => quad,
-            Verdict::Refused { status, text } => special("error", format!("{status}:{}", percent_encoded(&text)), self.address),
-            Verdict::Temporary(reason) => special("hold", format!("retry:{}", percent_encoded(&reason)), self.address),
-            Verdict::Pending => special("hold", format!("retry:{}", percent_encoded("a table did not answer in time")), self.address),
-        }
+        let retry = |reason: &str| format!("retry:{}", percent_encoded(reason));
+        let condition = match self.verdict {
+            Verdict::Deliver(quad) => return quad,
+            Verdict::Refused { status, text } => return special("error", format!("{status}:{}", percent_encoded(&text)), self.address),
+            Verdict::Temporary(reason) => match table_in(&reason) {
+                Some((table, why)) => format!("table:{table}/{}", percent_encoded(why)),
+                None => retry(&reason),
+            },
+            Verdict::Deferred { text, .. } => retry(&text),
+            Verdict::ScriptFailed(reason) => retry(&reason),
+            Verdict::Pending => retry("a table did not answer in time"),
+        };
+        special("hold", condition, self.address)
     }
 }
 
@@ -91,10 +126,16 @@ mod tests {
 
     #[test]
     fn refusals_and_temporary_failures_become_quads() {
-        let routed = |verdict| Routed { verdict, address: "a@b".into(), owner: None, way: Way::default() }.into_quad();
+        let routed = |verdict| Routed::plain("a@b", verdict).into_quad();
         let quad = routed(Verdict::refused(1, 1, "User unknown: 100%"));
         assert_eq!((quad.channel.as_str(), quad.host.as_str(), quad.user.as_str()), ("error", "5.1.1:User%20unknown:%20100%25", "a@b"));
         let quad = routed(Verdict::Temporary("/etc/x: gone\n".into()));
         assert_eq!((quad.channel.as_str(), quad.host.as_str()), ("hold", "retry:/etc/x:%20gone%0A"));
+        let quad = routed(Verdict::Temporary("table people: no way there".into()));
+        assert_eq!((quad.channel.as_str(), quad.host.as_str()), ("hold", "table:people/no%20way%20there"));
+        // What an administrator or a script says names no table.
+        let quad = routed(Verdict::Deferred { status: Enhanced::transient(7, 1), text: "table people: closed".into() });
+        assert_eq!(quad.host, "retry:table%20people:%20closed");
+        assert_eq!(routed(Verdict::ScriptFailed("router.lua:3: x".into())).host, "retry:router.lua:3:%20x");
     }
 }

@@ -24,7 +24,7 @@ pub struct Lists {
 /// `[srs]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Srs {
-    /// Senders of forwarded mail get this domain; empty: they stay.
+    /// Senders of forwarded mail get this domain (normalised); empty: they stay.
     pub domain: String,
     /// The first line signs; all lines are believed.
     pub secret_file: Option<PathBuf>,
@@ -43,7 +43,8 @@ pub fn lists(g: &Group) -> Lists {
 }
 
 pub fn srs(g: &Group) -> Srs {
-    Srs { domain: g.text("domain"), secret_file: g.path("secret_file"), max_age: g.duration("max_age") }
+    let domain = address::normalise(&g.text("domain")).unwrap_or_default();
+    Srs { domain, secret_file: g.path("secret_file"), max_age: g.duration("max_age") }
 }
 
 pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
@@ -51,6 +52,31 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
         let given = |key: &str| text(group, key).is_some_and(|value| !value.is_empty());
         if given("domain") && !given("secret_file") {
             faults.push(at(group, "domain", "srs.domain: secret_file must be given too".to_owned()));
+        }
+        let domain = text(group, "domain").unwrap_or_default();
+        if given("domain") && (domain.starts_with(['.', '[']) || address::normalise(domain).is_err()) {
+            faults.push(at(group, "domain", format!("srs.domain: `{domain}` is no domain of a host")));
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    fn parsed(domain: &str) -> Result<String, String> {
+        let text = format!(
+            "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"mta.example\"\n[srs]\ndomain = \"{domain}\"\nsecret_file = \"/s\"\n"
+        );
+        crate::parse(&text, "test").map(|settings| settings.srs.domain).map_err(|faults| faults.first().unwrap().text.clone())
+    }
+
+    #[test]
+    fn the_domain_of_srs_is_normal() {
+        for (written, normal) in [("", ""), ("SRS.Example", "srs.example"), ("B\u{fc}cher.example", "xn--bcher-kva.example")] {
+            assert_eq!(parsed(written).unwrap(), normal);
+        }
+        for bad in [".example", "[192.0.2.1]", "a b", "a..b"] {
+            assert!(parsed(bad).unwrap_err().contains("no domain"), "{bad}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Name, mailbox_text};
 use crate::expansion::{Context, Expansion, Holder};
 use address::{Address, Path};
-use lookup::AliasEntry;
+use lookup::{AliasEntry, TableError};
 use std::rc::Rc;
 
 impl Expansion<'_> {
@@ -18,7 +18,7 @@ impl Expansion<'_> {
                 match self.tables.alias(&key) {
                     Ok(None) => {}
                     Ok(Some(entry)) => {
-                        self.alias(key, candidate, entry, name.domain, context);
+                        self.alias(key, candidate, entry, (name.domain, written), context);
                         return true;
                     }
                     Err(error) => {
@@ -31,9 +31,13 @@ impl Expansion<'_> {
         false
     }
 
-    fn alias(&mut self, key: String, candidate: &str, entry: AliasEntry, domain: &str, context: &Context) {
+    fn alias(&mut self, key: String, candidate: &str, entry: AliasEntry, (domain, written): (&str, &str), context: &Context) {
         self.note(|| format!("{key}: alias at {}:{}", entry.file, entry.line));
-        let owner = self.owner(&key, domain).or_else(|| context.owner.clone());
+        let owner = match self.owner(&key, domain) {
+            Ok(owner) => owner.or_else(|| context.owner.clone()),
+            // Without him failures would go to whoever wrote to the list.
+            Err(error) => return self.trouble(written, error, context),
+        };
         self.seen.insert(key.clone());
         let parent = Some((key, entry.values.len()));
         // Anybody may write to an alias, so what it says has its own keeper's right, whoever named it.
@@ -43,15 +47,17 @@ impl Expansion<'_> {
     }
 
     /// `owner-NAME` where there is such an alias: failures of the list's members go there (Sendmail's rule).
-    fn owner(&mut self, name: &str, domain: &str) -> Option<Path> {
+    fn owner(&mut self, name: &str, domain: &str) -> Result<Option<Path>, TableError> {
         let (local, at) = name.split_once('@').unwrap_or((name, domain));
         if local.starts_with("owner-") {
-            return None;
+            return Ok(None);
         }
         let owner = if name.contains('@') { format!("owner-{local}@{at}") } else { format!("owner-{local}") };
-        self.tables.alias(&owner).ok().flatten()?;
+        if self.tables.alias(&owner)?.is_none() {
+            return Ok(None);
+        }
         self.note(|| format!("{name}: failures go to {owner}"));
-        Address::parse(&mailbox_text(&format!("owner-{local}"), at)).ok().map(Path::Mailbox)
+        Ok(Address::parse(&mailbox_text(&format!("owner-{local}"), at)).ok().map(Path::Mailbox))
     }
 
     /// A name that has been expanded already. Named directly by its own alias it means the mailbox (Sendmail's

@@ -2,7 +2,6 @@
 
 use super::{Facts, Lent, shown};
 use daemon::event;
-use lookup::TableError;
 use script::{Hook, Limits, Script};
 use settings::Routing;
 use std::fs::{File, Metadata, OpenOptions};
@@ -49,11 +48,11 @@ impl ScriptFile {
         self.script.as_ref().is_none_or(|script| script.has(hook))
     }
 
-    /// The script, where it defines a hook.
-    pub fn lend(&mut self, now: Instant, hook: Hook) -> Result<Option<Lent>, TableError> {
+    /// The script, where it defines a hook; `Err`: why there is none.
+    pub fn lend(&mut self, now: Instant, hook: Hook) -> Result<Option<Lent>, String> {
         self.watch(now);
         let Some(script) = self.script.take_if(|script| script.has(hook)) else {
-            return if self.script.is_some() { Ok(None) } else { Err(TableError::Temporary(self.trouble.clone())) };
+            return if self.script.is_some() { Ok(None) } else { Err(self.trouble.clone()) };
         };
         Ok(Some(Lent { script, facts: std::mem::take(&mut self.facts) }))
     }
@@ -146,7 +145,7 @@ mod tests {
         let path = folder.path().join("router.lua");
         let mut file = watched(&path);
         let start = Instant::now();
-        let Err(TableError::Temporary(reason)) = file.lend(start, Hook::Route) else { unreachable!() };
+        let Err(reason) = file.lend(start, Hook::Route) else { unreachable!() };
         assert!(reason.starts_with("router.lua: "), "{reason}");
         std::fs::write(&path, "function route() end").unwrap();
         assert!(file.lend(start, Hook::Route).is_err(), "looked at twice within a second");

@@ -1,11 +1,11 @@
 //! `route`, `rewrite` and `expand` as steps of a decision.
 
-use super::{Facts, Parts, ask, failed};
+use super::{Facts, Parts, ask, deferred, failed};
 use crate::expansion::{Context, Expansion};
 use crate::steps::{Directive, Stepped, Subject, is_word};
 use crate::verdict::Verdict;
 use address::Address;
-use lookup::{TableError, Value};
+use lookup::Value;
 use script::{Hook, Route, Script, Trouble, World};
 
 /// What a parent is called that `rewrite` has put in place of an address.
@@ -33,7 +33,7 @@ impl Expansion<'_> {
         match self.asked(Hook::Rewrite, call) {
             Ok(Some(form)) if form != subject.address.as_str() => self.in_place(subject, "rewrite", vec![form]),
             Ok(_) => Stepped::Passed,
-            Err(error) => self.table_trouble(subject, error),
+            Err(verdict) => self.verdict(subject, verdict),
         }
     }
 
@@ -43,12 +43,12 @@ impl Expansion<'_> {
         let route = match self.asked(Hook::Route, call) {
             Ok(Some(route)) => route,
             Ok(None) => return Stepped::Passed,
-            Err(error) => return self.table_trouble(subject, error),
+            Err(verdict) => return self.verdict(subject, verdict),
         };
         match route {
             Route::Address(address) => self.in_place(subject, "route", vec![address]),
             Route::Refuse(refusal) => self.verdict(subject, Verdict::Refused { status: refusal.status, text: refusal.text }),
-            Route::Defer(reason) => self.verdict(subject, Verdict::Temporary(reason)),
+            Route::Defer(text) => self.verdict(subject, deferred(text)),
             Route::Place { channel, .. } if !self.rules.steps.is_channel(&channel) => {
                 self.script_fault(subject, format!("route: there is no channel {channel}"))
             }
@@ -74,8 +74,8 @@ impl Expansion<'_> {
         let members = match self.asked(Hook::Expand, call) {
             Ok(Some(members)) => members,
             Ok(None) => return false,
-            Err(error) => {
-                self.trouble(written, error, context);
+            Err(verdict) => {
+                self.settle(written, verdict, context);
                 return true;
             }
         };
@@ -112,8 +112,8 @@ impl Expansion<'_> {
     }
 
     fn script_fault(&mut self, subject: &Subject<'_>, reason: String) -> Stepped {
-        failed(self.tables, Hook::Route, &reason);
-        self.verdict(subject, Verdict::Temporary(format!("script: {reason}")))
+        let verdict = failed(self.tables, Hook::Route, format!("script: {reason}"));
+        self.verdict(subject, verdict)
     }
 
     /// Asks a hook of this decision.
@@ -121,7 +121,7 @@ impl Expansion<'_> {
         &mut self,
         hook: Hook,
         call: impl FnOnce(&mut Script, &Facts, &mut dyn World) -> Result<Option<T>, Trouble>,
-    ) -> Result<Option<T>, TableError> {
+    ) -> Result<Option<T>, Verdict> {
         let mut lines = Vec::new();
         let result = ask(self.tables, hook, &mut lines, call);
         for line in lines {
@@ -140,8 +140,8 @@ fn directive(channel: String, host: String, user: Option<String>) -> Result<Dire
     if let Some(bad) = host.iter().chain(&user).find(|word| !is_word(word)) {
         return Err(format!("route: `{bad}` has blanks"));
     }
-    Ok(match channel.as_str() {
-        "hold" => Directive::Hold(host.unwrap_or_else(|| "-".to_owned())),
-        _ => Directive::To { channel, host, user },
-    })
+    match channel.as_str() {
+        "hold" => Directive::hold(host.as_deref().unwrap_or("-")).map_err(|reason| format!("route: {reason}")),
+        _ => Ok(Directive::To { channel, host, user }),
+    }
 }

@@ -20,10 +20,12 @@ pub(crate) use rcpt::{policy, rewritten_sender};
 
 use crate::rules::Rules;
 use crate::tables::Tables;
+use crate::verdict::Verdict;
 use address::{Address, Path, normalise};
 use daemon::event;
 use lookup::TableError;
 use script::{Envelope, Hook, Script, Trouble, World};
+use status::Enhanced;
 use std::path::Path as FilePath;
 
 /// What is known of the message in hand beside its sender; of a question nothing.
@@ -119,14 +121,16 @@ impl Parts {
     }
 }
 
-/// Asks a hook. `None`: there is no such hook. What it logged goes to the log, and to `steps`.
+/// Asks a hook. `None`: there is no such hook. `Err`: what becomes of the address for want of an answer. What the hook logged
+/// goes to the log, and to `steps`.
 fn ask<T>(
     tables: &mut dyn Tables,
     hook: Hook,
     steps: &mut Vec<String>,
     call: impl FnOnce(&mut Script, &Facts, &mut dyn World) -> Result<T, Trouble>,
-) -> Result<Option<T>, TableError> {
-    let Some(Lent { mut script, facts }) = tables.lend_script(hook)? else { return Ok(None) };
+) -> Result<Option<T>, Verdict> {
+    // Why there is none was logged when it was looked for.
+    let Some(Lent { mut script, facts }) = tables.lend_script(hook).map_err(Verdict::ScriptFailed)? else { return Ok(None) };
     let result = call(&mut script, &facts, &mut Relations(tables));
     for line in script.take_log().into_iter().filter(|_| !matches!(result, Err(Trouble::Pending))) {
         if !tables.quiet() {
@@ -134,24 +138,25 @@ fn ask<T>(
         }
         steps.push(line);
     }
-    let result = result.map_err(|trouble| match trouble {
-        Trouble::Pending => TableError::Pending,
-        Trouble::Temporary(reason) => TableError::Temporary(reason),
-        Trouble::Fault(fault) => {
-            let reason = fault.to_string();
-            failed(tables, hook, &reason);
-            TableError::Temporary(reason)
-        }
-    });
     tables.give_back(Lent { script, facts });
-    result.map(Some)
+    result.map(Some).map_err(|trouble| match trouble {
+        Trouble::Pending => Verdict::Pending,
+        Trouble::Temporary(reason) => Verdict::Temporary(reason),
+        Trouble::Fault(fault) => failed(tables, hook, fault.to_string()),
+    })
 }
 
-/// A fault of the script goes to the log, with its line.
-fn failed(tables: &dyn Tables, hook: Hook, reason: &str) {
+/// A fault of the script goes to the log, with its line, and what was asked about waits.
+fn failed(tables: &dyn Tables, hook: Hook, reason: String) -> Verdict {
     if !tables.quiet() {
         event!(Warning, "script_failed", hook = hook.name(), reason = reason);
     }
+    Verdict::ScriptFailed(reason)
+}
+
+/// What `defer` of `route` and `crossbar` means.
+fn deferred(text: String) -> Verdict {
+    Verdict::Deferred { status: Enhanced::transient(7, 1), text }
 }
 
 /// The name that is shown for a script.

@@ -1,13 +1,12 @@
 //! `crossbar`: what of a sender and a recipient whose way is decided.
 
-use super::{Parts, ask, failed};
+use super::{Parts, ask, deferred, failed};
 use crate::decision::{Routing, Want};
 use crate::expansion::Expansion;
 use crate::rules::Rules;
 use crate::tables::Tables;
-use crate::verdict::{Routed, Verdict};
+use crate::verdict::{Routed, Verdict, Way};
 use address::{Address, Path};
-use lookup::TableError;
 use script::{Crossing, Hook, Place};
 
 /// A decision as `crossbar` leaves it. The hook is asked once for each place; what it redirects is decided without it.
@@ -35,7 +34,7 @@ pub(crate) fn crossed(
                 let other = Expansion::new(&instead, sender, rules, tables, want).run();
                 steps.extend(other.steps);
                 routing.expanded |= other.expanded;
-                routing.outcomes.extend(other.outcomes.into_iter().map(|to| Routed { owner: to.owner.or(outcome.owner.clone()), ..to }));
+                routing.outcomes.extend(other.outcomes.into_iter().map(|to| sent_on(&outcome, to)));
             }
         }
     }
@@ -43,13 +42,18 @@ pub(crate) fn crossed(
         routing.steps.extend(steps);
     }
     // As in a decision: what is not known now is asked again for the whole address.
-    let unknown = routing.outcomes.iter().position(|o| matches!(o.verdict, Verdict::Temporary(_) | Verdict::Pending));
-    if let (Some(at), true) = (unknown, several && want != Want::First) {
+    let open = routing.outcomes.iter().position(|outcome| outcome.verdict.is_open());
+    if let (Some(at), true) = (open, several && want != Want::First) {
         let verdict = routing.outcomes.swap_remove(at).verdict;
-        let whole = Routed { verdict, address: address.as_str().to_owned(), owner: None, way: crate::verdict::Way::default() };
-        routing.outcomes = vec![whole];
+        routing.outcomes = vec![Routed::plain(address.as_str(), verdict)];
     }
     routing
+}
+
+/// Mail for `was` that goes to `to` instead: by the way that has led to either, and sent on from here.
+fn sent_on(was: &Routed, to: Routed) -> Routed {
+    let way = if to.owner.is_some() { to.way } else { Way { forwarded: true, ..was.way.clone() } };
+    Routed { owner: to.owner.or(was.owner.clone()), way, ..to }
 }
 
 enum Crossed {
@@ -73,10 +77,11 @@ fn cross(outcome: &Routed, sender: &Path, rules: &Rules, tables: &mut dyn Tables
     let crossing = match said {
         Ok(Some(Some(crossing))) => crossing,
         Ok(_) => return Crossed::As(outcome.verdict.clone()),
-        Err(TableError::Pending) => return Crossed::As(Verdict::Pending),
-        Err(TableError::Temporary(reason) | TableError::Permanent(reason)) => {
-            steps.push(format!("{address}: script: crossbar: temporary failure: {reason}"));
-            return Crossed::As(Verdict::Temporary(reason));
+        Err(verdict) => {
+            if let Verdict::Temporary(reason) | Verdict::ScriptFailed(reason) = &verdict {
+                steps.push(format!("{address}: script: crossbar: temporary failure: {reason}"));
+            }
+            return Crossed::As(verdict);
         }
     };
     match crossing {
@@ -91,20 +96,16 @@ fn cross(outcome: &Routed, sender: &Path, rules: &Rules, tables: &mut dyn Tables
             steps.push(format!("{address}: script: crossbar: refused for {shown}: {} {}", refusal.status, refusal.text));
             Crossed::As(Verdict::Refused { status: refusal.status, text: refusal.text })
         }
-        Crossing::Defer(reason) => {
-            steps.push(format!("{address}: script: crossbar: deferred for {shown}: {reason}"));
-            Crossed::As(Verdict::Temporary(reason))
+        Crossing::Defer(text) => {
+            steps.push(format!("{address}: script: crossbar: deferred for {shown}: {text}"));
+            Crossed::As(deferred(text))
         }
         Crossing::To(text) => match Address::parse(&text) {
             Ok(instead) if instead.domain().is_some() => {
                 steps.push(format!("{address}: script: crossbar: to {instead} instead, for {shown}"));
                 Crossed::To(instead)
             }
-            _ => {
-                let reason = format!("crossbar: `{text}` is no address with a domain");
-                failed(tables, Hook::Crossbar, &reason);
-                Crossed::As(Verdict::Temporary(format!("script: {reason}")))
-            }
+            _ => Crossed::As(failed(tables, Hook::Crossbar, format!("script: crossbar: `{text}` is no address with a domain"))),
         },
     }
 }

@@ -40,7 +40,7 @@ impl Tables for Site {
     fn scripted(&mut self, hook: Hook) -> bool {
         self.script.as_ref().is_some_and(|script| script.has(hook))
     }
-    fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, TableError> {
+    fn lend_script(&mut self, hook: Hook) -> Result<Option<Lent>, String> {
         Ok(self.script.take_if(|script| script.has(hook)).map(|script| Lent { script, facts: Facts::default() }))
     }
     fn give_back(&mut self, lent: Lent) {
@@ -183,7 +183,9 @@ fn trouble_defers_and_never_bounces() {
     assert!(quads("nil@x.example", &mut site).starts_with("hold retry:router.lua:3:%20attempt"));
     let verify = |address: &str| Question::Verify { address: address.to_owned(), sender: "ann@from.example".to_owned() };
     let Answer::Refused { reply, .. } = answer(&verify("loop@x.example"), &rules(), &mut site) else { panic!() };
-    assert_eq!(reply.code, 451);
+    assert_eq!(reply.to_string(), "451 4.3.0 Temporary failure of the routing script; try again later");
+    let Answer::Refused { reply, .. } = answer(&verify("broken@x.example"), &rules(), &mut site) else { panic!() };
+    assert_eq!(reply.to_string(), "451 4.3.0 Temporary failure of a lookup table; try again later");
     assert!(decide(&verify("slow@x.example"), &rules(), &mut site).is_none());
 }
 
@@ -194,6 +196,7 @@ fn policy_replies_at_rcpt() {
            if envelope.sender == '' then return {code = 550, text = '5.7.27 no null'} end
            if recipient.user == 'ann' then return {code = 450, text = 'come back'} end
            if recipient.user == 'postmaster' then return lookup('people', 'slow') end
+           if recipient.detail == 'bad' then return 7 end
          end",
     );
     let mut said = |address: &str, sender: &str| {
@@ -209,6 +212,23 @@ fn policy_replies_at_rcpt() {
     assert_eq!(said("ann@local.example", "a@b.example"), "450 4.7.1 come back");
     assert_eq!(said("nobody@local.example", ""), "550 5.1.1 User unknown");
     assert_eq!(said("postmaster@local.example", "a@b.example"), "pending");
+    assert!(said("joe+bad@local.example", "a@b.example").starts_with("451 4.3.0 Temporary failure of the routing script"));
+}
+
+#[test]
+fn what_a_script_puts_off_is_told_in_its_words() {
+    let mut site = site("function route(address) return defer('not before noon') end");
+    let question = Question::Verify { address: "a@x.example".to_owned(), sender: String::new() };
+    let Answer::Refused { reply, .. } = answer(&question, &rules(), &mut site) else { panic!() };
+    assert_eq!(reply.to_string(), "451 4.7.1 not before noon");
+}
+
+#[test]
+fn what_the_pair_is_redirected_to_is_sent_on() {
+    let mut site = site("function crossbar(from, to) if to.user == 'joe' then return {to = 'joe@far.example'} end end");
+    let outcomes = routed("joe@local.example", &mut site, Want::Recipients).outcomes;
+    assert!(outcomes[0].address == "joe@far.example" && outcomes[0].way.forwarded, "{outcomes:?}");
+    assert!(!routed("a@other.example", &mut site, Want::Recipients).outcomes[0].way.forwarded);
 }
 
 #[test]

@@ -43,19 +43,19 @@ impl Expansion<'_> {
 
 const CANONICAL: &str = "canonical\0";
 
-/// The form of an envelope's sender by `[routing] sender_canonical`.
-pub(crate) fn canonical_sender(sender: Path, rules: &Rules, tables: &mut dyn Tables) -> Result<Path, TableError> {
+/// The form of an envelope's sender by `[routing] sender_canonical`, where it is another.
+pub(crate) fn canonical_sender(sender: &Path, rules: &Rules, tables: &mut dyn Tables) -> Result<Option<Path>, TableError> {
     let names = &rules.steps.tables.sender_canonical;
-    let Some(address) = sender.address().filter(|_| !names.is_empty()) else { return Ok(sender) };
-    let Some(domain) = address.domain().and_then(|domain| normalise(domain).ok()) else { return Ok(sender) };
+    let Some(address) = sender.address().filter(|_| !names.is_empty()) else { return Ok(None) };
+    let Some(domain) = address.domain().and_then(|domain| normalise(domain).ok()) else { return Ok(None) };
     for key in keys(address, &domain, rules) {
         for table in names {
-            if let Some(found) = tables.find(table, &key).map_err(|error| super::named(error, table))? {
-                return form(&Hit { key, found }, address, &domain).map(Path::Mailbox).map_err(TableError::Temporary);
+            if let Some(found) = tables.find(table, &key).map_err(|error| error.of_table(table))? {
+                return form(&Hit { key, found }, address, &domain).map(Path::Mailbox).map(Some).map_err(TableError::Temporary);
             }
         }
     }
-    Ok(sender)
+    Ok(None)
 }
 
 fn keys(address: &Address, domain: &str, rules: &Rules) -> impl Iterator<Item = String> + use<> {

@@ -24,10 +24,7 @@ impl Directive {
         let Some((word, rest)) = value.split_once('!').filter(|(word, _)| settings_word(word)) else { return instead(value) };
         match word {
             "error" => Ok(Self::Refuse(rest.trim().to_owned())),
-            "hold" if rest.chars().all(|c| !c.is_whitespace() && !c.is_control()) => {
-                Ok(Self::Hold(if rest.is_empty() { "-".to_owned() } else { rest.to_owned() }))
-            }
-            "hold" => Err(format!("`{rest}` is no condition")),
+            "hold" => Self::hold(rest),
             "delay" => {
                 let seconds = rest.parse::<u64>().ok().map(Duration::from_secs);
                 seconds.or_else(|| settings::duration(rest)).map(Self::Delay).ok_or_else(|| format!("`{rest}` is no time"))
@@ -36,6 +33,18 @@ impl Directive {
             channel if is_channel(channel) => to(channel, rest),
             _ if value.contains('@') => instead(value),
             unknown => Err(format!("there is no channel {unknown}")),
+        }
+    }
+
+    /// Channel hold with a condition, as ta-hold(8) reads it; none: until the administrator acts. What holds at once would come
+    /// here again and again.
+    pub fn hold(condition: &str) -> Result<Self, String> {
+        match condition {
+            "" | "-" => Ok(Self::Hold("-".to_owned())),
+            _ if !is_word(condition) || condition == "now" || condition.starts_with("table:") => {
+                Err(format!("`{condition}` is no condition for a route"))
+            }
+            _ => Ok(Self::Hold(condition.to_owned())),
         }
     }
 }
@@ -97,7 +106,7 @@ mod tests {
         ] {
             assert_eq!(read(value).unwrap(), expected, "{value}");
         }
-        for bad in ["", "relay.example", "nothing!x", "smtp!a b", "hold!a b", "delay!soon", "smtp!a!b\u{7}"] {
+        for bad in ["", "relay.example", "nothing!x", "smtp!a b", "hold!a b", "delay!soon", "smtp!a!b\u{7}", "hold!now", "hold!table:t"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

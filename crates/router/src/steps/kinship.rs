@@ -27,7 +27,7 @@ fn listed<'n>(names: impl IntoIterator<Item = &'n String>, domain: &str, tables:
             Ok(None) => {}
             Ok(Some(_)) => return Ok(true),
             Err(TableError::Pending) => pending = true,
-            Err(error) => return Err(super::named(error, table)),
+            Err(error) => return Err(error.of_table(table)),
         }
     }
     if pending { Err(TableError::Pending) } else { Ok(false) }

@@ -117,7 +117,7 @@ impl Expansion<'_> {
                     Ok(Some(found)) if !pending => return Ok(Some(Hit { key, found })),
                     Ok(_) => {}
                     Err(TableError::Pending) => pending = true,
-                    Err(error) if !pending => return Err(named(error, table)),
+                    Err(error) if !pending => return Err(error.of_table(table)),
                     Err(_) => {}
                 }
             }
@@ -182,14 +182,6 @@ fn read_addresses(values: &[String], address: &Address) -> Result<Vec<Value>, St
         }
     }
     Ok(all)
-}
-
-/// Which table it is stands in every reason.
-fn named(error: TableError, table: &str) -> TableError {
-    match error {
-        TableError::Temporary(reason) if !reason.contains(table) => TableError::Temporary(format!("table {table}: {reason}")),
-        other => other,
-    }
 }
 
 /// `user+detail@domain` without its detail.

@@ -137,7 +137,7 @@ impl Expansion<'_> {
 fn refusal(text: &str) -> Verdict {
     match Enhanced::split(text) {
         Some((status, text)) if status.class == Class::Permanent => Verdict::Refused { status, text: text.to_owned() },
-        Some((status, text)) if status.class == Class::Transient => Verdict::Temporary(text.to_owned()),
+        Some((status, text)) if status.class == Class::Transient => Verdict::Deferred { status, text: text.to_owned() },
         _ if text == "-" || text.is_empty() => Verdict::refused(1, 0, "Address refused by the administrator"),
         _ => Verdict::refused(1, 0, text),
     }

@@ -9,7 +9,7 @@ use settings::RoutingStep;
 impl Expansion<'_> {
     pub(super) fn by_srs(&mut self, subject: &Subject<'_>) -> Stepped {
         let rules = self.rules;
-        if rules.returning.domain().is_none_or(|own| !own.eq_ignore_ascii_case(subject.domain)) {
+        if rules.returning.domain() != Some(subject.domain) {
             return Stepped::Passed;
         }
         let back = match rules.returning.reverse(subject.address, subject.domain, self.tables.unix_seconds()) {

@@ -163,13 +163,48 @@ fn senders_have_canonical_forms_too() {
     let mut tables = fake(&[("scanon", "joe@old.example", "joe@new.example"), ("scanon", "@x.example", "nonsense, x")]);
     let mut form = |sender: &str| {
         let sender = Path::Mailbox(Address::parse(sender).unwrap());
-        super::canonical_sender(sender, &rules, &mut tables).map(|path| path.as_str().to_owned())
+        super::canonical_sender(&sender, &rules, &mut tables).map(|path| path.map(|path| path.as_str().to_owned()))
     };
-    assert_eq!(form("Joe@old.example").unwrap(), "joe@new.example");
-    assert_eq!(form("max@old.example").unwrap(), "max@old.example");
+    assert_eq!(form("Joe@old.example").unwrap().unwrap(), "joe@new.example");
+    assert_eq!(form("max@old.example").unwrap(), None);
     assert!(matches!(form("a@x.example"), Err(TableError::Temporary(_))));
     tables.down = Some("scanon");
-    assert!(super::canonical_sender(Path::Null, &rules, &mut tables).is_ok());
+    assert!(super::canonical_sender(&Path::Null, &rules, &mut tables).is_ok());
+}
+
+#[test]
+fn questions_are_decided_by_the_form_of_the_sender() {
+    let rules = rules("[routing]\nsender_canonical = [\"scanon\"]\nroutes = [\"ways\"]\n");
+    let mut tables =
+        fake(&[("scanon", "joe@old.example", "joe@new.example"), ("ways", "a.example:joe@new.example", "error!5.7.1 not you, joe")]);
+    let verify = |sender: &str| Question::Verify { address: "a@a.example".into(), sender: sender.into() };
+    let code = |answer| match answer {
+        Some(Answer::Refused { reply, .. }) => reply.to_string(),
+        Some(_) => "taken".to_owned(),
+        None => "pending".to_owned(),
+    };
+    assert_eq!(code(decide(&verify("joe@old.example"), &rules, &mut tables)), "550 5.7.1 not you, joe");
+    assert_eq!(code(decide(&verify("max@old.example"), &rules, &mut tables)), "taken");
+    let explain = Question::Explain { address: "a@a.example".into(), sender: "joe@old.example".into() };
+    let Some(Answer::Refused { steps, .. }) = decide(&explain, &rules, &mut tables) else { panic!() };
+    assert_eq!(steps[0], "sender joe@old.example: joe@new.example instead");
+    tables.silent = Some("scanon");
+    assert_eq!(code(decide(&verify("joe@old.example"), &rules, &mut tables)), "pending");
+    (tables.silent, tables.down) = (None, Some("scanon"));
+    assert!(code(decide(&verify("joe@old.example"), &rules, &mut tables)).starts_with("451 4.3.0 Temporary failure of a lookup table"));
+    assert_eq!(code(decide(&verify(""), &rules, &mut tables)), "taken", "the null sender has one form");
+}
+
+#[test]
+fn what_is_put_off_by_a_route_says_so_itself() {
+    let rules = rules("[routing]\nroutes = [\"ways\"]\n");
+    let mut tables = fake(&[("ways", "a.example", "error!4.2.1 moving house"), ("ways", "b.example", "hold!now")]);
+    assert_eq!(to("a@a.example", &rules, &mut tables), "hold retry:moving%20house a@a.example -");
+    // What holds at once would come here again and again.
+    assert!(to("a@b.example", &rules, &mut tables).contains("no%20condition"), "{}", to("a@b.example", &rules, &mut tables));
+    let verify = Question::Verify { address: "a@a.example".into(), sender: String::new() };
+    let Some(Answer::Refused { reply, .. }) = decide(&verify, &rules, &mut tables) else { panic!() };
+    assert_eq!(reply.to_string(), "451 4.2.1 moving house");
 }
 
 #[test]
@@ -295,7 +330,7 @@ fn a_table_in_trouble_holds_and_one_that_has_not_answered_is_waited_for() {
     ] {
         let mut tables = Fake { down: Some(table), ..Fake::default() };
         let said = from("s@ours.example", address, &rules, &mut tables);
-        assert_eq!(said, format!("hold retry:table%20{table}:%20no%20answer {address} -"));
+        assert_eq!(said, format!("hold table:{table}/no%20answer {address} -"));
         let verify = Question::Verify { address: address.into(), sender: "s@ours.example".into() };
         assert!(matches!(decide(&verify, &rules, &mut tables), Some(Answer::Refused { reply, .. }) if reply.code == 451));
         let mut tables = Fake { silent: Some(table), ..Fake::default() };
