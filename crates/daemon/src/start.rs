@@ -110,6 +110,22 @@ fn first_frame(service: &str, master: &mut Channel<ToMaster, ToChild>) -> Result
 }
 
 impl Started {
+    /// A process without a master, for tests that play him: `master` is the process's end of the conversation, and the
+    /// counters may be read elsewhere.
+    pub fn detached(service: &str, settings: Arc<settings::Settings>, master: OwnedFd, counters: Counters) -> io::Result<Self> {
+        Ok(Self {
+            service: service.to_owned(),
+            index: 0,
+            generation: 0,
+            channel: String::new(),
+            settings,
+            master: Channel::new(master)?,
+            contacts: Contacts::default(),
+            counters,
+            signals: Signals::block()?,
+        })
+    }
+
     /// What a `ToChild::Reload` brings: the new settings (also kept in `self`) and the descriptors beside them.
     pub fn reload(&mut self, start: &Start, descriptors: Vec<OwnedFd>) -> Result<Contacts, String> {
         let (settings, mut contacts) = open(start, descriptors)?;

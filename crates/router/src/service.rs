@@ -1,13 +1,14 @@
 //! The event loop of a router: questions at once, files a few at a time between them.
 
 mod trial;
+mod work;
 
 use crate::callers::TableCallers;
 use crate::file::FileRouter;
-use crate::hand::{Hand, Report};
-use crate::lines::{Lines, News, Start, count_parked};
+use crate::hand::Hand;
+use crate::lines::{Lines, Start};
 use crate::parking::Wait;
-use crate::shadow::{Noted, Shadow};
+use crate::shadow::Shadow;
 use crate::vitals::{Signs, Vitals, limit_memory};
 use daemon::{EX_ORPHANED, Signal, Started, event, log};
 use ipc::arrivals::Teller;
@@ -29,10 +30,6 @@ const LINES: Token = Token(3);
 /// Conversations with processes that answer for tables.
 const TABLES: Token = Token(4);
 
-/// Files routed before the socket is looked at for questions again.
-const FILES_A_TURN: usize = 4;
-/// Frames taken before a file gets its turn.
-const FRAMES_A_TURN: usize = 64;
 /// A drained router waits this long for the routermux to close their conversation.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -159,23 +156,14 @@ impl Service {
             self.signals();
             self.master()?;
             self.tables(events.iter().any(|event| event.token() >= TABLES))?;
-            self.work()?;
+            let more = self.work()?;
             let mut wait = if self.draining { Some(self.leave()?) } else { None };
             if wait.is_some_and(|wait| wait.is_zero()) {
                 return Ok(());
             }
             self.scheduler.flush();
-            if self.scheduler.waits() {
-                wait = Some(ROOM_AGAIN);
-            }
-            if let Some(due) = self.tables_due() {
-                let left = due.saturating_duration_since(Instant::now());
-                wait = Some(wait.map_or(left, |wait| wait.min(left)));
-            }
-            if let Some(due) = self.shadow() {
-                let left = due.saturating_duration_since(Instant::now());
-                wait = Some(wait.map_or(left, |wait| wait.min(left)));
-            }
+            let due = if more { Some(Duration::ZERO) } else { self.due() };
+            wait = wait.into_iter().chain(due).min();
             log::flush();
             match self.poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -183,6 +171,14 @@ impl Service {
             }
             self.started.master.flush()?;
         }
+    }
+
+    /// When something is due though nothing comes.
+    fn due(&mut self) -> Option<Duration> {
+        let room = self.scheduler.waits().then_some(ROOM_AGAIN);
+        let moments = [self.tables_due(), self.shadow()];
+        let waits = moments.into_iter().flatten().map(|due| due.saturating_duration_since(Instant::now()));
+        waits.chain(room).min()
     }
 
     /// Says that we leave; the routermux closes the conversation once we have nothing in hand. How long to wait for
@@ -228,118 +224,6 @@ impl Service {
                 Err(e) => return Err(End::Failed(format!("master: {e}"))),
             }
         }
-    }
-
-    /// Until nothing is left to do.
-    fn work(&mut self) -> Result<(), End> {
-        self.jobs.flush().map_err(closed)?;
-        self.finished()?;
-        loop {
-            let emptied = self.frames()?;
-            self.vitals.report(self.router.addresses, &mut self.jobs).map_err(closed)?;
-            if !self.hand.has_work() && emptied {
-                return Ok(());
-            }
-            self.files()?;
-        }
-    }
-
-    /// Takes frames; true when the socket holds no more.
-    fn frames(&mut self) -> Result<bool, End> {
-        for _ in 0..FRAMES_A_TURN {
-            match self.jobs.recv() {
-                Ok(None) => return Ok(true),
-                Ok(Some((ToRouter::Files(names), _))) => {
-                    self.leaving = self.leaving.map(|_| Instant::now());
-                    self.take(names)?;
-                }
-                Ok(Some((ToRouter::Ask(ask), _))) => {
-                    self.started.counters.add("questions", 1);
-                    self.router.addresses += 1;
-                    if let Some((observer, noted)) = self.router.observer.as_ref().zip(Noted::question(&ask.question)) {
-                        let _ = observer.try_send(noted);
-                    }
-                    self.question(ask)?;
-                }
-                Err(RecvError::Closed) => return Err(End::Done),
-                Err(e) => return Err(End::Failed(format!("routermux: {e}"))),
-            }
-        }
-        Ok(false)
-    }
-
-    fn take(&mut self, names: Vec<String>) -> Result<(), End> {
-        let Some(lines) = &self.lines else {
-            if !self.hand.has_work() {
-                self.signs.rested();
-            }
-            self.hand.take(names);
-            return Ok(());
-        };
-        let files = names.clone();
-        if lines.route(names) {
-            return Ok(());
-        }
-        // Of a volume that is missing here; the routermux has it, so its scan brings them again.
-        self.jobs.send(&FromRouter::Done(files)).map_err(closed)
-    }
-
-    /// What the threads of the volumes have done.
-    fn finished(&mut self) -> Result<(), End> {
-        while let Some(news) = self.lines.as_ref().and_then(Lines::news) {
-            let mut finished = match news {
-                News::Finished(finished) => finished,
-                News::Begun(name) => {
-                    self.jobs.send(&FromRouter::Begun(name)).map_err(closed)?;
-                    continue;
-                }
-            };
-            self.router.addresses = self.router.addresses.saturating_add(finished.addresses);
-            self.leaving = self.leaving.map(|_| Instant::now());
-            log::flush();
-            self.scheduler.tell(&mut finished.arrived);
-            self.report(finished.report)?;
-        }
-        Ok(())
-    }
-
-    fn files(&mut self) -> Result<(), End> {
-        for _ in 0..FILES_A_TURN {
-            let before = self.hand.parked();
-            let (router, signs, mut begun) = (&mut self.router, &mut self.signs, None);
-            let jobs = &mut self.jobs;
-            let report = self.hand.next(&mut |name, pass| {
-                if signs.begins(pass.began) {
-                    begun = jobs.send(&FromRouter::Begun(name.to_owned())).err();
-                }
-                router.route_file(name, pass)
-            });
-            if let Some(error) = begun {
-                return Err(closed(error));
-            }
-            count_parked(&self.started.counters, before, self.hand.parked());
-            if let Some(report) = report {
-                self.through(report)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn through(&mut self, report: Report) -> Result<(), End> {
-        // The log first: once the routermux knows, a reader of the log may look for the lines.
-        log::flush();
-        self.scheduler.tell(&mut self.router.arrived);
-        self.report(report)
-    }
-
-    fn report(&mut self, report: Report) -> Result<(), End> {
-        if !report.parked.is_empty() {
-            self.jobs.send(&FromRouter::Parked(report.parked)).map_err(closed)?;
-        }
-        if !report.done.is_empty() {
-            self.jobs.send(&FromRouter::Done(report.done)).map_err(closed)?;
-        }
-        Ok(())
     }
 }
 

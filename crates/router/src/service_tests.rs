@@ -1,7 +1,7 @@
 //! The whole process on a thread: the test is master and routermux.
 
 use crate::service::serve_at;
-use daemon::{Contacts, Counters, Signals, Started};
+use daemon::{Counters, Started};
 use ipc::master::{ToChild, ToMaster};
 use ipc::routing::{Answer, Ask, FromRouter, Question, ToRouter};
 use ipc::{Channel, RecvError};
@@ -23,13 +23,18 @@ fn soon() -> Instant {
 }
 
 fn bench() -> Bench {
+    bench_of("")
+}
+
+/// With further lines for `[local]`, and whole sections.
+fn bench_of(more: &str) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     Spool::create(folder.path(), &Owners::default()).unwrap();
     let users = folder.path().join("users");
     std::fs::write(&users, "joe\n").unwrap();
     let text = format!(
         "[paths]\npostoffice = \"{}\"\n[identity]\nhostname = \"mta.example\"\n[[listener]]\nkind = \"smtp\"\nbind = \"127.0.0.1:2525\"\n\
-         [local]\ndomains = [\"local.example\"]\ndelivery = \"maildir\"\nusers = \"{}\"\n",
+         [local]\ndomains = [\"local.example\"]\ndelivery = \"maildir\"\nusers = \"{}\"\n{more}",
         folder.path().display(),
         users.display()
     );
@@ -37,17 +42,7 @@ fn bench() -> Bench {
     let (ours, theirs) = ipc::channel::pair().unwrap();
     let (mux, jobs) = ipc::channel::pair().unwrap();
     let process = std::thread::spawn(move || {
-        let started = Started {
-            service: "router".into(),
-            index: 0,
-            generation: 0,
-            channel: String::new(),
-            settings,
-            master: Channel::new(theirs).unwrap(),
-            contacts: Contacts::default(),
-            counters: Counters::detached("router").unwrap(),
-            signals: Signals::block().unwrap(),
-        };
+        let started = Started::detached("router", settings, theirs, Counters::detached("router").unwrap()).unwrap();
         serve_at(started, Some(jobs))
     });
     let mut bench = Bench { folder, master: Channel::new(ours).unwrap(), mux: Channel::new(mux).unwrap(), process };
@@ -114,6 +109,32 @@ fn a_router_without_master_or_routermux_ends() {
     drop(master);
     assert_eq!(process.join().unwrap(), ExitCode::from(75));
     assert!(matches!(mux.recv_by(soon()), Err(RecvError::Closed)));
+}
+
+/// Questions that come faster than they are answered keep nobody waiting: the master is heard between them.
+#[test]
+fn a_flood_of_questions_lets_the_master_in() {
+    let nobody: Vec<String> = (0..500).map(|n| format!("nobody{n}")).collect();
+    let table = format!("[[table]]\nname = \"many\"\nkind = \"inline\"\n[table.entries]\nall = \"{}\"\n", nobody.join(","));
+    let mut bench = bench_of(&format!("aliases = [\"many\"]\n{table}"));
+    let mut asked = 0;
+    let mut ask = |bench: &mut Bench| {
+        asked += 1;
+        bench.ask(asked, "all@local.example");
+    };
+    // So many that there is always one in the socket.
+    (0..100).for_each(|_| ask(&mut bench));
+    for _ in 0..100 {
+        assert!(matches!(bench.hear(), FromRouter::Told(_)));
+        ask(&mut bench);
+    }
+    bench.master.send(&ToChild::Drain).unwrap();
+    let mut answered = 0;
+    while let FromRouter::Told(_) = bench.hear() {
+        answered += 1;
+        assert!(answered < 1000, "nobody looks at what the master says");
+        ask(&mut bench);
+    }
 }
 
 /// Microseconds of processor time of this process.

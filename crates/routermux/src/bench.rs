@@ -1,7 +1,7 @@
 //! The whole process on a thread: the test is master, router, session and submitter.
 
 use crate::service::serve_at;
-use daemon::{Contacts, Counters, Signals, Started};
+use daemon::{Counters, Started};
 use ipc::master::{ToChild, ToMaster};
 use ipc::routing::{Answer, Ask, FromRouter, ToRouter, Told};
 use ipc::{Caller, Channel, ContactPoint};
@@ -56,17 +56,7 @@ impl Bench {
         let counters = Counters::detached("routermux").unwrap();
         let row = counters.clone();
         let process = std::thread::spawn(move || {
-            let started = Started {
-                service: "routermux".into(),
-                index: 0,
-                generation: 0,
-                channel: String::new(),
-                settings,
-                master: Channel::new(theirs).unwrap(),
-                contacts: Contacts::default(),
-                counters: row,
-                signals: Signals::block().unwrap(),
-            };
+            let started = Started::detached("routermux", settings, theirs, row).unwrap();
             serve_at(started, Some(theirs_notify.into()), Some(ContactPoint::new(answering).unwrap()))
         });
         let mut bench = Self {
