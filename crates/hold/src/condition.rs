@@ -11,6 +11,8 @@ pub enum Condition {
     Until(u64),
     /// The next attempt; the reason is for people.
     Retry(Option<String>),
+    /// A declared table answers again; the reason it did not is for people.
+    Table { name: String, reason: Option<String> },
     /// So many seconds since it arrived.
     Age(u64),
     /// A look-up of this name no longer fails for the moment.
@@ -38,7 +40,7 @@ pub enum Kind {
 pub struct ConditionError;
 impl fmt::Display for ConditionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host of channel hold is none of -, admin, until:SECONDS, retry, retry:REASON, age:TIME, ns:NAME/TYPE, home:USER, script:NAME, io")
+        f.write_str("the host of channel hold is none of -, admin, until:SECONDS, retry, retry:REASON, table:NAME, age:TIME, ns:NAME/TYPE, home:USER, script:NAME, io")
     }
 }
 
@@ -67,12 +69,19 @@ impl Condition {
             ("-" | "" | "admin", None) => Ok(Self::Admin),
             ("now", None) => Ok(Self::Now),
             ("retry", reason) => Ok(Self::Retry(reason.map(str::to_owned))),
+            ("table", Some(value)) => table(value).ok_or(ConditionError),
             ("until" | "timeout", Some(digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 digits.parse().map(Self::Until).map_err(|_| ConditionError)
             }
             _ => Err(ConditionError),
         }
     }
+}
+
+fn table(value: &str) -> Option<Condition> {
+    let (name, reason) = value.split_once('/').map_or((value, None), |(name, reason)| (name, Some(reason)));
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    is_name.then(|| Condition::Table { name: name.to_owned(), reason: reason.map(str::to_owned) })
 }
 
 fn lookup(value: &str) -> Option<Condition> {
@@ -100,6 +109,8 @@ mod tests {
         assert_eq!(Condition::parse("retry"), Ok(Condition::Retry(None)));
         assert_eq!(Condition::parse("retry:home:missing"), Ok(Condition::Retry(Some("home:missing".into()))));
         assert_eq!(Condition::parse("now"), Ok(Condition::Now));
+        let people = |reason: Option<&str>| Ok(Condition::Table { name: "people".into(), reason: reason.map(str::to_owned) });
+        assert_eq!((Condition::parse("table:people"), Condition::parse("table:people/a/b")), (people(None), people(Some("a/b"))));
         assert_eq!(Condition::parse("age:3h"), Ok(Condition::Age(10_800)));
         assert_eq!(Condition::parse("NS:a.example/MX"), Ok(Condition::Lookup { name: "a.example".into(), kind: Kind::Mx }));
         assert_eq!(Condition::parse("HOME:joe"), Ok(Condition::Home("joe".into())));
@@ -107,6 +118,9 @@ mod tests {
         assert_eq!(Condition::parse("TIMEOUT:17"), Ok(Condition::Until(17)));
         assert_eq!(Condition::parse("io:load"), Ok(Condition::Rest));
         for bad in [
+            "table",
+            "table:",
+            "table:A B",
             "age",
             "age:x",
             "ns:a.example",

@@ -83,6 +83,7 @@ impl Probe {
     }
 }
 
-fn clean(text: &str) -> String {
+/// Text of others, for the log.
+pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

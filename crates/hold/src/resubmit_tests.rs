@@ -12,12 +12,16 @@ struct Office {
     hold: Hold,
 }
 fn office() -> Office {
+    office_with(Tables::default())
+}
+fn office_with(tables: Tables) -> Office {
     let root = tempfile::tempdir().unwrap();
     Spool::create(root.path(), &Owners::default()).unwrap();
     let spool = Arc::new(Spool::open(root.path()).unwrap());
     let notifier = Notifier::new(root.path(), "router").unwrap();
     let counters = Counters::detached("ta-hold").unwrap();
-    let hold = Hold::new(Probe::none(), Duration::from_secs(300), counters, Arc::clone(&spool), notifier);
+    let stay = Stay { shortest: Duration::from_secs(300), longest: Duration::from_secs(3600), probe: Duration::from_secs(15) };
+    let hold = Hold::new(Probe::none(), tables, stay, counters, Arc::clone(&spool), notifier);
     Office { _root: root, spool, hold }
 }
 /// An id as if made so many seconds ago.
@@ -91,6 +95,7 @@ fn waits_for_the_administrator_the_moment_and_the_next_attempt() {
         ("home:zp-nobody-here", 1000, "no such user"),
         ("script:none", 1000, "no [[script]]"),
         ("ns:a.example/MX", 1000, "resolver"),
+        ("table:people/gone", 1000, "no configuration"),
         ("tomorrow", 1000, "until:SECONDS"),
     ] {
         let report = office.hold.deliver(&job(host, age), &message(CONTENT));
@@ -163,5 +168,78 @@ fn a_member_of_a_list_goes_back_alone() {
         let mut recipient = job("now", 0).recipients.remove(0);
         (recipient.user, recipient.original) = (user.to_owned(), original.map(str::to_owned));
         assert_eq!(again(&recipient), expected);
+    }
+}
+
+/// Tables that routers answer for: `people` is trouble, everything else absent. The keys that were asked for.
+fn routers() -> (Tables, std::sync::mpsc::Receiver<String>) {
+    use ipc::routing::{Answer, Ask, Question, ToRoutermux, Told};
+    let (calling, serving) = ipc::channel::pair().unwrap();
+    let (asked, keys) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let point = ipc::ContactPoint::new(serving).unwrap();
+        loop {
+            let Some(mut session) = point.accept::<Told, ToRoutermux>().unwrap_or_default() else {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            };
+            let by = std::time::Instant::now() + Duration::from_secs(20);
+            let Ok((ToRoutermux::Ask(Ask { number, question: Question::Lookup { table, key } }), _)) = session.recv_by(by) else { return };
+            let reply = match table.as_str() {
+                "people" => status::Reply::new(451, Enhanced::transient(3, 0), "table people: connection refused"),
+                _ => status::Reply::new(550, Enhanced::permanent(1, 1), "not there"),
+            };
+            session.send(&Told { number, answer: Answer::Refused { reply, steps: Vec::new() } }).unwrap();
+            if asked.send(key).is_err() {
+                return;
+            }
+        }
+    });
+    let text = "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"a.example\"\n[[table]]\nname = \"people\"\nkind = \"inline\"\n\
+        [[table]]\nname = \"well\"\nkind = \"inline\"\n";
+    let settings = Arc::new(settings::parse(text, "f").unwrap());
+    (Tables::new(settings, Some(ipc::Caller::new(calling).unwrap())), keys)
+}
+
+#[test]
+fn one_question_speaks_for_all_that_waits_for_a_table() {
+    let (tables, keys) = routers();
+    let mut office = office_with(tables);
+    for _ in 0..3 {
+        let report = office.hold.deliver(&job("table:people/gone", 1000), &message(CONTENT));
+        assert_eq!(report.phase, Phase::Lookup, "whatever else waits for it is not tried");
+        for result in &report.results {
+            assert_eq!((result.outcome, result.retry_after), (Outcome::Deferred, Some(15)));
+            assert_eq!(result.text, "held: table people: connection refused");
+        }
+    }
+    assert_eq!(keys.try_iter().collect::<Vec<_>>(), ["a@example.org"], "in a moment once");
+    // Rather too often than never.
+    let report = office.hold.deliver(&job("table:people", 3601), &message(CONTENT));
+    assert!(report.results.iter().all(|r| r.outcome == Outcome::Delivered));
+}
+
+#[test]
+fn what_waited_for_a_table_goes_when_it_answers_and_no_faster_than_it_ages() {
+    let (tables, _keys) = routers();
+    let mut office = office_with(tables);
+    let now = daemon::clock::unix_millis();
+    // Seconds since this copy came, and since the message did.
+    for (table, stayed, age, outcome, again) in [
+        ("well", 6, 6, Outcome::Delivered, None),
+        ("well", 1, 1, Outcome::Deferred, Some(4..=5)),
+        ("well", 20, 400, Outcome::Deferred, Some(29..=31)),
+        ("well", 51, 400, Outcome::Delivered, None),
+        // As `retry` at most.
+        ("well", 301, 86_400, Outcome::Delivered, None),
+        ("removed", 6, 6, Outcome::Delivered, None),
+    ] {
+        let job = Job { arrived: now - age * 1000, ..job(&format!("table:{table}/gone"), stayed) };
+        let report = office.hold.deliver(&job, &message(CONTENT));
+        assert_eq!(report.phase, Phase::Transaction);
+        let result = report.results.first().unwrap();
+        assert_eq!(result.outcome, outcome, "{table} {stayed} {age}: {}", result.text);
+        assert_eq!(result.retry_after.is_some(), again.is_some(), "{:?}", result.retry_after);
+        assert!(again.is_none_or(|seconds| seconds.contains(&result.retry_after.unwrap())), "{:?}", result.retry_after);
     }
 }

@@ -131,7 +131,7 @@ pub static SERVICES: &[Service] = &[
     agent("ta-smtp", &["resolver", "keyholder", "tlspolicy"]),
     agent("ta-mailbox", &[]),
     agent("ta-errormail", &[]),
-    agent("ta-hold", &["resolver"]),
+    agent("ta-hold", &["resolver", "routermux"]),
     agent("ta-pipe", &[]),
     agent("ta-line", &[]),
 ];

@@ -110,6 +110,8 @@ pub struct Routing {
     pub deadline: Duration,
     /// How long a question of a session waits for its answer.
     pub answer_timeout: Duration,
+    /// How often a table is asked whether held mail may go on.
+    pub table_probe: Duration,
     /// How long an answer is given again; zero: never.
     pub answer_ttl: Duration,
     pub script: Option<PathBuf>,
@@ -148,6 +150,7 @@ pub fn routing(g: &Group) -> Routing {
         relay_domains: g.texts("relay_domains"),
         deadline: g.duration("deadline"),
         answer_timeout: g.duration("answer_timeout"),
+        table_probe: g.duration("table_probe"),
         answer_ttl: g.duration("answer_ttl"),
         script: g.path("script"),
         script_instructions: g.u64("script_instructions"),

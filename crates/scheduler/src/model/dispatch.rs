@@ -59,6 +59,8 @@ pub struct JobState {
     pub signal: Signal,
     /// Why the destination could not be reached.
     pub note: Option<Rc<Note>>,
+    /// The agent's wish for the next attempt, in seconds.
+    pub wish: Option<u32>,
 }
 
 impl Model {
@@ -270,6 +272,7 @@ impl Model {
             ring,
             signal: Signal::Nothing,
             note: None,
+            wish: None,
         };
         self.jobs.insert(self.job_number, job);
         let message = self.messages.get(message)?;

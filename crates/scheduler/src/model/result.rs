@@ -57,6 +57,7 @@ impl Model {
                 self.result(place, result, roll, now, &mut marks);
             }
             if job.signal == Signal::Unreachable {
+                job.wish = result.retry_after;
                 job.note = Some(self.notes.intern(result.status, &result.remote, &result.text, 0));
             }
         }
@@ -102,7 +103,7 @@ impl Model {
             agent.idle_since = now.tick();
         }
         self.leave_ring(job.ring, now);
-        self.site_learns(job.destination, job.signal, job.note.as_ref(), now);
+        self.site_learns(job, now);
     }
 
     fn result(&mut self, place: Place, result: &RecipientResult, roll: f64, now: Now, marks: &mut Marks) {

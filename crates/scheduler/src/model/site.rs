@@ -13,6 +13,7 @@ use super::{Model, Now};
 use ipc::agents::Learned;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What makes destinations one site.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -177,7 +178,8 @@ impl Model {
     }
 
     /// A job of a destination has ended: the site learns, and may begin the next.
-    pub(super) fn site_learns(&mut self, key: u32, signal: Signal, note: Option<&Rc<Note>>, now: Now) {
+    pub(super) fn site_learns(&mut self, job: &JobState, now: Now) {
+        let (key, signal) = (job.destination, job.signal);
         let roll = self.dice.roll();
         let Some(destination) = self.destinations.get_mut(key) else { return };
         destination.active = destination.active.saturating_sub(1);
@@ -192,7 +194,7 @@ impl Model {
             site.last = None;
         }
         match verdict {
-            Verdict::Dead(probes) if probes != before => self.site_dead(site_key, probes, roll, note, now),
+            Verdict::Dead(probes) if probes != before => self.site_dead(site_key, probes, roll, job, now),
             _ => {}
         }
         self.list(key, now);
@@ -222,9 +224,12 @@ impl Model {
         }
     }
 
-    fn site_dead(&mut self, key: u32, probes: u32, roll: f64, note: Option<&Rc<Note>>, now: Now) {
+    /// It is probed after the policy's wait, or when the agent wishes.
+    fn site_dead(&mut self, key: u32, probes: u32, roll: f64, job: &JobState, now: Now) {
         let Some(site) = self.sites.get_mut(key) else { return };
-        let wait = backoff(&site.rules.policy, probes, roll);
+        let note = job.note.as_ref();
+        let wished = job.wish.map(|seconds| Duration::from_secs(u64::from(seconds.max(1))));
+        let wait = wished.unwrap_or_else(|| backoff(&site.rules.policy, probes, roll));
         site.until = now.tick().saturating_add(ticks(wait));
         site.last = note.cloned();
         let (until, text) = (site.until, note.map_or("", |note| &note.text));

@@ -66,6 +66,13 @@ pub const TABLE: &[Parameter] = &[
     ),
     optional(
         "routing",
+        "table_probe",
+        Kind::Duration { min: 1000, max: HOUR },
+        "15s",
+        "Mail that waits in channel hold for a table goes on once that answers: it is asked so often, in the name of all mail that waits for it.",
+    ),
+    optional(
+        "routing",
         "answer_ttl",
         Kind::Duration { min: 0, max: HOUR },
         "5s",

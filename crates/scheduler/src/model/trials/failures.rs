@@ -88,6 +88,40 @@ fn a_dead_destination_is_probed_by_one_job_and_the_rest_keeps_its_attempts() {
 }
 
 #[test]
+fn a_dead_destination_is_probed_when_the_agent_wishes() {
+    let mut bench = Bench::new();
+    for _ in 0..500 {
+        bench.mail("table:people", 1);
+    }
+    let wishing = |bench: &mut Bench, job: &(StartedJob, Job)| {
+        let result = |index| RecipientResult {
+            retry_after: Some(15),
+            ..RecipientResult::new(index, Outcome::Deferred, Enhanced::transient(3, 0), "-", "away")
+        };
+        let results = job.1.recipients.iter().map(|recipient| result(recipient.index)).collect();
+        bench.model.report(job.0.agent, &Report::new(job.0.number, Phase::Lookup, results), bench.now);
+    };
+    let mut jobs = 0;
+    for _ in 0..360 {
+        let begun = bench.jobs();
+        jobs += begun.len();
+        begun.iter().for_each(|job| wishing(&mut bench, job));
+        bench.pass(Duration::from_secs(5));
+    }
+    // Three at first, then one each quarter of a minute, for half an hour.
+    assert!((115..=123).contains(&jobs), "{jobs}");
+    bench.pass(Duration::from_secs(15));
+    let probe = bench.job();
+    bench.delivered(&probe);
+    let mut delivered = 1;
+    while let [job, ..] = &bench.jobs()[..] {
+        bench.delivered(job);
+        delivered += 1;
+    }
+    assert!(delivered > 300, "all that is ready goes: {delivered}");
+}
+
+#[test]
 fn mail_for_a_dead_destination_says_why_it_waits() {
     let mut bench = Bench::new();
     for _ in 0..10 {
