@@ -1,7 +1,8 @@
 //! The administrator's script in the real programs: every hook, its faults, its bounds, its reload.
 
+use end_to_end::late::Late;
 use end_to_end::load::Session;
-use end_to_end::{LONG, Suite, wait_until};
+use end_to_end::{LONG, Suite, free_port, wait_until};
 use std::fs;
 use std::path::Path;
 
@@ -118,14 +119,15 @@ fn a_fault_defers_with_its_line_until_the_script_is_mended() {
     let text = "function route(address)\n  if address.user ~= 'fine' then\n    return address.no.such\n  end\nend\n";
     let suite = suite_with(text, "");
     let (code, text) = rcpt(&suite, "anna@from.example", "joe@local.example");
-    assert!(code == 451 && !text.contains("router.lua"), "{code} {text}");
+    assert!(code == 451 && text.contains("routing script") && !text.contains("router.lua"), "{code} {text}");
+    wait_until("the fault is logged", LONG, || suite.log().contains("script_failed"));
+    assert_eq!(suite.log().matches("router.lua:3:").count(), 1, "once: {}", suite.log());
     assert_eq!(rcpt(&suite, "anna@from.example", "fine@local.example").0, 250);
     // Relayed mail is not asked about at RCPT.
     send(&suite, &["x@elsewhere.example"]);
     let held = || suite.json(&["queue", "--channel", "hold"]);
     wait_until("held", LONG, || held().as_array().unwrap().len() == 1);
     wait_until("the reason", LONG, || held().to_string().contains("router.lua:3:"));
-    assert!(suite.log().contains("event=script_failed") || suite.log().contains("script_failed"), "{}", suite.log());
     assert_eq!(suite.counter("scheduler", "bounces"), 0);
     write(&suite.path("router.lua"), "function route(address) return 'mended@local.example' end");
     wait_until("the new script", LONG, || explained(&suite, "x@elsewhere.example").contains("mended@local.example"));
@@ -222,4 +224,56 @@ end
     });
     assert_eq!(routers(&suite), before);
     assert_eq!(suite.counter("scheduler", "bounces"), 0);
+}
+
+/// What the script asks is in another process, which takes its time: the decision is made again when it has answered. Away,
+/// it is no absence.
+#[test]
+fn a_script_waits_for_a_table_of_another_process() {
+    let late = Late::start("OK joe@local.example");
+    let text = "function route(address)
+  if address.domain == 'far.example' then
+    local found = lookup('late', address.text)
+    if not found then return refuse('5.1.1 nobody') end
+    log('found ' .. found)
+    return found
+  end
+end
+function policy(envelope, recipient)
+  if recipient.user == 'asked' and not lookup('late', recipient.text) then return refuse('5.7.1 no') end
+end
+";
+    let table = |port: u16| {
+        format!(
+            "[[table]]\nname = \"late\"\nkind = \"socketmap\"\nservers = [\"127.0.0.1:{port}\"]\nmap = \"m\"\ntimeout = \"20s\"\nttl = 0\nnegative_ttl = 0\n"
+        )
+    };
+    let suite = suite_with(text, &table(late.port));
+    let mut asking = session(&suite, "anna@from.example");
+    let asking = std::thread::spawn(move || asking.command("RCPT TO:<asked@local.example>").unwrap());
+    send(&suite, &["x@far.example"]);
+    wait_until("both wait", LONG, || suite.counter("router", "parked_now") == 2);
+    send(&suite, &["max@local.example"]);
+    wait_until("others do not", LONG, || delivered(&suite, "max") == 1);
+    assert_eq!(delivered(&suite, "joe"), 0);
+    late.open();
+    assert_eq!(asking.join().unwrap().0, 250);
+    wait_until("what it said is done", LONG, || delivered(&suite, "joe") == 1);
+    assert_eq!(suite.log().matches("found joe@local.example").count(), 1, "what waits logs nothing: {}", suite.log());
+
+    // Another port, where nobody is.
+    let config = fs::read_to_string(suite.config()).unwrap();
+    fs::write(suite.config(), config.replace(&table(late.port), &table(free_port()))).unwrap();
+    assert!(suite.zpost(&["reload"]).status.success());
+    wait_until("the other configuration", LONG, || rcpt(&suite, "anna@from.example", "asked@local.example").0 == 451);
+    send(&suite, &["y@far.example"]);
+    let held = || suite.json(&["queue", "--channel", "hold"]);
+    wait_until("held for the table", LONG, || held().to_string().contains("table:late/"));
+    assert_eq!((suite.counter("scheduler", "bounces"), delivered(&suite, "anna")), (0, 0));
+    // Back again: it goes on by itself.
+    let config = fs::read_to_string(suite.config()).unwrap();
+    let gone = config.lines().find(|line| line.starts_with("servers = ")).unwrap().to_owned();
+    fs::write(suite.config(), config.replace(&gone, &format!("servers = [\"127.0.0.1:{}\"]", late.port))).unwrap();
+    assert!(suite.zpost(&["reload"]).status.success());
+    wait_until("it has gone on", LONG, || delivered(&suite, "joe") == 2);
 }
