@@ -2,7 +2,9 @@
 //! jobs in, reports out, credits, drain. ta-smtp, which serves many jobs at once, uses [`Link`] on its own loop.
 
 mod link;
+mod parts;
 mod serial;
 
 pub use link::{Incoming, Link};
+pub use parts::Given;
 pub use serial::{Deliver, serve};

@@ -1,6 +1,7 @@
 //! The agent's end of the job conversation.
+use crate::parts::{Given, Parts};
 use daemon::EX_ORPHANED;
-use ipc::agents::{Job, Learned, Report, ToAgent, ToScheduler};
+use ipc::agents::{Learned, Report, ToAgent, ToScheduler};
 use ipc::master::{ToChild, ToMaster};
 use ipc::{Channel, RecvError};
 use mio::{Interest, Registry, Token};
@@ -15,18 +16,28 @@ pub struct Link {
     reports: Vec<Report>,
     /// It is registered for writing too.
     full: bool,
-    /// Jobs made of the parts of others: there is no credit to give back for them.
-    parts: u32,
+    /// The agent knows jobs whose recipients have senders of their own.
+    knows_senders: bool,
+    parts: Parts,
 }
 /// What the scheduler sent.
 #[derive(Debug)]
 pub enum Incoming {
-    Jobs(Vec<(Job, Arc<File>)>),
+    Jobs(Vec<Given>),
     Drain,
 }
 impl Link {
+    /// For agents with one sender for each job: one whose recipients have senders of their own comes in parts, one after the
+    /// other, so that it takes one credit and one place of its destination like any other.
     pub fn new(channel: Channel<ToScheduler, ToAgent>) -> Self {
-        Self { channel, reports: Vec::new(), full: false, parts: 0 }
+        Self { channel, reports: Vec::new(), full: false, knows_senders: false, parts: Parts::default() }
+    }
+    /// For agents that read [`Job::verp`] themselves.
+    pub fn knowing_senders(channel: Channel<ToScheduler, ToAgent>) -> Self {
+        Self { knows_senders: true, ..Self::new(channel) }
+    }
+    fn begin(&mut self, given: Given) -> Given {
+        if self.knows_senders { given } else { self.parts.begin(given) }
     }
     /// The next frame; a count of descriptors that differs from the jobs' is `Malformed`.
     pub fn recv(&mut self) -> Result<Option<Incoming>, RecvError> {
@@ -34,30 +45,23 @@ impl Link {
         match frame {
             ToAgent::Jobs(jobs) if jobs.len() == descriptors.len() => {
                 let files = descriptors.into_iter().map(|descriptor| Arc::new(File::from(descriptor)));
-                let mut all: Vec<(Job, Arc<File>)> = Vec::with_capacity(jobs.len());
-                for (job, file) in jobs.into_iter().zip(files) {
-                    let before = all.len();
-                    part(job, file, &mut all);
-                    self.parts = self.parts.saturating_add(u32::try_from(all.len().saturating_sub(before + 1)).unwrap_or(u32::MAX));
-                }
-                Ok(Some(Incoming::Jobs(all)))
+                Ok(Some(Incoming::Jobs(jobs.into_iter().zip(files).map(|given| self.begin(given)).collect())))
             }
             ToAgent::Jobs(_) => Err(RecvError::Malformed("jobs and descriptors differ in number")),
             ToAgent::Drain => Ok(Some(Incoming::Drain)),
         }
     }
-    /// Takes so many jobs more; called with the number that has ended, parts of one counted as they came.
+    /// Takes so many jobs more; of those that have ended, only where [`Link::report`] gave no further part.
     pub fn credit(&mut self, jobs: u32) -> io::Result<()> {
-        let parts = self.parts.min(jobs);
-        self.parts -= parts;
-        if parts > 0 && parts == jobs {
-            return Ok(());
-        }
-        self.channel.send(&ToScheduler::Credit(jobs - parts))
+        self.channel.send(&ToScheduler::Credit(jobs))
     }
-    /// Keeps a report until [`Link::flush`], so that one frame carries what one turn of the loop brought.
-    pub fn report(&mut self, report: Report) {
+    /// Keeps a report until [`Link::flush`], so that one frame carries what one turn of the loop brought. Gives the next part
+    /// of the same job: it is the agent's to deliver before the job is over.
+    #[must_use]
+    pub fn report(&mut self, mut report: Report) -> Option<Given> {
+        let next = self.parts.ended(&mut report);
         self.reports.push(report);
+        next
     }
     /// Sends the kept reports and whatever still waits for the socket.
     pub fn flush(&mut self) -> io::Result<()> {
@@ -81,12 +85,7 @@ impl Link {
 
     /// Takes in what the master and the scheduler say, for agents that serve several jobs at once. `Some`: the agent ends with
     /// this exit code, 0 without scheduler, 75 without master.
-    pub fn hear(
-        &mut self,
-        master: &mut Channel<ToMaster, ToChild>,
-        draining: &mut bool,
-        jobs: &mut Vec<(Job, Arc<File>)>,
-    ) -> io::Result<Option<i32>> {
+    pub fn hear(&mut self, master: &mut Channel<ToMaster, ToChild>, draining: &mut bool, jobs: &mut Vec<Given>) -> io::Result<Option<i32>> {
         loop {
             match master.recv() {
                 Ok(Some((ToChild::Drain, _))) => *draining = true,
@@ -104,19 +103,6 @@ impl Link {
                 Err(e) => return Err(e.into()),
             }
         }
-    }
-}
-
-/// A job whose recipients have senders of their own becomes one for each, with that sender.
-fn part(job: Job, file: Arc<File>, all: &mut Vec<(Job, Arc<File>)>) {
-    if !job.verp {
-        return all.push((job, file));
-    }
-    let mut whole = Job { verp: false, ..job };
-    let recipients = std::mem::take(&mut whole.recipients);
-    for recipient in recipients {
-        let sender = envelope::verp(&whole.sender, &recipient.user);
-        all.push((Job { sender, recipients: vec![recipient], ..whole.clone() }, Arc::clone(&file)));
     }
 }
 
@@ -169,7 +155,7 @@ mod tests {
             let result = |index| {
                 RecipientResult::new(index, Outcome::Deferred, Enhanced::transient(0, 0), "mx.example.org [192.0.2.1]:25", "x".repeat(512))
             };
-            link.report(Report::new(job, Phase::Transaction, (0..size).map(result).collect()));
+            let _ = link.report(Report::new(job, Phase::Transaction, (0..size).map(result).collect()));
         }
         link.flush().unwrap();
         let mut seen: Vec<Vec<u32>> = vec![Vec::new(); sizes.len()];

@@ -1,6 +1,7 @@
 //! An agent that delivers one job after another, blocking: its process is its own event loop.
 
 use crate::link::{Incoming, Link};
+use crate::parts::Given;
 use daemon::{EX_ORPHANED, Signal, Signals, Started};
 use ipc::agents::{Job, Report};
 use ipc::master::{ToChild, ToMaster};
@@ -10,7 +11,6 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One kind of delivery.
@@ -54,7 +54,7 @@ struct Loop {
     master: Channel<ToMaster, ToChild>,
     signals: Signals,
     link: Link,
-    jobs: VecDeque<(Job, Arc<File>)>,
+    jobs: VecDeque<Given>,
     draining: bool,
     /// The scheduler has closed its end: nothing more will come, and nobody reads our reports.
     closed: bool,
@@ -135,8 +135,10 @@ impl Loop {
         let mut done = 0u32;
         while let Some((job, message)) = self.jobs.pop_front() {
             let report = deliver.deliver(&job, &message);
-            self.link.report(report);
-            done = done.saturating_add(1);
+            match self.link.report(report) {
+                Some(next) => self.jobs.push_front(next),
+                None => done = done.saturating_add(1),
+            }
             if begun.elapsed() >= REPORT_DELAY {
                 break;
             }

@@ -1,20 +1,18 @@
 //! The event loop of the bridge.
 
 use crate::partner::Partner;
-use agent::Link;
+use agent::{Given, Link};
 use daemon::{Counters, Signal, Signals, Started};
 use ipc::Channel;
-use ipc::agents::{Job, RecipientResult, Report};
+use ipc::agents::{RecipientResult, Report};
 use ipc::master::{ToChild, ToMaster};
 use jobline::Event;
 use mio::{Events, Interest, Poll, Token};
 use settings::ForeignAgent;
 use status::{Enhanced, Outcome, Phase};
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MASTER: Token = Token(0);
@@ -37,7 +35,7 @@ struct Service {
     /// The program is started at this moment.
     start_at: Instant,
     wait: Duration,
-    jobs: VecDeque<(Job, Arc<File>)>,
+    jobs: VecDeque<Given>,
     /// Jobs the scheduler may still send.
     credit: u32,
     base: Instant,
@@ -49,7 +47,7 @@ pub fn serve(mut started: Started) -> io::Result<ExitCode> {
     let jobs = started.contacts.take("jobs").ok_or_else(|| io::Error::other("no job conversation from the master"))?;
     let agent = started.settings.agent_for(&started.channel).cloned();
     let agent = agent.ok_or_else(|| io::Error::other(format!("no [[agent]] serves channel {}", started.channel)))?;
-    let mut link = Link::new(Channel::new(jobs)?);
+    let mut link = Link::knowing_senders(Channel::new(jobs)?);
     let poll = Poll::new()?;
     let registry = poll.registry();
     registry.register(&mut started.master, MASTER, Interest::READABLE)?;
@@ -201,7 +199,7 @@ impl Service {
                     };
                     self.counters.add(counter, 1);
                 }
-                self.link.report(report);
+                let _ = self.link.report(report);
             }
             Event::Register(_) => {}
         }
@@ -222,12 +220,13 @@ impl Service {
         let result = |index| RecipientResult::new(index, Outcome::Deferred, Enhanced::transient(3, 0), "-", text.clone());
         if let Some(mut partner) = self.partner.take() {
             for (job, owed) in partner.dialogue.abandon() {
-                self.link.report(Report::new(job, Phase::Transaction, owed.into_iter().map(result).collect()));
+                let _ = self.link.report(Report::new(job, Phase::Transaction, owed.into_iter().map(result).collect()));
             }
             partner.end(self.poll.registry());
         }
         for (job, _) in self.jobs.drain(..) {
-            self.link.report(Report::new(job.number, Phase::Transaction, job.recipients.iter().map(|r| result(r.index)).collect()));
+            let results = job.recipients.iter().map(|r| result(r.index)).collect();
+            let _ = self.link.report(Report::new(job.number, Phase::Transaction, results));
         }
         self.start_at = Instant::now() + self.wait;
         self.wait = self.wait.saturating_mul(2).min(LONGEST_WAIT);

@@ -2,13 +2,12 @@
 //! journal lets many syncs share one wait.
 
 use crate::service::Mailboxes;
-use agent::Link;
+use agent::{Given, Link};
 use daemon::{Signal, Signals, Started};
 use ipc::Channel;
-use ipc::agents::{Job, Report};
+use ipc::agents::Report;
 use ipc::master::{ToChild, ToMaster};
 use mio::{Events, Interest, Poll, Token, Waker};
-use std::fs::File;
 use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -76,7 +75,7 @@ impl Service {
             if let Some(code) = self.hear()? {
                 return Ok(code);
             }
-            self.report();
+            self.report()?;
             self.link.watch(self.poll.registry(), LINK)?;
             if self.draining && self.active == 0 && self.link.channel.pending() == 0 {
                 return Ok(0);
@@ -88,19 +87,21 @@ impl Service {
     fn hear(&mut self) -> io::Result<Option<i32>> {
         let mut jobs = Vec::new();
         let end = self.link.hear(&mut self.master, &mut self.draining, &mut jobs)?;
-        for (job, file) in jobs {
+        for given in jobs {
             self.active += 1;
-            self.crew.give(job, file)?;
+            self.crew.give(given)?;
         }
         Ok(end)
     }
 
     /// Sends what is done, and new credit for it. A send fails only when the other side has gone: receiving sees that.
-    fn report(&mut self) {
+    fn report(&mut self) -> io::Result<()> {
         let mut done = 0u32;
         while let Ok(report) = self.crew.reports.try_recv() {
-            self.link.report(report);
-            done += 1;
+            match self.link.report(report) {
+                Some(next) => self.crew.give(next)?,
+                None => done += 1,
+            }
         }
         self.active = self.active.saturating_sub(done as usize);
         let _ = self.master.flush();
@@ -108,13 +109,14 @@ impl Service {
         if done > 0 && !self.draining {
             let _ = self.link.credit(done);
         }
+        Ok(())
     }
 }
 
 /// The threads.
 #[derive(Debug)]
 pub struct Crew {
-    jobs: Option<Sender<(Job, Arc<File>)>>,
+    jobs: Option<Sender<Given>>,
     reports: Receiver<Report>,
     /// Set when nobody wants the results any more.
     dismissed: Arc<AtomicBool>,
@@ -145,9 +147,9 @@ impl Crew {
         Self { jobs: Some(jobs), reports, dismissed, threads }
     }
 
-    fn give(&self, job: Job, file: Arc<File>) -> io::Result<()> {
+    fn give(&self, given: Given) -> io::Result<()> {
         let ended = || io::Error::other("the delivering threads have ended");
-        self.jobs.as_ref().ok_or_else(ended)?.send((job, file)).map_err(|_| ended())
+        self.jobs.as_ref().ok_or_else(ended)?.send(given).map_err(|_| ended())
     }
 
     /// Lets every thread finish the delivery in its hands, so that no mailbox is left with half a message.
@@ -160,6 +162,6 @@ impl Crew {
     }
 }
 
-fn next(work: &Mutex<Receiver<(Job, Arc<File>)>>) -> Option<(Job, Arc<File>)> {
+fn next(work: &Mutex<Receiver<Given>>) -> Option<Given> {
     work.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }

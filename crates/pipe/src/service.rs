@@ -239,8 +239,10 @@ impl Service {
     }
 
     fn finish(&mut self, task: Task) {
-        self.link.report(task.into_report());
-        self.done = self.done.saturating_add(1);
+        match self.link.report(task.into_report()) {
+            Some((job, file)) => self.take(job, file),
+            None => self.done = self.done.saturating_add(1),
+        }
     }
 
     /// Sends what is done, and new credit for it. A send fails only when the other side has gone: receiving sees that.

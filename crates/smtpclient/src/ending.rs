@@ -147,11 +147,14 @@ impl Worker {
 
     fn tell(&mut self, report: Report) {
         self.active = self.active.saturating_sub(1);
-        self.owed += 1;
         for result in &report.results {
             self.counters.add(counter(result.outcome), 1);
         }
-        self.link.report(report);
+        match self.link.report(report) {
+            // Not here: the session that has just served this part is not idle yet.
+            Some(next) => self.parts.push(next),
+            None => self.owed += 1,
+        }
     }
 }
 

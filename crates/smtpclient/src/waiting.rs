@@ -49,7 +49,11 @@ impl Waiting {
         loop {
             let number = self.free.pop()?;
             let Some(site) = self.sites.get_mut(&number) else { continue };
-            if let Some(work) = site.waiting.pop_front() {
+            // The place may have been taken meanwhile; who has it will make it free again.
+            let room = |work: &Work| work.sharing.sessions == 0 || site.under_way < work.sharing.sessions;
+            if site.waiting.front().is_some_and(|work| room(work))
+                && let Some(work) = site.waiting.pop_front()
+            {
                 site.under_way = site.under_way.saturating_add(1);
                 return Some(work);
             }

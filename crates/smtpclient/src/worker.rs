@@ -57,6 +57,8 @@ pub struct Worker {
     /// Jobs in hand.
     pub active: usize,
     pub(crate) waiting: Waiting,
+    /// Next parts of jobs of which one has just ended.
+    pub parts: Vec<agent::Given>,
     /// Finished jobs whose credits have not been given back.
     pub(crate) owed: u32,
     pub draining: bool,
@@ -105,6 +107,7 @@ impl Worker {
             next_token: tokens.2,
             active: 0,
             waiting: Waiting::default(),
+            parts: Vec::new(),
             owed: 0,
             draining: false,
             next_sweep: None,
@@ -134,8 +137,11 @@ impl Worker {
         }
     }
 
-    /// Jobs that have waited begin as others end.
+    /// Jobs that have waited begin as others end, and parts of jobs as those before them do.
     pub fn begin_waiting(&mut self) {
+        while let Some((job, file)) = self.parts.pop() {
+            self.accept(job, file);
+        }
         while let Some(work) = self.waiting.next() {
             self.dispatch(work);
         }
@@ -359,6 +365,6 @@ impl Worker {
 
     /// Drained, and every report has left.
     pub fn is_done(&self) -> bool {
-        self.draining && self.active == 0 && self.link.channel.pending() == 0
+        self.draining && self.active == 0 && self.parts.is_empty() && self.link.channel.pending() == 0
     }
 }

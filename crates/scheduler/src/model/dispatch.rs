@@ -255,9 +255,11 @@ impl Model {
         let share = self.shares.get_mut(share_key)?;
         share.turned = true;
         share.attempted = true;
-        let message = share.message;
+        let (message, form) = (share.message, share.form);
         self.queue_share(share_key, now);
-        self.occupy(key, agent, &members, now);
+        let parted = self.messages.get(message).is_some_and(|message| message.is_parted(form));
+        let recipients = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        self.occupy(key, agent, (if parted { recipients } else { 1 }, recipients), now);
         let ring = self.destinations.get(key).and_then(|destination| destination.rules.policy.ring).map(|(line, _)| line);
         ring.into_iter().for_each(|line| self.rings.enter(line));
         self.job_number += 1;
@@ -289,8 +291,8 @@ impl Model {
         message.shape(share.form).filter(|_| shown).and_then(|shape| shape.edits)
     }
 
-    /// Counts a job that begins at its destination, its site and its agent.
-    fn occupy(&mut self, key: u32, agent: u64, members: &[u32], now: Now) {
+    /// Counts a job of so many messages and recipients that begins, at its destination, its site and its agent.
+    fn occupy(&mut self, key: u32, agent: u64, (messages, recipients): (u32, u32), now: Now) {
         if let Some(destination) = self.destinations.get_mut(key) {
             destination.active += 1;
             if let Some(site) = self.sites.get_mut(destination.site) {
@@ -298,8 +300,7 @@ impl Model {
                 site.agent = agent;
                 site.window.used(site.active);
                 if let Some(paces) = &mut site.paces {
-                    let recipients = u32::try_from(members.len()).unwrap_or(u32::MAX);
-                    paces.take(&site.rules.policy, recipients, now.ms);
+                    paces.take(&site.rules.policy, messages, recipients, now.ms);
                 }
             }
         }
@@ -330,8 +331,7 @@ impl Model {
         let mut domains = Domains::new(learned.rcpt_domain_max);
         let Some(message) = self.messages.get(share.message) else { return (found, frozen) };
         // A transaction each, and the job is over with the last of them.
-        let parted = message.owner(share.form).is_some_and(|(_, verp)| verp);
-        let most = if parted { most.min(MOST_PARTS) } else { most };
+        let most = if message.is_parted(share.form) { most.min(MOST_PARTS) } else { most };
         let (count, course, want) = (share.members.len(), share.members.course(), most.min(share.ready as usize));
         let keeper = self.freezes.keeper(&self.lanes, destination, course);
         found.reserve_exact(want);

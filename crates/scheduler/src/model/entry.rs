@@ -211,6 +211,11 @@ impl Message {
         }
     }
 
+    /// Each recipient of a form gets a message of its own, from a sender of its own.
+    pub fn is_parted(&self, form: u16) -> bool {
+        self.owner(form).is_some_and(|(_, verp)| verp)
+    }
+
     /// Time until the message goes back for not being delivered by its moment (RFC 2852, by-mode R); `None`: never.
     pub fn return_in(&self, now: Now) -> Option<Duration> {
         let by = self.rare.as_deref()?.terms.deliver_by?;

@@ -55,14 +55,15 @@ impl Paces {
             .max(wait(self.connections, &policy.connection_rate))
     }
 
-    /// A job begins. Whether it opens a connection shows when it ends: until then it counts as if.
-    pub fn take(&mut self, policy: &settings::Policy, recipients: u32, now_ms: u64) {
+    /// A job begins, of so many messages: one, or one for each recipient. Whether it opens a connection shows when it ends:
+    /// until then it counts as if.
+    pub fn take(&mut self, policy: &settings::Policy, messages: u32, recipients: u32, now_ms: u64) {
         let take = |pace: &mut Pace, rate: &Option<Rate>, count| {
             if let Some(rate) = rate {
                 pace.take(rate, count, now_ms);
             }
         };
-        take(&mut self.messages, &policy.message_rate, 1);
+        take(&mut self.messages, &policy.message_rate, messages);
         take(&mut self.recipients, &policy.recipient_rate, recipients);
         take(&mut self.connections, &policy.connection_rate, 1);
     }

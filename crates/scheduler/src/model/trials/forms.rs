@@ -102,3 +102,22 @@ fn members_with_senders_of_their_own_share_jobs_up_to_a_number() {
     let sizes: Vec<usize> = all(&mut bench, Outcome::Delivered).iter().map(|(_, job)| job.recipients.len()).collect();
     assert!(sizes.iter().all(|size| *size <= 32) && sizes[0] > 1, "{sizes:?}");
 }
+
+/// A rate of messages counts what servers see.
+#[test]
+fn members_with_senders_of_their_own_are_messages_of_the_rate() {
+    for (verp, waits) in [(false, false), (true, true)] {
+        let mut bench = Bench::with("[[destination]]\nhost = [\"a.example\"]\nmessage_rate = \"20/1m\"\n");
+        let mut control = bench.control("a.example", 20);
+        let owner = address("l@l.example");
+        control.forms = vec![Form { sender: if verp { Sender::Verp(owner) } else { Sender::Owner(owner) }, edits: 0 }];
+        control.recipients.iter_mut().for_each(|recipient| recipient.form = 1);
+        bench.load(control);
+        let job = bench.job();
+        assert_eq!(job.1.recipients.len(), 20);
+        bench.delivered(&job);
+        bench.mail("a.example", 1);
+        bench.pass(std::time::Duration::from_secs(10));
+        assert_eq!(bench.jobs().is_empty(), waits, "verp {verp}");
+    }
+}
