@@ -22,5 +22,5 @@ pub use date::{date, write_date};
 pub use fields::{Field, Fields, fields, unfold};
 pub use mend::{Mended, Mending, mend};
 pub use phrase::phrase;
-pub use respell::{Change, respell};
+pub use respell::{Change, Respelled, respell};
 pub use scan::{HeaderEnd, HeaderScanner, Progress, Summary, scan};

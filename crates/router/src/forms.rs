@@ -200,7 +200,12 @@ impl<'a> Forms<'a> {
             Err(TableError::Permanent(_)) => Ok(None),
             other => other,
         };
-        message::respell(header, &mut spell)
+        let message::Respelled { changes, signed } = message::respell(header, &mut spell)?;
+        if !signed.is_empty() {
+            let fields = signed.into_iter().collect::<Vec<_>>().join(",");
+            daemon::event!(Info, "header_left", reason = "a signature covers it", fields = fields);
+        }
+        Ok(changes)
     }
 
     /// Changes as a set of edits: in their order, additions at one place together, nothing within what goes.
