@@ -1,7 +1,7 @@
 //! Sendmail: its tables. sendmail.cf is a program, and sendmail.mc that of m4: neither is read.
 
 use crate::draft::Draft;
-use crate::lines::{logical, pair};
+use crate::lines::{domain, logical, pair};
 use crate::{Source, tables, transport};
 
 /// One file; `Err`: what kinds there are.
@@ -10,24 +10,72 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(),
     match source.word() {
         "aliases" => tables::aliases(path, text, draft),
         "virtusertable" => {
-            let text = tables::virtual_aliases(path, text, draft);
+            remark_details(path, text, draft);
+            let text = tables::aliases_of_addresses(path, text, str::to_owned, draft);
             draft.text_table("virtusertable", "virtusertable", text, &["exact", "without_detail", "@domain"], ("routing", "fqdn_aliases"));
         }
         "mailertable" => {
-            let text = tables::routes(path, text, transport::sendmail, draft);
-            draft.text_table("mailertable", "mailertable", text, &["exact", "suffixes", "default"], ("routing", "routes"));
+            let text = tables::routes(path, &mailertable(path, text, draft), transport::sendmail, draft);
+            draft.text_table("mailertable", "mailertable", text, &["exact"], ("routing", "routes"));
         }
         "genericstable" => {
-            let text = tables::plain(path, text, draft);
+            let text = tables::rewritten(text, str::to_owned);
             draft.text_table("genericstable", "genericstable", text, &["exact", "user"], ("routing", "sender_canonical"));
             draft.remark(path, 0, "it rewrites senders of the envelope; for header fields see [headers] in zpost.toml(5)");
         }
-        "relay-domains" => tables::domains(path, text, "relay", "domains", draft),
+        "domaintable" => {
+            let text = domain_table(path, text, draft);
+            draft.text_table("domaintable", "domaintable", text, &["exact"], ("routing", "fqdn_aliases"));
+        }
+        "relay-domains" => {
+            tables::domains_with_subdomains(path, text, "relay", "domains", draft);
+            draft.remark(path, 0, "hosts of these domains may send anywhere there; here write their addresses into [relay] networks");
+        }
+        "sendmail.cf" | "sendmail.mc" | "submit.cf" | "submit.mc" => {
+            draft.remark(path, 0, "it is a program, and is not read: give the tables that it names");
+        }
         "local-host-names" | "localnames" => tables::domains(path, text, "local", "domains", draft),
         "access" => access(path, text, draft),
-        _ => return Err("aliases, virtusertable, mailertable, genericstable, relay-domains, local-host-names, access"),
+        _ => return Err("aliases, virtusertable, mailertable, genericstable, domaintable, relay-domains, local-host-names, access"),
     }
     Ok(())
+}
+
+/// `%1` of `@domain` means the same there and here; `%2` and `%3` do not.
+fn remark_details(path: &str, text: &str, draft: &mut Draft) {
+    for (line, text) in logical(text).into_iter().filter(|(_, text)| text.contains("%2") || text.contains("%3")) {
+        draft.remark(path, line, format!("{}: %2 and %3 are not known: details stay with %1", pair(&text).0));
+    }
+}
+
+/// What is written otherwise there: of the whole domain `%1%0` below a suffix, and further hosts after a colon.
+fn mailertable(path: &str, text: &str, draft: &mut Draft) -> String {
+    let mut out = String::new();
+    for (line, text) in logical(text) {
+        let (key, value) = pair(&text);
+        let value = if key.starts_with('.') { value.replace("%1%0", "%0") } else { value.to_owned() };
+        let (mailer, hop) = value.split_once(':').unwrap_or((&value, ""));
+        if mailer != "error" && transport::first_host(hop).1 {
+            draft.remark(path, line, format!("{key}: only its first host is taken; a host with several addresses, or MX, has more"));
+        }
+        // Lines keep their numbers, for the remarks that follow.
+        out.push_str(&"\n".repeat(line.saturating_sub(out.lines().count() + 1)));
+        out.push_str(&format!("{key} {value}\n"));
+    }
+    out
+}
+
+/// `old.domain new.domain`
+fn domain_table(path: &str, text: &str, draft: &mut Draft) -> String {
+    let mut out = String::new();
+    for (line, text) in logical(text) {
+        let (old, new) = pair(&text);
+        match (domain(old), domain(new)) {
+            (Some(old), Some(new)) if !old.starts_with('.') => out.push_str(&format!("@{old} %1@{new}\n")),
+            _ => draft.remark(path, line, format!("{old}: only whole domains are carried over")),
+        }
+    }
+    out
 }
 
 /// The access table as a source of policy: `Connect:10 RELAY` and the like.

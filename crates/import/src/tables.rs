@@ -23,12 +23,28 @@ pub(crate) fn aliases(file: &str, text: &str, draft: &mut Draft) {
 
 /// Values stay, but for `$1`.
 pub(crate) fn plain(_file: &str, text: &str, _draft: &mut Draft) -> String {
-    let line = |(key, value): (&str, &str)| format!("{key} {}\n", substitutions(value));
+    rewritten(text, substitutions)
+}
+
+/// Lines of a key and a value.
+pub(crate) fn rewritten(text: &str, value: fn(&str) -> String) -> String {
+    let line = |(key, old): (&str, &str)| format!("{key} {}\n", value(old));
     logical(text).iter().map(|(_, text)| line(pair(text))).collect()
 }
 
-/// Postfix virtual(5), Sendmail's virtusertable: a domain alone says that it is virtual; `@a @b` keeps the local part.
+/// Keys are domains, and stand for those below them too.
+pub(crate) fn with_subdomains(_file: &str, text: &str, _draft: &mut Draft) -> String {
+    let line = |(key, value): (&str, &str)| format!("{key} {0}\n.{key} {0}\n", if value.is_empty() { "yes" } else { value });
+    logical(text).iter().map(|(_, text)| line(pair(text))).collect()
+}
+
+/// Postfix virtual(5): a domain alone says that it is virtual; `@a @b` keeps the local part.
 pub(crate) fn virtual_aliases(file: &str, text: &str, draft: &mut Draft) -> String {
+    aliases_of_addresses(file, text, substitutions, draft)
+}
+
+/// The same, and Sendmail's virtusertable.
+pub(crate) fn aliases_of_addresses(file: &str, text: &str, values: fn(&str) -> String, draft: &mut Draft) -> String {
     let mut out = String::new();
     for (line, text) in logical(text) {
         let (key, value) = pair(&text);
@@ -47,7 +63,7 @@ pub(crate) fn virtual_aliases(file: &str, text: &str, draft: &mut Draft) -> Stri
             match (member.strip_prefix('@'), member.strip_prefix("error:")) {
                 (Some(domain), _) => members.push(format!("%1@{domain}")),
                 (_, Some(_)) => draft.remark(file, line, format!("{key}: refusals stand in [[access]] or in routes; left out")),
-                _ => members.push(substitutions(member)),
+                _ => members.push(values(member)),
             }
         }
         if !members.is_empty() {
@@ -63,6 +79,22 @@ pub(crate) fn domains(file: &str, text: &str, section: &'static str, key: &'stat
         let word = pair(&text).0;
         match domain(word) {
             Some(domain) => draft.add(section, key, domain),
+            None => draft.remark(file, line, format!("`{word}` is no domain")),
+        }
+    }
+}
+
+/// Domains, and all below them.
+pub(crate) fn domains_with_subdomains(file: &str, text: &str, section: &'static str, key: &'static str, draft: &mut Draft) {
+    for (line, text) in logical(text) {
+        let word = pair(&text).0;
+        match domain(word) {
+            Some(domain) => {
+                if !domain.starts_with('.') {
+                    draft.add(section, key, format!(".{domain}"));
+                }
+                draft.add(section, key, domain);
+            }
             None => draft.remark(file, line, format!("`{word}` is no domain")),
         }
     }

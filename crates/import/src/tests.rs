@@ -83,7 +83,7 @@ fn a_postfix_site() {
     assert_eq!((s.local.detail.as_str(), s.local.maildir.as_str()), ("+", "%h/Maildir"));
     assert_eq!((s.server.max_message_size, s.queue.expiry.as_secs()), (20_480_000, 3 * 86_400));
     assert_eq!(s.routing.smart_host, "[relay.example.net]:587");
-    assert_eq!(s.relay.domains, ["partner.example"]);
+    assert_eq!(s.relay.domains, [".partner.example", "partner.example"], "as parent_domain_matches_subdomains has it");
     assert_eq!((s.relay.networks.len(), s.routing.relay_domains.len(), s.certificates.len()), (3, 1, 1));
     assert_eq!(
         (s.virtual_domains.alias_domains.as_slice(), s.virtual_domains.mailbox_domains.as_slice()),
@@ -140,10 +140,13 @@ fn a_sendmail_site() {
         System::Sendmail,
         &[
             ("/etc/mail/aliases", "root: ann\n"),
-            ("/etc/mail/virtusertable", "info@virt.example ann\n@old.example %1@new.example\nbad@virt.example error:nouser No such\n"),
+            (
+                "/etc/mail/virtusertable",
+                "info@virt.example ann\n@old.example %1@new.example\nx@virt.example a%2@b.example\nbad@virt.example error:nouser No such\n",
+            ),
             (
                 "/etc/mail/mailertable",
-                "far.example esmtp:[10.0.0.1]\n.sub.example relay:gw.example\nx.example error:nouser \"550 no such user\"\ny.example uucp-dom:z\n",
+                "far.example esmtp:[10.0.0.1]:[10.0.0.2]\n.sub.example relay:gw.example\n.bad.example error:nohost mail to %1%0 is prohibited\nhere.example local:ann\nx.example error:nouser \"550 no such user\"\ny.example uucp-dom:z\n",
             ),
             ("/etc/mail/relay-domains", "partner.example\n"),
             ("/etc/mail/local-host-names", "example.org\n# none\nbad_domain..x\n"),
@@ -156,12 +159,13 @@ fn a_sendmail_site() {
     let s = settings(&got);
     assert_eq!(
         (s.local.domains.as_slice(), s.relay.domains.as_slice()),
-        (&["example.org".to_owned()][..], &["partner.example".to_owned()][..])
+        (&["example.org".to_owned()][..], &[".partner.example".to_owned(), "partner.example".to_owned()][..])
     );
     assert_eq!(
         file(&got, "mailertable"),
-        "far.example smtp![10.0.0.1]\n.sub.example smtp!gw.example\nx.example error!5.1.1 no such user\n"
+        "far.example smtp![10.0.0.1]\n.sub.example smtp!gw.example\n.bad.example error!5.1.2 mail to %0 is prohibited\nhere.example local!-!ann\nx.example error!5.1.1 no such user\n"
     );
+    assert_eq!(file(&got, "virtusertable"), "info@virt.example ann\n@old.example %1@new.example\nx@virt.example a%2@b.example\n");
     let access = file(&got, "access.policy");
     for line in [
         "client:192.0.2.0/24 relay=yes",
@@ -173,9 +177,16 @@ fn a_sendmail_site() {
     }
     assert!(!access.contains("good.example relay"), "a sender would be an open relay: {access}");
     let remarks = remarks(&got).join("\n");
-    for wanted in
-        ["local-host-names:3:", "mailertable:4: y.example: uucp-dom", "access:5: good.example", "access:6: TLS_Srv", "virtusertable:3:"]
-    {
+    for wanted in [
+        "local-host-names:3:",
+        "mailertable:1: far.example: only its first host",
+        "mailertable:6: y.example: uucp-dom",
+        "access:5: good.example",
+        "access:6: TLS_Srv",
+        "virtusertable:3: x@virt.example: %2",
+        "virtusertable:4: bad@virt.example: refusals",
+        "relay-domains: hosts of these domains",
+    ] {
         assert!(remarks.contains(wanted), "{wanted}\n{remarks}");
     }
 }
@@ -227,4 +238,58 @@ proptest! {
     ) {
         settings(&imported(System::Postfix, &[("main.cf", &format!("myhostname = a.example\n{name} = {value}\n"))]));
     }
+}
+
+/// What Postfix assumes where nothing is said.
+#[test]
+fn a_main_cf_that_says_little() {
+    let got = imported(System::Postfix, &[("/etc/postfix/main.cf", "myhostname = mx.example.org\n")]);
+    let s = settings(&got);
+    assert_eq!(s.local.domains, ["mx.example.org", "localhost.example.org", "localhost"]);
+    assert_eq!((s.relay.networks.len(), format!("{:?}", s.local.delivery)), (2, "Mbox".to_owned()));
+    let remarks = remarks(&got).join("\n");
+    assert!(remarks.contains("mynetworks is not set") && remarks.contains("alias_maps is not set"), "{remarks}");
+    let nothing =
+        "myhostname = mx.example.org\nmydestination =\ninet_interfaces = localhost, 192.0.2.1, eth.example\nrelayhost = gw.example\n";
+    let got = imported(System::Postfix, &[("/etc/postfix/main.cf", nothing), ("/etc/postfix/master.cf", "smtp inet n - y - - smtpd\n")]);
+    let s = settings(&got);
+    assert!(s.local.domains.is_empty(), "a null client has no local mail");
+    let binds: Vec<String> = s.listeners.iter().map(|listener| format!("{:?}", listener.bind)).collect();
+    assert_eq!(binds, ["Tcp(127.0.0.1:25)", "Tcp([::1]:25)", "Tcp(192.0.2.1:25)"]);
+    let remarks = self::remarks(&got).join("\n");
+    assert!(
+        remarks.contains("write a [[listener]] with the address of eth.example") && remarks.contains("master.cf: services"),
+        "{remarks}"
+    );
+}
+
+#[test]
+fn where_names_without_a_domain_belong() {
+    let with = |origin: &str| {
+        let main = format!("myhostname = mx.example.org\nmydestination = example.org, {origin}\nmyorigin = /ref/mailname\n");
+        let mailname = format!("{origin}\n");
+        imported(System::Postfix, &[("/etc/postfix/main.cf", &main), ("/ref/mailname", &mailname)])
+    };
+    let got = with("second.example");
+    assert_eq!(settings(&got).users_domain(), "second.example");
+    let got = imported(System::Postfix, &[("main.cf", "myhostname = mx.example.org\nmyorigin = other.example\n")]);
+    assert!(
+        remarks(&got).join("\n").contains("main.cf:2: myorigin: names without a domain")
+            && settings(&got).users_domain() == "mx.example.org"
+    );
+}
+
+#[test]
+fn old_domains_of_sendmail() {
+    let got = imported(
+        System::Sendmail,
+        &[("/etc/mail/domaintable", "old.example new.example\n.x.example %0.y.example\n"), ("/etc/mail/sendmail.mc", "divert(0)\n")],
+    );
+    assert_eq!(settings(&got).routing.fqdn_aliases, ["domaintable"]);
+    assert_eq!(file(&got, "domaintable"), "@old.example %1@new.example\n");
+    let remarks = remarks(&got).join("\n");
+    assert!(
+        remarks.contains("domaintable:2: .x.example: only whole domains") && remarks.contains("sendmail.mc: it is a program"),
+        "{remarks}"
+    );
 }

@@ -25,13 +25,21 @@ pub(crate) fn postfix(value: &str) -> Route {
 pub(crate) fn sendmail(value: &str) -> Route {
     let (mailer, hop) = value.split_once(':').ok_or_else(|| format!("`{value}` is not MAILER:HOST"))?;
     match mailer.to_ascii_lowercase().as_str() {
-        "smtp" | "esmtp" | "smtp8" | "relay" | "dsmtp" => Ok(format!("smtp!{}", host(hop.split(':').next().unwrap_or(hop)))),
+        "smtp" | "esmtp" | "smtp8" | "relay" | "dsmtp" => Ok(format!("smtp!{}", host(first_host(hop).0))),
         "lmtp" => lmtp(hop),
-        "local" => Ok("local!".to_owned()),
+        "local" if hop.is_empty() => Ok("local!".to_owned()),
+        "local" => Ok(format!("local!-!{hop}")),
         "discard" => Ok("discard!-".to_owned()),
         "error" => Ok(error(hop)),
         other => Err(format!("{other}: no channel is called so; make it a [[pipe]] or an [[agent]]")),
     }
+}
+
+/// The first of Sendmail's hosts, and whether there are more: names with colons between, addresses in brackets.
+pub(crate) fn first_host(hop: &str) -> (&str, bool) {
+    let from = hop.find(']').filter(|_| hop.starts_with('[')).unwrap_or(0);
+    let colon = hop.get(from..).and_then(|rest| rest.find(':')).map(|at| from + at);
+    colon.and_then(|at| hop.get(..at)).map_or((hop, false), |first| (first, true))
 }
 
 /// Sendmail's `error:D.S.N:text` and `error:nouser text`.

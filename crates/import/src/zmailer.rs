@@ -12,7 +12,7 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(),
         "fqdnaliases" => fqdn_aliases(path, text, draft),
         "routes" => {
             let text = tables::routes(path, text, route, draft);
-            draft.text_table("routes", "routes", text, &["exact", "suffixes", "default"], ("routing", "routes"));
+            draft.text_table("routes", "routes", text, &["exact"], ("routing", "routes"));
         }
         "localnames" => localnames(path, text, draft),
         "smtp-policy" | "smtp-policy.relay" | "smtp-policy.spam" => {
