@@ -30,6 +30,8 @@ pub struct Envelope {
     pub errormsg: bool,
     /// Our own keyword (trusted owners only): a user of this host sends it on, in the sender's name.
     pub forwarded: bool,
+    /// Our own keyword (trusted owners only): the uid of the user of this host who has given it, by the kernel's word.
+    pub submitter: Option<u32>,
     pub channel: Option<String>,
     /// `None`: no `from` and no `channel error` line.
     pub from: Option<Path>,
@@ -138,6 +140,7 @@ impl Envelope {
             "deliverby" => self.terms.deliver_by = Some(DeliverBy::parse(value).ok_or_else(|| wrong("deliverby", value))?),
             "holduntil" => self.terms.hold_until = Some(number(value.as_bytes()).ok_or_else(|| wrong("number", value))?),
             "requiretls" => self.terms.tls = no_value(value).map(|()| TlsTerms::Required)?,
+            "submitter" => self.submitter = Some(number(value.as_bytes()).ok_or_else(|| wrong("uid", value))?),
             "rcvdfrom" => self.rcvdfrom = text(),
             "with" => self.with = text(),
             "identinfo" => self.identinfo = text(),
@@ -252,6 +255,9 @@ pub fn write_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         if let Some(value) = value {
             line(out, keyword, Some(value));
         }
+    }
+    if let Some(uid) = envelope.submitter {
+        line(out, "submitter", Some(&uid.to_string()));
     }
     if envelope.bodytype != BodyType::default() {
         line(out, "bodytype", Some(envelope.bodytype.as_str()));

@@ -137,7 +137,7 @@ prop_compose! {
             length: numbers.0, arrived: numbers.1, external: flags.0, errormsg: flags.1, smtputf8: flags.2, forwarded: flags.0 ^ flags.1,
             bodytype: if flags.3 { BodyType::EightBit } else { BodyType::SevenBit },
             rcvdfrom: texts.0, with: texts.1, fullname: texts.2, loginname: texts.3, verbose: texts.4,
-            identinfo: None, authinfo: None, channel: None,
+            identinfo: None, authinfo: None, submitter: flags.2.then_some(1000), channel: None,
             from: from.map(|f| f.map_or(Path::Null, Path::Mailbox)),
             envid, ret, terms,
             recipients: recipients.into_iter().map(|(address, dsn)| EnvelopeRecipient { address, dsn }).collect(),

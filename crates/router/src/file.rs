@@ -174,7 +174,12 @@ impl FileRouter {
     /// Whose message it is. While that is not known the file stays where it is: what leaves `router/` is the suite's own, and
     /// could say anything.
     fn submitter(&mut self, input: &InputFile, head: &Head, trusted: bool, pass: Pass) -> Result<Submitter, Fault> {
-        sender(&head.envelope, trusted, input.owner, &self.rules, &mut self.tables).map_err(|fault| match fault {
+        // Of what came over the socket it is that of who was at its other end.
+        let (owner, believed) = match head.envelope.submitter.filter(|_| trusted) {
+            Some(uid) => (uid, self.trusted.contains(uid)),
+            None => (input.owner, trusted),
+        };
+        sender(&head.envelope, believed, owner, &self.rules, &mut self.tables).map_err(|fault| match fault {
             SenderFault::Unknown(reason) => Fault::Aside(reason),
             SenderFault::Temporary(reason) => Fault::Later(reason),
             SenderFault::Pending if pass.last => Fault::Later("a table did not answer in time".to_owned()),

@@ -7,9 +7,10 @@ use envelope::Envelope;
 use message::{Change, Mending, mend, phrase};
 use settings::Submission;
 
-/// Is a file a submission that nobody has looked at? What the suite writes begins with `length`, and is whole.
+/// Is a file a submission that nobody has looked at? What the suite writes begins with `length`, and is whole, but for what a
+/// user has given it over the socket.
 pub fn is_raw(envelope: &Envelope, trusted: bool) -> bool {
-    !(trusted && (envelope.length.is_some() || envelope.external || envelope.errormsg))
+    envelope.submitter.is_some() || !(trusted && (envelope.length.is_some() || envelope.external || envelope.errormsg))
 }
 
 /// The changes of a submission's header, and whether it has bytes that need SMTPUTF8 (RFC 6532). `content`: from the header on,

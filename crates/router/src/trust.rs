@@ -73,21 +73,23 @@ pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tab
         }
     }
     let account = match tables.owner(owner) {
-        Ok(Some(account)) => account,
+        Ok(Some(account)) => account.name,
+        // Taken over the socket already, and so delivered: containers have users without accounts.
+        Ok(None) if envelope.submitter == Some(owner) => format!("uid{owner}"),
         Ok(None) => return Err(SenderFault::Unknown(format!("the file's owner, uid {owner}, has no account"))),
         Err(error) => return Err(SenderFault::Temporary(error.to_string())),
     };
     let is_his = |address: &Address| {
         let local = address.unquoted_local();
         let bare = rules.without_detail(&local).unwrap_or(&local);
-        bare.eq_ignore_ascii_case(&account.name) && (trusted || rules.is_own_domain(address))
+        bare.eq_ignore_ascii_case(&account) && (trusted || rules.is_own_domain(address))
     };
     let wished = match &envelope.from {
         Some(Path::Mailbox(address)) if !trusted => Some(qualified(address, domain)),
         _ => None,
     };
     if let Some(wished) = wished
-        && (is_his(&wished) || may_send(&account.name, &wished, &rules.headers.senders, tables)?)
+        && (is_his(&wished) || may_send(&account, &wished, &rules.headers.senders, tables)?)
     {
         return Ok(Submitter { path: Path::Mailbox(wished.clone()), user: Some(wished) });
     }
@@ -95,8 +97,8 @@ pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tab
     let liked = envelope.loginname.as_deref().and_then(|text| Address::parse(text.trim_matches(['<', '>'])).ok());
     let own = match liked.map(|address| qualified(&address, domain)).filter(is_his) {
         Some(liked) => liked,
-        None => Address::parse(&format!("{}@{domain}", account.name))
-            .map_err(|fault| SenderFault::Unknown(format!("the file owner's name {} makes no address: {fault}", account.name)))?,
+        None => Address::parse(&format!("{account}@{domain}"))
+            .map_err(|fault| SenderFault::Unknown(format!("the file owner's name {account} makes no address: {fault}")))?,
     };
     // The null sender names nobody, and programs that answer for their user must have it (RFC 3834 section 3.3).
     let path = if envelope.from == Some(Path::Null) { Path::Null } else { Path::Mailbox(own.clone()) };

@@ -29,6 +29,14 @@ pub(crate) fn envelope(client: Client, hello: &str, with: &str, transaction: &Tr
     }
 }
 
+/// Who uses the socket for users of this host. Clients of other listeners speak for others.
+pub(crate) fn submitter(client: Client, listener: u16, context: &Context) -> Option<u32> {
+    match client {
+        Client::Local(uid) if context.kind(listener).is_none() => Some(uid),
+        Client::Local(_) | Client::Network(_) => None,
+    }
+}
+
 pub(crate) fn recipient(recipient: Recipient) -> EnvelopeRecipient {
     EnvelopeRecipient { address: recipient.address, dsn: recipient.dsn }
 }

@@ -7,7 +7,8 @@
 //!
 //! **Trusts** the master's frames, the configuration, and the verdicts of its helpers; nothing a client sends.
 //! Peers of a Unix socket are users of this machine by their credentials: they may relay like a client in
-//! `relay.networks`, their sender is taken as given, and the envelope says which uid it was (`rcvdfrom`, `identinfo`).
+//! `relay.networks`, and the envelope says which uid it was (`rcvdfrom`, `identinfo`). At `<run>/submit` it says so in
+//! `submitter` too, and the router treats the message as a file of that user; a client of another socket speaks for others.
 //!
 //! **May touch** the sockets passed to it; it makes files in `public/` of every volume and moves them to `router/` (and `freezer/` for
 //! the filter), and cannot read or change what it has moved. A sandbox keeps it from everything else: from other files, from connecting

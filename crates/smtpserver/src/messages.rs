@@ -104,6 +104,7 @@ impl Worker {
                 let Some(transaction) = c.session.transaction() else { return };
                 let mut envelope = envelopes::envelope(c.client, c.session.hello().unwrap_or_default(), c.session.with(), transaction);
                 envelope.authinfo = c.session.user().map(str::to_owned);
+                envelope.submitter = envelopes::submitter(c.client, c.listener, &self.context);
                 envelope.recipients = transaction.recipients().iter().cloned().map(envelopes::recipient).collect();
                 Opening::New(Box::new(envelope))
             }
@@ -150,6 +151,7 @@ impl Worker {
             Earlier::Nothing => {
                 let mut envelope = envelopes::envelope(c.client, c.session.hello().unwrap_or_default(), with, &transaction);
                 envelope.authinfo = c.session.user().map(str::to_owned);
+                envelope.submitter = envelopes::submitter(c.client, c.listener, &self.context);
                 envelope.recipients = transaction.take_recipients().into_iter().map(envelopes::recipient).collect();
                 let content = std::mem::take(&mut message.content);
                 self.disks.put(message.volume, Job::Submit { meta, envelope: Box::new(envelope), content, stage });

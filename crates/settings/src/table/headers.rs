@@ -8,7 +8,7 @@ pub const TABLE: &[Parameter] = &[
         "canonical",
         Kind::Texts,
         "",
-        "Tables of other spellings for addresses: key user@domain, value user@domain or @domain. For mail that leaves by channels, in From, To and the other fields that hold addresses, and for the envelope's sender. The first table that knows an address decides.",
+        "Tables of other spellings for addresses: key user@domain, value user@domain or @domain. For mail that leaves by channels, in From, To and the other fields that hold addresses, and for the envelope's sender. The first table that knows an address decides. Fields that a DKIM-Signature covers stay as they are, here and below: changed, the message would be a forgery to everybody behind us; the log says so (header_left).",
     ),
     optional(
         "headers",
@@ -38,6 +38,6 @@ pub const TABLE: &[Parameter] = &[
         "senders",
         Kind::Texts,
         "",
-        "Tables of senders that a user of this host may give to mail that he drops into the spool, beside his own address: key is his name, value an address, @domain, or * for any. Root and the suite's own users may give any.",
+        "Tables of senders that a user of this host may give to mail that he drops into the spool or gives to sendmail, beside his own address: key is his name, value an address, @domain, or * for any. Root and the suite's own users may give any.",
     ),
 ];
