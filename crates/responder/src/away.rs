@@ -47,9 +47,11 @@ impl Home {
         if !self.message().exists() {
             write(&self.message(), USUAL).map_err(|e| at(&self.message(), &e))?;
         }
-        if let Some(earlier) = earlier {
-            let before = self.folder.join(BEFORE);
-            write(&before, &earlier).map_err(|e| at(&before, &e))?;
+        let before = self.folder.join(BEFORE);
+        match earlier {
+            Some(earlier) => write(&before, &earlier).map_err(|e| at(&before, &e))?,
+            // Of an absence that was ended by hand: `stop` would bring it back.
+            None => gone(&before).map_err(|e| at(&before, &e))?,
         }
         write(&forward, &text).map_err(|e| at(&forward, &e))?;
         Ok(format!("mail is answered now; the text is in {}, and vacation stop ends it\n", self.message().display()))
@@ -69,6 +71,14 @@ impl Home {
 
 fn at(path: &Path, error: &io::Error) -> Trouble {
     trouble(TEMPORARY, format!("{}: {error}", path.display()))
+}
+
+/// It is not there, or no longer.
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// Complete under its name, or not there: a delivery may read it at any moment. Nobody else may write it, or it would not
@@ -103,5 +113,11 @@ mod tests {
         assert_eq!(fs::read_to_string(&forward).unwrap(), "ann@far.example, \\joe\n\"|/bin/vacation joe\"\n");
         home.stop().unwrap();
         assert_eq!(fs::read_to_string(&forward).unwrap(), "ann@far.example, \\joe");
+        // Ended by hand: what was before is of the past.
+        home.start(Path::new("/bin/vacation")).unwrap();
+        fs::remove_file(&forward).unwrap();
+        home.start(Path::new("/bin/vacation")).unwrap();
+        home.stop().unwrap();
+        assert!(!forward.exists());
     }
 }

@@ -128,6 +128,10 @@ fn open(spool: &Spool, id: MessageId, edits: Option<EditsPlace>, copy: bool) -> 
     let file = spool.open_message(id)?;
     let Some(place) = edits else { return Ok(Opened::plain(file)) };
     let edits = spool.edits(id, place.first, place.bytes)?;
+    // A damaged control file may say anything of the length.
+    if edits.end() > file.metadata()?.len().saturating_sub(place.header) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the header edits reach beyond the message"));
+    }
     let mut header = vec![0; usize::try_from(edits.end()).map_err(io::Error::other)?];
     file.read_exact_at(&mut header, place.header)?;
     if !copy {
