@@ -8,6 +8,7 @@ pub mod dialogue;
 pub mod dns;
 pub mod dovecot;
 pub mod flood;
+pub mod killer;
 pub mod late;
 pub mod load;
 pub mod logins;

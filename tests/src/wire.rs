@@ -87,10 +87,31 @@ impl Wire {
 pub struct Taken {
     /// The MAIL command.
     pub mail: String,
+    /// Addresses of the RCPT commands.
+    pub recipients: Vec<String>,
     pub content: Vec<u8>,
+    /// Connections before this one.
+    pub session: usize,
+    /// Octets of each BDAT.
+    pub chunks: Vec<usize>,
 }
 
-/// A next hop that offers CHUNKING and BINARYMIME and keeps the octets.
+impl Taken {
+    pub fn sender(&self) -> &str {
+        self.mail.split(['<', '>']).nth(1).unwrap_or_default()
+    }
+
+    /// Of the parameter SIZE.
+    pub fn size(&self) -> Option<usize> {
+        self.mail.split(' ').find_map(|word| word.strip_prefix("SIZE=")).and_then(|size| size.parse().ok())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.content).replace("\r\n", "\n")
+    }
+}
+
+/// A next hop that offers CHUNKING and BINARYMIME, or what it is told to, and keeps the octets.
 #[derive(Debug)]
 pub struct ChunkSink {
     pub port: u16,
@@ -99,14 +120,19 @@ pub struct ChunkSink {
 
 impl ChunkSink {
     pub fn start() -> Self {
+        Self::offering(&["PIPELINING", "8BITMIME", "CHUNKING", "BINARYMIME"])
+    }
+
+    /// One that offers these. Without CHUNKING it takes DATA, and only that.
+    pub fn offering(words: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let taken = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&taken);
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for (session, stream) in listener.incoming().flatten().enumerate() {
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &shared));
+                std::thread::spawn(move || serve(stream, session, words, &shared));
             }
         });
         Self { port, taken }
@@ -117,12 +143,14 @@ impl ChunkSink {
     }
 }
 
-/// Ends when the client does.
-fn serve(stream: TcpStream, taken: &Mutex<Vec<Taken>>) -> Option<()> {
+/// Ends when the client does. LMTP where it is greeted so: then an answer for each recipient.
+fn serve(stream: TcpStream, session: usize, words: &[&str], taken: &Mutex<Vec<Taken>>) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
     let mut out = stream.try_clone().ok()?;
     let mut reader = BufReader::new(stream);
     out.write_all(b"220 sink.example ESMTP\r\n").ok()?;
-    let mut message = Taken::default();
+    let chunking = words.contains(&"CHUNKING");
+    let (mut message, mut lmtp) = (Taken::default(), false);
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
@@ -130,28 +158,57 @@ fn serve(stream: TcpStream, taken: &Mutex<Vec<Taken>>) -> Option<()> {
         }
         let line = line.trim_end();
         let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-        let reply = match verb.as_str() {
-            "EHLO" => "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 BINARYMIME",
-            "MAIL" => {
-                message = Taken { mail: line.to_owned(), content: Vec::new() };
-                "250 2.1.0 ok"
+        let mut times = 1;
+        let mut keep = |message: &mut Taken| {
+            times = if lmtp { message.recipients.len() } else { 1 };
+            taken.lock().unwrap().push(std::mem::take(message));
+        };
+        let mut reply = "250 2.0.0 ok".to_owned();
+        match verb.as_str() {
+            "EHLO" | "LHLO" => {
+                lmtp = verb == "LHLO";
+                let all: Vec<&str> = ["sink.example"].into_iter().chain(words.iter().copied()).collect();
+                let line = |(at, word): (usize, &&str)| format!("250{}{word}", if at + 1 == all.len() { ' ' } else { '-' });
+                reply = all.iter().enumerate().map(line).collect::<Vec<_>>().join("\r\n");
             }
-            "BDAT" => {
+            "MAIL" => message = Taken { mail: line.to_owned(), session, ..Taken::default() },
+            "RCPT" => message.recipients.push(line.split(['<', '>']).nth(1)?.to_owned()),
+            "BDAT" if chunking => {
                 let mut words = line.split(' ').skip(1);
                 let mut part = vec![0; words.next()?.parse().ok()?];
                 reader.read_exact(&mut part).ok()?;
+                message.chunks.push(part.len());
                 message.content.extend(part);
                 if words.next().is_some() {
-                    taken.lock().unwrap().push(std::mem::take(&mut message));
+                    keep(&mut message);
                 }
-                "250 2.0.0 ok"
             }
-            "DATA" => "502 5.5.1 BDAT only",
-            _ => "250 2.0.0 ok",
-        };
-        out.write_all(format!("{reply}\r\n").as_bytes()).ok()?;
+            "DATA" if !chunking => {
+                out.write_all(b"354 go\r\n").ok()?;
+                message.content = undotted(&mut reader)?;
+                keep(&mut message);
+            }
+            "DATA" => "502 5.5.1 BDAT only".clone_into(&mut reply),
+            _ => {}
+        }
+        out.write_all(format!("{reply}\r\n").repeat(times).as_bytes()).ok()?;
         if verb == "QUIT" {
             return None;
         }
+    }
+}
+
+/// Content up to the final dot.
+fn undotted(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        if reader.read_until(b'\n', &mut line).ok()? == 0 {
+            return None;
+        }
+        if line == b".\r\n" {
+            return Some(content);
+        }
+        content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
     }
 }

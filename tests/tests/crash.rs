@@ -1,11 +1,11 @@
 //! kill -9 of anything at any moment, and a stop after each durable step: nothing acknowledged is lost.
 
+use end_to_end::killer::Killer;
 use end_to_end::load::Session;
-use end_to_end::{LONG, Sink, Suite, files, installed, wait_until};
+use end_to_end::{LONG, Sink, Suite, installed, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::{HashMap, HashSet};
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -126,33 +126,6 @@ fn survive(sink: &Sink, mut suite: Suite, total: usize, kills: usize) -> Suite {
     assert!(unacknowledged <= in_flight.load(Relaxed) + 8, "{unacknowledged} of {}", in_flight.load(Relaxed));
     assert_eq!(suite.zpost(&["queue", "--json"]).status.code(), Some(0));
     suite
-}
-
-/// strace, attached to one process; it kills that process (its successor is not traced) at a call.
-struct Killer(Child);
-impl Killer {
-    fn attach(pid: u32, call: &str, when: usize) -> Self {
-        let inject = format!("inject={call}:signal=SIGKILL:when={when}");
-        let trace = format!("trace={call}");
-        let arguments = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid.to_string()];
-        let strace = Command::new("strace").args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace");
-        wait_until("strace is attached to every thread", LONG, || {
-            let tasks = std::path::PathBuf::from(format!("/proc/{pid}/task"));
-            let traced = |task: &String| {
-                let status = std::fs::read_to_string(tasks.join(task).join("status")).unwrap_or_default();
-                status.lines().any(|l| l.strip_prefix("TracerPid:").is_some_and(|v| v.trim() != "0"))
-            };
-            let all = files(&tasks);
-            !all.is_empty() && all.iter().all(traced)
-        });
-        Self(strace)
-    }
-}
-impl Drop for Killer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The first process of `service` dies at the `when`-th such call of one of its threads. Only one: a file over which two

@@ -1,6 +1,7 @@
 //! Deaths at the moments that reports, holds, orders and what is remembered of servers have: each of them survives, or is
 //! learned again.
 
+use end_to_end::killer::Killer;
 use end_to_end::load::Session;
 use end_to_end::{LONG, ORDINARY, Sink, Suite, files, free_port, wait_until};
 use nix::sys::signal::{Signal, kill};
@@ -8,7 +9,6 @@ use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 const QUICK: &str = "[processes]\nrestart_first = \"20ms\"\nrestart_longest = \"200ms\"\n\
     [queue]\nrouter_scan = \"1s\"\ntransport_scan = \"1s\"\nretry_first = \"1s\"\nretry_longest = \"1s\"\n";
@@ -255,15 +255,6 @@ fn torn_memories_hinder_nothing() {
     suite.stop();
 }
 
-/// strace, which kills a process at a call of it.
-struct Killer(Child);
-impl Drop for Killer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// ta-mailbox dies around the submission of what a `.forward` sends on: nothing is lost, and what is repeated is one message.
 fn forwarding_dies_at(call: &str, when: usize) {
     let suite = Suite::builder().prepare();
@@ -287,17 +278,7 @@ fn forwarding_dies_at(call: &str, when: usize) {
     send(&suite, &["<ann@local.example>"]);
     wait_until("the agent runs", LONG, || mailbox(&suite, "ann").len() == 1);
     let victim = pid_of(&suite, "ta-mailbox").unwrap();
-    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=SIGKILL:when={when}"));
-    let arguments = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &victim.to_string()];
-    let strace = Command::new("strace").args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace");
-    let killer = Killer(strace);
-    wait_until("every thread is traced", LONG, || {
-        let tasks = std::path::PathBuf::from(format!("/proc/{victim}/task"));
-        let status = |task: &String| fs::read_to_string(tasks.join(task).join("status")).unwrap_or_default();
-        let traced = |task: &String| status(task).lines().any(|l| l.strip_prefix("TracerPid:").is_some_and(|v| v.trim() != "0"));
-        let all = files(&tasks);
-        !all.is_empty() && all.iter().all(traced)
-    });
+    let killer = Killer::attach(victim, call, when);
     for _ in 0..3 {
         send(&suite, &["<joe@local.example> NOTIFY=SUCCESS"]);
     }
