@@ -58,11 +58,16 @@ pub fn parse_list(text: &str) -> Result<Vec<Value>, String> {
 pub fn read_aliases<R: BufRead>(input: R) -> impl Iterator<Item = Result<AliasLine, SyntaxFault>> {
     Lines::new(input).map(|line| {
         let (line, text) = line?;
-        match split_name(&text) {
-            Ok((name, rest)) => Ok(AliasLine { name, line, values: values(rest) }),
-            Err(reason) => Err(SyntaxFault { line, reason: reason.to_owned() }),
-        }
+        parse_alias(line, &text)
     })
+}
+
+/// One line, with what goes on it.
+pub(crate) fn parse_alias(line: usize, text: &str) -> Result<AliasLine, SyntaxFault> {
+    match split_name(text) {
+        Ok((name, rest)) => Ok(AliasLine { name, line, values: values(rest) }),
+        Err(reason) => Err(SyntaxFault { line, reason: reason.to_owned() }),
+    }
 }
 
 impl fmt::Display for Value {

@@ -1,9 +1,10 @@
 //! The alias files of the configuration, searched in order.
 
-use crate::alias_syntax::{Value, parse_aliases};
-use crate::lines::SyntaxFault;
+use crate::alias_syntax::{Value, parse_alias};
+use crate::lines::{Lines, SyntaxFault};
 use crate::{Keeper, TableError, Watched};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
@@ -74,17 +75,19 @@ impl AliasFiles {
     }
 }
 
-pub(crate) fn load(text: &str) -> Result<Aliases, String> {
-    let (lines, mut faults) = parse_aliases(text);
-    let mut names = HashMap::with_capacity(lines.len());
-    for alias in lines {
-        match names.entry(key(&alias.name)) {
-            std::collections::hash_map::Entry::Occupied(_) => {
-                faults.push(SyntaxFault { line: alias.line, reason: format!("{} is defined above; this line is not used", alias.name) });
-            }
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert((alias.line, alias.values.map(Rc::from)));
-            }
+pub(crate) fn load(text: &str) -> Result<Aliases, SyntaxFault> {
+    let (mut names, mut faults) = (HashMap::new(), Vec::new());
+    for line in Lines::new(text.as_bytes()) {
+        // Nothing is read behind a line that is too long: the names there are not unknown, so nobody is.
+        let (line, text) = line?;
+        match parse_alias(line, &text) {
+            Ok(alias) => match names.entry(key(&alias.name)) {
+                Entry::Occupied(_) => {
+                    faults.push(SyntaxFault { line, reason: format!("{} is defined above; this line is not used", alias.name) })
+                }
+                Entry::Vacant(place) => drop(place.insert((line, alias.values.map(Rc::from)))),
+            },
+            Err(fault) => faults.push(fault),
         }
     }
     Ok(Aliases { names, faults })
@@ -119,6 +122,18 @@ mod tests {
         assert!(files.find(now, "nobody").unwrap().is_none());
         assert!(matches!(files.find(now, "bad"), Err(TableError::Temporary(_))));
         assert_eq!(files.faults(now).len(), 1);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_hides_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aliases");
+        std::fs::write(&path, format!("first: a\nlong: {}\nlast: b\n", "member@example.org, ".repeat(60_000))).unwrap();
+        let mut files = AliasFiles::new(&[path]);
+        for name in ["first", "long", "last", "nobody"] {
+            let trouble = files.find(Instant::now(), name).unwrap_err();
+            assert!(matches!(&trouble, TableError::Temporary(reason) if reason.contains("aliases:2: longer than")), "{name}: {trouble:?}");
+        }
     }
 
     #[test]
