@@ -36,7 +36,7 @@ pub fn granted<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Granted> {
         if !table.servers.is_empty() {
             paths.extend(NAMES.iter().map(PathBuf::from));
         }
-        if table.tls != "no" && table.ca.is_none() {
+        if speaks_tls(table) && table.ca.is_none() {
             paths.extend(AUTHORITIES.iter().map(PathBuf::from));
         }
     }
@@ -44,6 +44,11 @@ pub fn granted<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Granted> {
     granted.sort();
     granted.dedup();
     granted
+}
+
+/// An URI may ask for it by itself.
+fn speaks_tls(table: &Table) -> bool {
+    table.tls != "no" || table.servers.iter().any(|server| server.starts_with("ldaps://"))
 }
 
 fn folder(file: &Path) -> PathBuf {
@@ -57,4 +62,32 @@ pub fn confine(wish: Sandbox, connecting: bool, granted: &[Granted]) -> io::Resu
     let network = if connecting { Network::Out } else { Network::Given };
     sandbox::confine(wish, &Needs { network, folders: &folders, ..Needs::nothing() })
         .map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_read_where_tls_is_spoken_and_none_are_named() {
+        let granted = |server: &str, more: &str| {
+            let text = format!(
+                "[identity]\nhostname = \"us.example\"\n[paths]\npostoffice = \"/x\"\n[[table]]\nname = \"t\"\nkind = \"ldap\"\nservers = [\"{server}\"]\n\
+                 base = \"dc=x\"\nfilter = \"(a=%k)\"\nattributes = [\"a\"]\n{more}"
+            );
+            let tables = settings::parse(&text, "x").unwrap().tables;
+            granted(tables.iter()).into_iter().map(|granted| granted.path).collect::<Vec<_>>()
+        };
+        for (server, more, system) in [
+            ("ldap://h", "", false),
+            ("ldaps://h", "", true),
+            ("ldap://h", "tls = \"starttls\"\n", true),
+            ("ldaps://h", "ca = \"/etc/zpost/ca.pem\"\n", false),
+        ] {
+            let granted = granted(server, more);
+            assert_eq!(granted.iter().any(|path| path.starts_with("/etc/ssl")), system, "{server} {more}: {granted:?}");
+            assert_eq!(granted.contains(&"/etc/zpost/ca.pem".into()), !more.is_empty() && !system);
+        }
+    }
 }
