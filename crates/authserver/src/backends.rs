@@ -114,7 +114,12 @@ fn ldap(auth: &Auth, trusted: &[rustls_pki_types::CertificateDer<'static>]) -> R
     let server = server.trim_end_matches('/');
     let port = if secure { 636 } else { 389 };
     let tls = if secure { Some(Arc::new(roots::client(trusted)?)) } else { None };
-    Ok(Ldap { server: tablelink::Place::parse(server, port)?, tls, dn: auth.ldap.dn.clone(), timeout: auth.timeout })
+    Ok(Ldap {
+        server: tablelink::Place::parse(server, port).map_err(|why| format!("[auth] ldap_server: {why}"))?,
+        tls,
+        dn: auth.ldap.dn.clone(),
+        timeout: auth.timeout,
+    })
 }
 
 #[cfg(test)]

@@ -13,10 +13,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Error, ErrorCode, params_from_iter};
 use settings::Table;
 use std::time::Instant;
+use tablelink::Values;
 use tableserver::{Source, Trouble};
-
-/// Bytes of values: more is no answer, and reading on would only cost.
-const LONGEST: usize = 64 * 1024;
 
 /// The kind.
 #[derive(Debug, Default)]
@@ -48,28 +46,16 @@ fn values(open: &Open, table: &Table, key: &str) -> Result<Option<Vec<String>>, 
     let mut prepared = open.connection.prepare(&open.statement.text).map_err(|e| wrong(&e))?;
     let bound = open.statement.bound.iter().map(|part| part.of(key));
     let mut rows = prepared.query(params_from_iter(bound)).map_err(|e| failed(&e))?;
-    let (mut values, mut length) = (Vec::new(), 0usize);
+    let mut values = Values::default();
     while let Some(row) = rows.next().map_err(|e| failed(&e))? {
-        let Some(value) = text(row.get_ref(0).map_err(|e| failed(&e))?)? else { continue };
-        length = length.saturating_add(value.len()).saturating_add(1);
-        if length > LONGEST {
-            return Err(Trouble::passing("the answer is longer than an answer may be"));
+        match row.get_ref(0).map_err(|e| failed(&e))? {
+            ValueRef::Null => {}
+            ValueRef::Integer(number) => values.push(number.to_string().as_bytes())?,
+            ValueRef::Real(number) => values.push(number.to_string().as_bytes())?,
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => values.push(bytes)?,
         }
-        values.push(value);
     }
-    Ok(Some(values).filter(|values| !values.is_empty()))
-}
-
-/// `None`: no value, as NULL is none.
-fn text(value: ValueRef<'_>) -> Result<Option<String>, Trouble> {
-    Ok(Some(match value {
-        ValueRef::Null => return Ok(None),
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            std::str::from_utf8(bytes).map_err(|_| Trouble::passing("a value is not UTF-8"))?.to_owned()
-        }
-    }))
+    Ok(values.answer())
 }
 
 /// With a key bound: only the kind of the error is told, for its words may hold what was bound.
