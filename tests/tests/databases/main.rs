@@ -46,6 +46,33 @@ const PEOPLE: &str = "CREATE TABLE people (local varchar(100) NOT NULL, domain v
     INSERT INTO people VALUES ('tim', 'example.org', 'tim@in.example', 1), ('tim', 'example.org', NULL, 2),\
     ('tim', 'example.org', 'second@in.example', 3), ('o''hara', 'example.org', 'o@in.example', -4), ('bad', 'example.org', 'a\nb', 5);";
 
+/// With passwords, the right one and another.
+fn with_secrets(server: Server) -> Server {
+    server.secret("password", "s3cret\n");
+    server.secret("wrong", "s3cret2\n");
+    server
+}
+
+/// A table of SQL, of this kind and in this database, for a user with a password file.
+fn sql(server: &Server, (kind, database): (&str, &str), user: &str, password: &str, more: &str) -> String {
+    format!(
+        "kind = \"{kind}\"\nservers = [\"127.0.0.1:{}\"]\ndatabase = \"{database}\"\nuser = \"{user}\"\npassword_file = \"{}\"\n{more}",
+        server.port,
+        server.at(password)
+    )
+}
+
+/// What [`PEOPLE`] has of a whole address, and nothing of what is none.
+fn finds_people<S: Source + Default>(asked: &mut Asked<S>) {
+    assert_eq!(asked.found("tim@example.org"), "tim@in.example second@in.example");
+    assert_eq!(asked.found("o'hara@example.org"), "o@in.example");
+    assert_eq!((asked.ask("ann@example.org"), asked.ask("tim@example.com")), (None, None));
+    asked.finds_none_of(ATTACKS);
+    assert_eq!(asked.found("tim@example.org"), "tim@in.example second@in.example");
+    assert!(asked.trouble("bad@example.org").contains("control characters"));
+    assert_eq!(asked.found("o'hara@example.org"), "o@in.example", "the same session goes on");
+}
+
 /// A server that went away is told so at once, and serves again when it is back.
 fn comes_and_goes<S: Source + Default>(server: &mut Server, toml: &str, (key, value): (&str, &str)) {
     let mut asked: Asked<S> = Asked::open(toml).unwrap();

@@ -1,20 +1,12 @@
 //! MariaDB.
 
-use crate::{ATTACKS, PEOPLE, comes_and_goes, proves_itself};
+use crate::{PEOPLE, comes_and_goes, finds_people, proves_itself, sql, with_secrets};
 use end_to_end::servers::{self, Server};
-use end_to_end::tables::Asked;
 use end_to_end::{LONG, wait_until};
 use mysqltable::Mysql;
 use std::fs;
-use tableserver::Trouble;
 
-fn open(toml: &str) -> Result<Asked<Mysql>, Trouble> {
-    Asked::open(toml)
-}
-
-fn refused(toml: &str) -> String {
-    Asked::<Mysql>::refused(toml)
-}
+type Asked = end_to_end::tables::Asked<Mysql>;
 
 const QUERY: &str = "SELECT target FROM people WHERE BINARY local = %u AND domain = %d AND %k LIKE '%%@%%' ORDER BY number";
 const USERS: &str = "CREATE USER mail@'%' IDENTIFIED BY 's3cret'; GRANT SELECT, INSERT, DELETE ON mail.* TO mail@'%';\
@@ -25,40 +17,28 @@ const USERS: &str = "CREATE USER mail@'%' IDENTIFIED BY 's3cret'; GRANT SELECT, 
 fn prepared() -> Option<Server> {
     let server = servers::mariadb()?;
     server.mariadb(&format!("CREATE DATABASE mail CHARACTER SET utf8mb4; USE mail; {PEOPLE}{USERS}"));
-    server.secret("password", "s3cret\n");
-    server.secret("wrong", "s3cret2\n");
-    Some(server)
+    Some(with_secrets(server))
 }
 
 fn toml(server: &Server, user: &str, password: &str, more: &str) -> String {
-    format!(
-        "kind = \"mysql\"\nservers = [\"127.0.0.1:{}\"]\ndatabase = \"mail\"\nuser = \"{user}\"\npassword_file = \"{}\"\n{more}",
-        server.port,
-        server.at(password)
-    )
+    sql(server, ("mysql", "mail"), user, password, more)
 }
 
 #[test]
 fn answers_and_keys_are_no_sql() {
     let Some(server) = prepared() else { return };
-    let mut asked = open(&toml(&server, "mail", "password", &format!("query = \"{QUERY}\"\n"))).unwrap();
-    assert_eq!(asked.found("tim@example.org"), "tim@in.example second@in.example");
-    assert_eq!(asked.found("o'hara@example.org"), "o@in.example");
-    assert_eq!(asked.ask("ann@example.org"), None);
-    asked.finds_none_of(ATTACKS);
-    assert_eq!(asked.found("tim@example.org"), "tim@in.example second@in.example");
+    let mut asked = Asked::open(&toml(&server, "mail", "password", &format!("query = \"{QUERY}\"\n"))).unwrap();
+    finds_people(&mut asked);
     let failed = fs::read_to_string(server.path("errors")).unwrap_or_default();
     assert!(!failed.contains("mail["), "statements that failed: {failed}");
     let status = server.mariadb("SHOW GLOBAL STATUS LIKE 'Com_stmt_prepare'");
     assert_eq!(status.split_whitespace().last(), Some("1"), "prepared once a session");
-    assert!(asked.trouble("bad@example.org").contains("control characters"));
-    assert_eq!(asked.found("o'hara@example.org"), "o@in.example", "the same session goes on");
 }
 
 #[test]
 fn columns_of_other_types_and_queries_that_fail() {
     let Some(server) = prepared() else { return };
-    let with = |query: &str| open(&toml(&server, "mail", "password", &format!("query = \"{query}\"\n")));
+    let with = |query: &str| Asked::open(&toml(&server, "mail", "password", &format!("query = \"{query}\"\n")));
     assert_eq!(with("SELECT number FROM people WHERE local = %u ORDER BY 1").unwrap().found("tim"), "1 2 3");
     assert_eq!(with("SELECT number FROM people WHERE local = %u").unwrap().found("o'hara"), "-4");
     for (expression, text) in [
@@ -71,7 +51,7 @@ fn columns_of_other_types_and_queries_that_fail() {
     ] {
         assert_eq!(with(&format!("SELECT {expression}, 1, 2, 3, 4, 5, 6, 7, 8 FROM DUAL WHERE %k = 'k'")).unwrap().found("k"), text);
     }
-    let broken = |query: &str| refused(&toml(&server, "mail", "password", &format!("query = \"{query}\"\n")));
+    let broken = |query: &str| Asked::refused(&toml(&server, "mail", "password", &format!("query = \"{query}\"\n")));
     assert!(broken("SELECT NOW() FROM people WHERE local = %u").contains("write CAST(... AS CHAR)"));
     assert!(broken("SELECT nothing FROM people WHERE local = %u").contains("Unknown column 'nothing'"));
     assert!(broken("SELECT target FROM people WHERE local = %u OR local = ?").contains("a `?` of its own"));
@@ -92,8 +72,8 @@ fn columns_of_other_types_and_queries_that_fail() {
         assert!(broken(writing).contains("Cannot execute statement in a READ ONLY transaction (error 1792)"));
     }
     let query = "query = \"SELECT SLEEP(CASE %k WHEN 'slow' THEN 600 ELSE 0 END)\"\n";
-    assert_eq!(open(&toml(&server, "mail", "password", query)).unwrap().found("fast"), "0");
-    let mut slow = Asked::<Mysql>::at_last(&toml(&server, "mail", "password", &format!("{query}timeout = \"1s\"\n")));
+    assert_eq!(Asked::open(&toml(&server, "mail", "password", query)).unwrap().found("fast"), "0");
+    let mut slow = Asked::at_last(&toml(&server, "mail", "password", &format!("{query}timeout = \"1s\"\n")));
     let trouble = slow.try_ask("slow").unwrap_err();
     assert!(trouble.reason.contains("no answer in time") || trouble.reason.contains("error 1969"), "{trouble:?}");
     wait_until("the server gives up too", LONG, || {
@@ -110,19 +90,19 @@ fn logins() {
     let clear = toml(&server, "mail", "password", &query);
     let socket = clear.replace(&format!("127.0.0.1:{}", server.port), &format!("unix:{}", server.at("socket")));
     for toml in [&clear, &socket, &secure("mail"), &secure("strict")] {
-        let mut asked = open(toml).unwrap_or_else(|trouble| panic!("{toml}: {trouble:?}"));
+        let mut asked = Asked::open(toml).unwrap_or_else(|trouble| panic!("{toml}: {trouble:?}"));
         assert_eq!(asked.found("o'hara@example.org"), "o@in.example", "{toml}");
     }
-    let reason = refused(&toml(&server, "mail", "wrong", &query));
+    let reason = Asked::refused(&toml(&server, "mail", "wrong", &query));
     let says = format!(
         "127.0.0.1:{}: it does not let us in: Access denied for user 'mail'@'127.0.0.1' (using password: YES) (error 1045)",
         server.port
     );
     assert!(reason.contains(&says) && !reason.contains("s3cret"), "{reason}");
-    assert!(refused(&toml(&server, "strict", "password", &query)).contains("error 1045"), "without TLS");
-    assert!(refused(&toml(&server, "modern", "password", &query)).contains("a login by `client_ed25519`"));
+    assert!(Asked::refused(&toml(&server, "strict", "password", &query)).contains("error 1045"), "without TLS");
+    assert!(Asked::refused(&toml(&server, "modern", "password", &query)).contains("a login by `client_ed25519`"));
     let database = clear.replace("database = \"mail\"", "database = \"none\"");
-    assert!(refused(&database).contains("error 1044") || refused(&database).contains("error 1049"));
+    assert!(Asked::refused(&database).contains("error 1044") || Asked::refused(&database).contains("error 1049"));
     // By who we are on this host.
     let name = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name;
     server.mariadb(&format!(
@@ -130,7 +110,7 @@ fn logins() {
     ));
     let ourselves = socket.replace("user = \"mail\"", &format!("user = \"{name}\""));
     let ourselves = ourselves.lines().filter(|line| !line.starts_with("password_file")).collect::<Vec<_>>().join("\n");
-    assert_eq!(open(&ourselves).unwrap().found("o'hara@example.org"), "o@in.example");
+    assert_eq!(Asked::open(&ourselves).unwrap().found("o'hara@example.org"), "o@in.example");
 }
 
 #[test]
@@ -155,8 +135,8 @@ fn a_server_that_went_away_and_came_back() {
 fn tables_that_change_under_a_prepared_statement() {
     let Some(server) = prepared() else { return };
     let query = |column: &str| format!("query = \"SELECT {column} FROM people WHERE local = %u AND domain = %d ORDER BY 1\"\n");
-    let mut targets = open(&toml(&server, "mail", "password", &query("target"))).unwrap();
-    let mut numbers = open(&toml(&server, "mail", "password", &query("number"))).unwrap();
+    let mut targets = Asked::open(&toml(&server, "mail", "password", &query("target"))).unwrap();
+    let mut numbers = Asked::open(&toml(&server, "mail", "password", &query("number"))).unwrap();
     assert_eq!((targets.found("o'hara@example.org"), numbers.found("tim@example.org")), ("o@in.example".into(), "1 2 3".into()));
     for (target, number) in [("text", "varchar(20)"), ("varchar(300)", "bigint"), ("blob", "double"), ("text", "tinyint")] {
         server.mariadb(&format!("ALTER TABLE mail.people MODIFY target {target}, MODIFY number {number}"));

@@ -1,19 +1,11 @@
 //! OpenLDAP.
 
-use crate::{ATTACKS, comes_and_goes, proves_itself};
+use crate::{ATTACKS, comes_and_goes, proves_itself, with_secrets};
 use end_to_end::servers::{self, Server};
-use end_to_end::tables::Asked;
 use end_to_end::{LONG, wait_until};
 use ldaptable::Ldap;
-use tableserver::Trouble;
 
-fn open(toml: &str) -> Result<Asked<Ldap>, Trouble> {
-    Asked::open(toml)
-}
-
-fn refused(toml: &str) -> String {
-    Asked::<Ldap>::refused(toml)
-}
+type Asked = end_to_end::tables::Asked<Ldap>;
 
 const ENTRIES: &str = "dn: ou=people,dc=example,dc=org\nobjectClass: organizationalUnit\nou: people\n\n\
     dn: uid=tim,ou=people,dc=example,dc=org\nobjectClass: inetOrgPerson\nuid: tim\ncn: Tim\nsn: Tim\nmail: tim@example.org\n\
@@ -23,10 +15,7 @@ const ENTRIES: &str = "dn: ou=people,dc=example,dc=org\nobjectClass: organizatio
     dn: ou=far,dc=example,dc=org\nobjectClass: referral\nobjectClass: extensibleObject\nou: far\nref: ldap://127.0.0.1:1/ou=far,dc=example,dc=org\n\n";
 
 fn prepared() -> Option<Server> {
-    let server = servers::slapd(ENTRIES)?;
-    server.secret("password", "s3cret\n");
-    server.secret("wrong", "s3cret2\n");
-    Some(server)
+    servers::slapd(ENTRIES).map(with_secrets)
 }
 
 fn toml(server: &str, more: &str) -> String {
@@ -39,7 +28,7 @@ const MAIL: &str = "filter = \"(&(objectClass=inetOrgPerson)(|(mail=%k)(cn=%k)(&
 fn answers_and_keys_are_no_filters() {
     let Some(server) = prepared() else { return };
     let url = format!("ldap://127.0.0.1:{}", server.port);
-    let mut asked = open(&toml(&url, MAIL)).unwrap();
+    let mut asked = Asked::open(&toml(&url, MAIL)).unwrap();
     assert_eq!(asked.found("second@example.org"), "tim@example.org second@example.org");
     assert_eq!(asked.found("tim@x"), "tim@example.org second@example.org", "%u and %d");
     assert_eq!(asked.found("a*b (c\\d)"), "star@example.org", "a key is a value to the letter");
@@ -53,11 +42,11 @@ fn answers_and_keys_are_no_filters() {
     assert_eq!((results(&log), log.matches("SEARCH RESULT tag=101 err=0").count()), (ATTACKS.len() + 6, ATTACKS.len() + 6), "{log}");
     assert_eq!(log.matches(" ACCEPT from IP=127.0.0.1").count() - 1, 1, "one connection, and that which looked whether it listens");
     let several = "filter = \"(uid=%k)\"\nattributes = [\"sn\", \"MAIL\", \"cn\"]\n";
-    assert_eq!(open(&toml(&url, several)).unwrap().found("tim"), "Tim tim@example.org second@example.org Tim");
+    assert_eq!(Asked::open(&toml(&url, several)).unwrap().found("tim"), "Tim tim@example.org second@example.org Tim");
     let one = "filter = \"(uid=%k)\"\nattributes = [\"mail\"]\nscope = \"one\"\n";
-    assert_eq!(open(&toml(&url, one)).unwrap().ask("tim"), None, "two floors down");
+    assert_eq!(Asked::open(&toml(&url, one)).unwrap().ask("tim"), None, "two floors down");
     let substring = "filter = \"(mail=%k*)\"\nattributes = [\"uid\"]\n";
-    let mut asked = open(&toml(&url, substring)).unwrap();
+    let mut asked = Asked::open(&toml(&url, substring)).unwrap();
     assert_eq!((asked.found("secon"), asked.ask("s*d")), ("tim".into(), None));
 }
 
@@ -66,12 +55,12 @@ fn results_that_are_no_answers() {
     let Some(server) = prepared() else { return };
     let url = format!("ldap://127.0.0.1:{}", server.port);
     let nowhere = toml(&url, MAIL).replace("base = \"dc=example", "base = \"ou=none,dc=example");
-    assert_eq!(open(&nowhere).unwrap().ask("tim@x"), None, "noSuchObject");
+    assert_eq!(Asked::open(&nowhere).unwrap().ask("tim@x"), None, "noSuchObject");
     for (base, says) in
         [("ou=far,dc=example,dc=org", "result 10 (referral; referrals are not followed)"), ("no dn", "result 34 (invalidDNSyntax)")]
     {
         let elsewhere = toml(&url, MAIL).replace("base = \"dc=example,dc=org\"", &format!("base = \"{base}\""));
-        assert!(open(&elsewhere).unwrap().trouble("hidden-key@x").contains(says));
+        assert!(Asked::open(&elsewhere).unwrap().trouble("hidden-key@x").contains(says));
     }
 }
 
@@ -92,13 +81,13 @@ fn binds() {
         (&clear, user("password") + starttls + &ca("server.pem")),
     ] {
         let toml = toml(url, &format!("{MAIL}{more}"));
-        let mut asked = open(&toml).unwrap_or_else(|trouble| panic!("{toml}: {trouble:?}"));
+        let mut asked = Asked::open(&toml).unwrap_or_else(|trouble| panic!("{toml}: {trouble:?}"));
         assert_eq!(asked.found("star@example.org"), "star@example.org", "{toml}");
     }
-    let reason = refused(&toml(&clear, &format!("{MAIL}{}", user("wrong"))));
+    let reason = Asked::refused(&toml(&clear, &format!("{MAIL}{}", user("wrong"))));
     let says = "it does not let us in as user = \"uid=tim,ou=people,dc=example,dc=org\": result 49 (invalidCredentials)";
     assert!(reason.contains(&format!("{clear}: {says}")) && !reason.contains("s3cret"), "{reason}");
-    assert!(refused(&toml(&clear, &format!("{MAIL}password_file = \"{}\"\n", server.at("password")))).contains("need each other"));
+    assert!(Asked::refused(&toml(&clear, &format!("{MAIL}password_file = \"{}\"\n", server.at("password")))).contains("need each other"));
 }
 
 #[test]

@@ -1,19 +1,11 @@
 //! PostgreSQL.
 
-use crate::{ATTACKS, PEOPLE, comes_and_goes, proves_itself};
+use crate::{PEOPLE, comes_and_goes, finds_people, proves_itself, sql, with_secrets};
 use end_to_end::servers::{self, Server};
-use end_to_end::tables::Asked;
 use end_to_end::{LONG, wait_until};
 use postgrestable::Postgresql;
-use tableserver::Trouble;
 
-fn open(toml: &str) -> Result<Asked<Postgresql>, Trouble> {
-    Asked::open(toml)
-}
-
-fn refused(toml: &str) -> String {
-    Asked::<Postgresql>::refused(toml)
-}
+type Asked = end_to_end::tables::Asked<Postgresql>;
 
 const QUERY: &str = "SELECT target FROM people WHERE local = %u AND domain = %d AND %k LIKE '%%@%%' ORDER BY number";
 const USERS: &str = "CREATE ROLE mail LOGIN PASSWORD 's3cret'; GRANT pg_read_all_data TO mail; GRANT INSERT ON people TO mail;\
@@ -23,38 +15,25 @@ const USERS: &str = "CREATE ROLE mail LOGIN PASSWORD 's3cret'; GRANT pg_read_all
 fn prepared() -> Option<Server> {
     let server = servers::postgresql()?;
     server.psql(&format!("{PEOPLE}{USERS}"));
-    server.secret("password", "s3cret\n");
-    server.secret("wrong", "s3cret2\n");
-    Some(server)
+    Some(with_secrets(server))
 }
 
 fn toml(server: &Server, user: &str, password: &str, more: &str) -> String {
-    format!(
-        "kind = \"postgresql\"\nservers = [\"127.0.0.1:{}\"]\ndatabase = \"postgres\"\nuser = \"{user}\"\npassword_file = \"{}\"\n{more}",
-        server.port,
-        server.at(password)
-    )
+    sql(server, ("postgresql", "postgres"), user, password, more)
 }
 
 #[test]
 fn answers_and_keys_are_no_sql() {
     let Some(server) = prepared() else { return };
-    let mut asked = open(&toml(&server, "mail", "password", &format!("query = \"{QUERY}\"\n"))).unwrap();
-    assert_eq!(asked.found("tim@example.org"), "tim@in.example second@in.example");
-    assert_eq!(asked.found("o'hara@example.org"), "o@in.example");
-    assert_eq!(asked.ask("ann@example.org"), None);
-    assert_eq!(asked.ask("tim@example.com"), None);
-    asked.finds_none_of(ATTACKS);
-    assert_eq!(asked.found("tim@example.org"), "tim@in.example second@in.example");
+    let mut asked = Asked::open(&toml(&server, "mail", "password", &format!("query = \"{QUERY}\"\n"))).unwrap();
+    finds_people(&mut asked);
     assert!(!server.log().contains("ERROR"), "{}", server.log());
-    assert!(asked.trouble("bad@example.org").contains("control characters"));
-    assert_eq!(asked.found("o'hara@example.org"), "o@in.example", "the same session goes on");
 }
 
 #[test]
 fn columns_of_other_types_and_queries_that_fail() {
     let Some(server) = prepared() else { return };
-    let with = |query: &str| open(&toml(&server, "mail", "password", &format!("query = \"{query}\"\n")));
+    let with = |query: &str| Asked::open(&toml(&server, "mail", "password", &format!("query = \"{query}\"\n")));
     let mut numbers = with("SELECT number FROM people WHERE local = %u ORDER BY 1").unwrap();
     assert_eq!(numbers.found("tim@x"), "1 2 3");
     let mut types = with("SELECT x FROM (VALUES (1, true::text), (2, 1.50::numeric::text)) AS t (n, x) WHERE %k = 'k'").unwrap();
@@ -74,13 +53,13 @@ fn columns_of_other_types_and_queries_that_fail() {
     let mut writing = with("INSERT INTO people VALUES (%u, %d, 'x', 9) RETURNING target").unwrap();
     assert!(writing.trouble("eve@example.org").contains("SQLSTATE 25006 (the query writes, and may not)"));
     assert_eq!(server.psql("SELECT count(*) FROM people WHERE local = 'eve'").trim(), "0");
-    let broken = |query: &str| refused(&toml(&server, "mail", "password", &format!("query = \"{query}\"\n")));
+    let broken = |query: &str| Asked::refused(&toml(&server, "mail", "password", &format!("query = \"{query}\"\n")));
     assert!(broken("SELECT nothing FROM people WHERE local = %u").contains("column \"nothing\" does not exist (SQLSTATE 42703)"));
     assert!(broken("SELECT target FROM people WHERE number = %k").contains("operator does not exist: integer = text"));
     assert!(broken("DELETE FROM people WHERE local = %u").contains("has no column"));
     // The server itself ends what lasts too long, and the session with it is good.
     let query = "query = \"SELECT pg_sleep(CASE %k WHEN 'slow' THEN 600 ELSE 0 END)::text || 'x'\"\ntimeout = \"1s\"\n";
-    let mut slow = Asked::<Postgresql>::at_last(&toml(&server, "mail", "password", query));
+    let mut slow = Asked::at_last(&toml(&server, "mail", "password", query));
     let trouble = slow.try_ask("slow").unwrap_err();
     assert!(trouble.reason.contains("no answer in time") || trouble.reason.contains("the server's time for it was over"), "{trouble:?}");
     wait_until("the server gives up too", LONG, || {
@@ -107,11 +86,11 @@ fn logins() {
         server.port
     );
     for toml in inside.iter().chain(&loopback).chain([&socket]) {
-        let mut asked = open(toml).unwrap_or_else(|trouble| panic!("{toml}: {trouble:?}"));
+        let mut asked = Asked::open(toml).unwrap_or_else(|trouble| panic!("{toml}: {trouble:?}"));
         assert_eq!(asked.found("o'hara@example.org"), "o@in.example", "{toml}");
     }
     for user in ["mail", "old", "open"] {
-        let reason = refused(&toml(&server, user, "wrong", &query));
+        let reason = Asked::refused(&toml(&server, user, "wrong", &query));
         let says = format!(
             "127.0.0.1:{}: it does not let us in: password authentication failed for user \"{user}\" (SQLSTATE 28P01)",
             server.port
@@ -119,12 +98,12 @@ fn logins() {
         assert!(reason.contains(&says) && !reason.contains("s3cret"), "{reason}");
     }
     let no_password = loopback[0].lines().filter(|line| !line.starts_with("password_file")).collect::<Vec<_>>().join("\n");
-    assert!(refused(&no_password).contains("there is no password_file"));
+    assert!(Asked::refused(&no_password).contains("there is no password_file"));
     let database = loopback[0].replace("database = \"postgres\"", "database = \"none\"");
-    assert!(refused(&database).contains("database \"none\" does not exist (SQLSTATE 3D000)"));
+    assert!(Asked::refused(&database).contains("database \"none\" does not exist (SQLSTATE 3D000)"));
     // Two servers: the first is not there.
     let two = loopback[0].replace("servers = [", "servers = [\"127.0.0.1:1\", ");
-    assert_eq!(open(&two).unwrap().found("o'hara@example.org"), "o@in.example");
+    assert_eq!(Asked::open(&two).unwrap().found("o'hara@example.org"), "o@in.example");
 }
 
 /// By SSLRequest, which is all that PostgreSQL 15 knows.
@@ -137,11 +116,11 @@ fn certificates() {
     };
     proves_itself::<Postgresql>(with, ("o'hara@example.org", "o@in.example"));
     let direct = with("127.0.0.1", "server.pem").replace("\"starttls\"", "\"yes\"");
-    assert!(refused(&direct).contains("127.0.0.1"), "it knows no TLS from the first byte");
+    assert!(Asked::refused(&direct).contains("127.0.0.1"), "it knows no TLS from the first byte");
     server.psql("ALTER SYSTEM SET ssl = off; ");
     server.psql("SELECT pg_reload_conf()");
     wait_until("TLS is off", LONG, || server.psql("SHOW ssl").trim() == "off");
-    assert!(refused(&with("127.0.0.1", "server.pem")).contains("the server has no TLS"));
+    assert!(Asked::refused(&with("127.0.0.1", "server.pem")).contains("the server has no TLS"));
 }
 
 #[test]
@@ -150,7 +129,7 @@ fn a_server_that_went_away_and_came_back() {
     let toml = toml(&server, "mail", "password", &format!("query = \"{QUERY}\"\n"));
     comes_and_goes::<Postgresql>(&mut server, &toml, ("o'hara@example.org", "o@in.example"));
     server.psql("ALTER TABLE people ALTER COLUMN target TYPE text");
-    let mut asked = open(&toml).unwrap();
+    let mut asked = Asked::open(&toml).unwrap();
     assert_eq!(asked.found("o'hara@example.org"), "o@in.example");
     // A plan that no longer fits: the session is of no use, the next one is.
     server.psql("ALTER TABLE people ALTER COLUMN target TYPE varchar(300)");
