@@ -4,8 +4,9 @@ use super::Stage;
 use super::chunks::{Chunk, Refusal};
 use super::content::{Content, Framing};
 use super::relay::RelayPermitted;
+use super::replies::{reply_of, sender_text};
 use super::rights::Grant;
-use super::session::{Candidate, Session, State, reply_of, sender_text};
+use super::session::{Candidate, Session, State};
 use super::transaction::Transaction;
 use status::Reply;
 

@@ -6,7 +6,8 @@
 use super::Stage;
 use super::command;
 use super::content::{Content, Framing};
-use super::session::{Session, State, Step, reply_of};
+use super::replies::reply_of;
+use super::session::{Session, State, Step};
 use super::transaction::Transaction;
 use envelope::BodyType;
 use status::Reply;

@@ -7,6 +7,7 @@ use super::content::{Content, Fault};
 use super::inquiries::Inquiry;
 use super::line::{self, LineReader, Taken};
 use super::relay::Judgement;
+use super::replies::reply_of;
 use super::rights::{Rights, Standing};
 use super::transaction::{Recipient, Transaction};
 use super::xclient::Stand;
@@ -129,7 +130,7 @@ pub struct Errors {
 
 impl State {
     /// The driver owes an answer.
-    const fn is_question(&self) -> bool {
+    pub(super) const fn is_question(&self) -> bool {
         match self {
             Self::AwaitingHello
             | Self::AwaitingStand
@@ -163,8 +164,8 @@ pub struct Session {
     pub(super) hello: Option<Hello>,
     pub(super) state: State,
     lines: LineReader,
-    output: Vec<u8>,
-    rejections: Vec<Rejection>,
+    pub(super) output: Vec<u8>,
+    pub(super) rejections: Vec<Rejection>,
     pub(super) errors: u32,
     pub(super) idle_commands: u32,
     pub(super) refused_recipients: u32,
@@ -258,58 +259,6 @@ impl Session {
         std::mem::take(&mut self.rejections)
     }
 
-    pub fn protocol(&self) -> Protocol {
-        self.protocol
-    }
-
-    pub fn security(&self) -> Security {
-        self.security
-    }
-
-    /// The transaction in hand, if there is one.
-    pub fn transaction(&self) -> Option<&Transaction> {
-        match &self.state {
-            State::AwaitingSender(t)
-            | State::Transaction(t)
-            | State::AwaitingRecipient(t, _)
-            | State::AwaitingData(t, _)
-            | State::Receiving(t, _) => Some(t),
-            State::AwaitingInquiry(asked) => match &asked.0 {
-                State::Transaction(t) => Some(t),
-                State::BetweenChunks(chunked) => Some(&chunked.transaction),
-                _ => None,
-            },
-            State::Chunk(chunked, _) | State::BetweenChunks(chunked) => Some(&chunked.transaction),
-            _ => None,
-        }
-    }
-
-    /// The recipient that [`Step::Recipient`] asks about.
-    pub fn candidate(&self) -> Option<&Address> {
-        match &self.state {
-            State::AwaitingRecipient(_, candidate) => Some(&candidate.recipient.address),
-            _ => None,
-        }
-    }
-
-    /// The address that [`Step::Inquiry`] asks about.
-    pub fn inquiry(&self) -> Option<&Address> {
-        match &self.state {
-            State::AwaitingInquiry(asked) => Some(&asked.1),
-            _ => None,
-        }
-    }
-
-    /// The name the client gave itself.
-    pub fn hello(&self) -> Option<&str> {
-        self.hello.as_ref().map(|hello| &*hello.name)
-    }
-
-    /// Between messages, and nothing asked.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle)
-    }
-
     /// The answer to [`Step::StartTls`]: the handshake is done. The client begins anew (RFC 3207 section 4.2): what it
     /// said before may have been somebody else's. `rights`: what it may do now, and is told of.
     pub fn secured(&mut self, rights: Arc<Rights>) {
@@ -318,29 +267,6 @@ impl Session {
         self.user = None;
         self.hello = None;
         self.state = State::Idle;
-    }
-
-    /// Content is on its way (the data time-out holds).
-    pub fn is_receiving(&self) -> bool {
-        matches!(self.state, State::Receiving(..) | State::Chunk(..) | State::BetweenChunks(_) | State::Skipping(_))
-    }
-
-    /// There is something to do without more input: [`Session::step`] wants to be called.
-    pub fn is_ready(&self) -> bool {
-        match &self.state {
-            State::Chunk(_, chunk) => chunk.left == 0,
-            State::Skipping(skipping) => skipping.left == 0,
-            _ => false,
-        }
-    }
-
-    /// A question is open.
-    pub fn is_waiting(&self) -> bool {
-        self.state.is_question()
-    }
-
-    pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed)
     }
 
     /// The answer to [`Step::End`]: the id under which the message is durable, or the reply that refuses it.
@@ -427,68 +353,4 @@ impl Session {
         }
         (used, None)
     }
-
-    /// How often the client was wrong so far.
-    pub fn errors(&self) -> Errors {
-        Errors { wrong: self.errors, idle: self.idle_commands, refused_recipients: self.refused_recipients }
-    }
-
-    /// A wrong command: counted, and too many end the session.
-    pub(super) fn error(&mut self, code: u16, status: &str, text: &str) {
-        self.errors += 1;
-        if self.errors > self.config.max_errors {
-            self.note(Stage::Protocol, 421, "", "too many errors");
-            return self.close(421, "4.7.0", "too many errors");
-        }
-        self.reply(code, status, text);
-    }
-
-    pub(super) fn reply(&mut self, code: u16, status: &str, text: &str) {
-        let _ = write!(self.output, "{code} {status} {text}\r\n");
-    }
-
-    /// A reply to be written as it is, line ends included.
-    pub(super) fn raw(&mut self, text: &str) {
-        self.output.extend_from_slice(text.as_bytes());
-    }
-
-    /// Writes a reply that came from outside and notes it for the log. 421 ends the session (RFC 5321 section 3.8).
-    pub(super) fn refuse(&mut self, stage: Stage, subject: &str, reply: &Reply) {
-        self.note(stage, reply.code, subject, &reply.text);
-        self.give(reply);
-    }
-
-    /// As [`Session::refuse`], for what was noted before.
-    pub(super) fn give(&mut self, reply: &Reply) {
-        self.write(reply);
-        if reply.code == 421 {
-            self.end();
-        }
-    }
-
-    pub(super) fn note(&mut self, stage: Stage, code: u16, subject: &str, text: &str) {
-        self.rejections.push(Rejection { stage, code, subject: subject.to_owned(), text: text.to_owned() });
-    }
-
-    /// Reply text may come from a table or a filter: no line end of it reaches the wire.
-    fn write(&mut self, reply: &Reply) {
-        let code = if (400..600).contains(&reply.code) { reply.code } else { 451 };
-        let _ = write!(self.output, "{code} {} ", reply.enhanced());
-        let room = 400.min(reply.text.len());
-        let text = reply.text.as_bytes().get(..room).unwrap_or_default();
-        self.output.extend(text.iter().map(|b| if (b' '..=b'~').contains(b) { *b } else { b'?' }));
-        self.raw("\r\n");
-    }
-}
-
-pub(super) fn sender_text(transaction: &Transaction) -> String {
-    match &transaction.sender {
-        address::Path::Null => "<>".to_owned(),
-        address::Path::Mailbox(address) => address.as_str().to_owned(),
-    }
-}
-
-/// A reply from constants of this crate.
-pub(super) fn reply_of(code: u16, status: &str, text: &str) -> Reply {
-    Reply { code, status: status.parse().ok(), text: text.to_owned() }
 }
