@@ -1,22 +1,18 @@
 //! Which job is next: round robin over the destinations of a channel, and inside a destination over its messages.
 
-use super::destination::{Destination, Park};
-use super::entry::{Course, Message, Recipient, Share, State};
+use super::destination::Park;
+use super::entry::{Message, Share, State};
 use super::line::Standing;
 use super::note::Note;
 use super::retry::Wake;
 use super::window::Signal;
 use super::{Model, Now};
-use envelope::{Edits, MessageId, Sender};
-use ipc::agents::{Failure, Job, JobRecipient, RecipientResult, Report, Sharing};
+use envelope::MessageId;
+use ipc::agents::{RecipientResult, Report};
 use status::{Enhanced, Outcome, Phase};
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-/// A job's recipients take at most so many bytes: with the rest of it, one always fits into a frame.
-const MOST_BYTES: usize = 80 * 1024;
-/// Recipients in a job when each has a sender of its own.
-const MOST_PARTS: usize = 32;
 /// Seconds before its moment at which a message becomes urgent.
 const NEAR: u64 = 900;
 /// Jobs of channel `discard` done in one turn.
@@ -286,7 +282,7 @@ impl Model {
 
     /// The header edits of what a share's jobs carry. What goes back to the sender is as he wrote it; an owner, who stands in
     /// for him, gets what the members got.
-    fn edits_of(&self, message: &Message, share: &Share) -> Option<(u32, u32, i64)> {
+    pub(super) fn edits_of(&self, message: &Message, share: &Share) -> Option<(u32, u32, i64)> {
         let shown = !share.members.course().reports() || message.owner(share.form).is_some();
         message.shape(share.form).filter(|_| shown).and_then(|shape| shape.edits)
     }
@@ -321,54 +317,6 @@ impl Model {
         false
     }
 
-    /// The next ready members of a share, as many as a job takes, and those on the way that a freeze keeps.
-    fn collect(&mut self, share_key: u32) -> (Vec<u32>, Vec<u32>) {
-        let (mut found, mut frozen) = (Vec::new(), Vec::new());
-        let Some(share) = self.shares.get_mut(share_key) else { return (found, frozen) };
-        let Some(destination) = self.destinations.get(share.destination) else { return (found, frozen) };
-        let learned = self.sites.get(destination.site).map(|site| site.learned).unwrap_or_default();
-        let most = clamped(destination.rules.policy.recipients_per_job, learned.rcpt_max) as usize;
-        let mut domains = Domains::new(learned.rcpt_domain_max);
-        let Some(message) = self.messages.get(share.message) else { return (found, frozen) };
-        // A transaction each, and the job is over with the last of them.
-        let most = if message.is_parted(share.form) { most.min(MOST_PARTS) } else { most };
-        let (count, course, want) = (share.members.len(), share.members.course(), most.min(share.ready as usize));
-        let keeper = self.freezes.keeper(&self.lanes, destination, course);
-        found.reserve_exact(want);
-        let mut bytes = 0;
-        for _ in 0..count {
-            let position = share.members.at(share.cursor);
-            let recipient = position.and_then(|position| message.recipients.get(position as usize));
-            if let (Some(position), Some(recipient)) = (position, recipient)
-                && recipient.state == State::Ready
-                && recipient.course == course
-            {
-                if let Some(keeper) = &keeper
-                    && keeper.keeps(&message.sender, recipient.address())
-                {
-                    frozen.push(position);
-                    share.cursor = if share.cursor + 1 >= count { 0 } else { share.cursor + 1 };
-                    continue;
-                }
-                bytes += recipient.weight();
-                if (bytes > MOST_BYTES && !found.is_empty()) || !domains.admit(&recipient.user) {
-                    break;
-                }
-                found.push(position);
-            }
-            share.cursor = if share.cursor + 1 >= count { 0 } else { share.cursor + 1 };
-            if found.len() >= want {
-                break;
-            }
-        }
-        if course == Course::Warning {
-            // Who makes the trip a second time stands in the list twice.
-            found.sort_unstable();
-            found.dedup();
-        }
-        (found, frozen)
-    }
-
     /// Channel `discard` needs no agent: delivered as soon as it would begin.
     fn discard(&mut self, number: u64, now: Now) {
         let Some(job) = self.jobs.get(&number) else { return };
@@ -376,58 +324,6 @@ impl Model {
         let results =
             offsets.map(|index| RecipientResult::new(index, Outcome::Delivered, Enhanced::success(0, 0), "-", "discarded")).collect();
         self.report(0, &Report::new(number, Phase::Transaction, results), now);
-    }
-
-    /// What the agent keeps to: jobs beyond the window wait there for a session.
-    fn sharing(&self, destination: &Destination) -> Sharing {
-        let site = self.sites.get(destination.site);
-        Sharing {
-            site: destination.site,
-            sessions: site.map_or(0, |site| site.window.size()),
-            messages: destination.rules.policy.messages_per_session,
-        }
-    }
-
-    /// The frame of a job that has begun, without its header edits, and its approximate size.
-    pub fn frame(&self, number: u64, now: Now) -> Option<(Job, usize)> {
-        let job = self.jobs.get(&number)?;
-        let message = self.messages.get(job.message)?;
-        let destination: &Destination = self.destinations.get(job.destination)?;
-        let members: Vec<&Recipient> = job.members.iter().filter_map(|p| message.recipients.get(*p as usize)).collect();
-        let weight = members.iter().map(|recipient| recipient.weight()).sum::<usize>() + message.sender.len() + 300;
-        let rare = message.rare.as_deref();
-        // The owner of a list stands in for the sender (RFC 5321 section 3.9.2), in what goes out and for reports; but
-        // what came from nobody must not yield reports to anybody, and a success is told to whoever asked for it.
-        let course = self.shares.get(job.share).map_or(Course::Own, |share| share.members.course());
-        let share = self.shares.get(job.share)?;
-        let owner = message.owner(share.form);
-        let alias = match message.shape(share.form).map(|shape| &shape.sender) {
-            Some(Sender::Alias(address)) if course == Course::Own && !message.sender.is_empty() => Some(address.as_str()),
-            _ => None,
-        };
-        // ENVID and RET are the sender's: another sender has not said them.
-        let own = rare.filter(|_| owner.is_none());
-        let retry_until = if course == Course::Warning { self.tried_until(job.message, &job.members, now) } else { 0 };
-        let frame = Job {
-            number,
-            message: message.id.to_string(),
-            channel: self.lanes.get(destination.lane as usize)?.name.clone(),
-            host: destination.host.to_string(),
-            sender: owner.map(|(owner, _)| owner).or(alias).unwrap_or(&message.sender).to_owned(),
-            verp: owner.is_some_and(|(_, verp)| verp),
-            body_offset: message.body_offset,
-            size: message.size.saturating_add_signed(self.edits_of(message, share).map_or(0, |(_, _, more)| more)),
-            edits: Edits::default(),
-            arrived: message.arrived,
-            bodytype: message.bodytype,
-            smtputf8: message.smtputf8,
-            envid: own.and_then(|rare| rare.envid.clone()),
-            ret: own.and_then(|rare| rare.ret),
-            terms: rare.map(|rare| rare.terms).unwrap_or_default(),
-            sharing: self.sharing(destination),
-            recipients: members.into_iter().map(|recipient| job_recipient(recipient, retry_until, now)).collect(),
-        };
-        Some((frame, weight))
     }
 }
 
@@ -442,55 +338,4 @@ fn urgency(message: &Message, now: Now) -> i8 {
 fn sender_of_flow(sender: &str) -> (&str, &str) {
     let (local, domain) = sender.rsplit_once('@').unwrap_or((sender, ""));
     (local.split(['+', '=']).next().unwrap_or_default(), domain)
-}
-
-/// A limit of the policy, and what the server has said; 0: nothing.
-fn clamped(policy: u32, learned: u32) -> u32 {
-    if learned == 0 { policy.max(1) } else { policy.min(learned).max(1) }
-}
-
-/// The recipients' domains of one job, where the server takes only so many (RCPTDOMAINMAX, RFC 9422).
-struct Domains {
-    most: usize,
-    seen: Vec<String>,
-}
-
-impl Domains {
-    fn new(most: u32) -> Self {
-        Self { most: most as usize, seen: Vec::new() }
-    }
-
-    /// False: the domain would be one too many.
-    fn admit(&mut self, address: &str) -> bool {
-        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-        if self.most == 0 || self.seen.iter().any(|seen| seen.eq_ignore_ascii_case(domain)) {
-            return true;
-        }
-        self.seen.push(domain.to_owned());
-        self.seen.len() <= self.most
-    }
-}
-
-fn job_recipient(recipient: &Recipient, retry_until: u64, now: Now) -> JobRecipient {
-    let extra = recipient.extra.as_deref();
-    JobRecipient {
-        index: recipient.offset,
-        user: recipient.user.to_string(),
-        attributes: extra.map_or("-", |extra| &extra.attributes).to_owned(),
-        original: extra.and_then(|extra| extra.original.as_deref()).map(str::to_owned),
-        dsn: extra.map(|extra| extra.dsn.clone()).unwrap_or_default(),
-        failure: recipient.course.reports().then(|| reported(recipient, retry_until, now)),
-    }
-}
-
-/// What the report is to say about a recipient.
-fn reported(recipient: &Recipient, retry_until: u64, now: Now) -> Failure {
-    let late = recipient.course == Course::Warning;
-    let Some(note) = recipient.note.as_deref() else {
-        let text = if late { "it has not been tried yet" } else { "no reason is known" };
-        return Failure { status: Enhanced::transient(0, 0), remote: "-".to_owned(), text: text.to_owned(), time: 0, retry_until };
-    };
-    // Equal answers are kept once, without their moments: of a delay it is not known.
-    let time = if note.time == 0 && !late { now.wall_seconds() } else { note.time };
-    Failure { status: note.status, remote: note.remote.to_string(), text: note.text.to_string(), time, retry_until }
 }

@@ -6,9 +6,11 @@
 
 mod agents;
 mod change;
+mod collecting;
 mod destination;
 mod dispatch;
 mod entry;
+mod frames;
 mod freezes;
 mod known;
 mod line;
