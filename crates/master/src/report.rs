@@ -104,7 +104,6 @@ impl Master {
         troubles
     }
 
-    /// Every counter of every process that ever ran, rows of ended ones too.
     /// Decisions that routers have compared, and addresses that differed, since the suite runs.
     pub fn shadow_counters(&self) -> (u64, u64) {
         let rows = self.rows.all().filter(|(service, ..)| *service == "router");
@@ -116,6 +115,7 @@ impl Master {
         })
     }
 
+    /// Every counter of every process that ever ran, rows of ended ones too.
     pub fn counter_replies(&self) -> Vec<Reply> {
         let mut all = Vec::new();
         for (service, index, row) in self.rows.all() {

@@ -40,6 +40,7 @@ impl Master {
                 return self.answer_refusal(Some(client), failure.code, &failure.text);
             }
         };
+        self.end_shadow("another is tried");
         let until = Instant::now() + patience;
         let base = self.shadow_counters();
         self.shadow = Some(Shadow { text: configuration.text, memory: configuration.memory, until, base });
