@@ -98,7 +98,5 @@ impl Arrived {
 
 /// The log has a login by this mechanism.
 pub fn assert_login(site: &Site, mechanism: &str) {
-    let line = format!("login user={USER} peer=127.0.0.1 mechanism={mechanism} tls=true");
-    let log = site.suite.log();
-    assert!(log.contains(&line), "{line}: {log}");
+    site.suite.logged(&format!("login user={USER} peer=127.0.0.1 mechanism={mechanism} tls=true"));
 }

@@ -12,9 +12,11 @@ pub mod killer;
 pub mod late;
 pub mod load;
 pub mod logins;
+mod logs;
 pub mod maps;
 pub mod memory;
 pub mod pem;
+mod ports;
 pub mod postfix;
 pub mod servers;
 pub mod sink;
@@ -26,9 +28,10 @@ pub mod wire;
 pub mod zone;
 
 pub use dovecot::Dovecot;
+pub use ports::free_port;
 pub use postfix::Postfix;
 pub use sink::Sink;
-pub use suite::{ORDINARY, Suite, SuiteBuilder, free_port, programs};
+pub use suite::{ORDINARY, Suite, SuiteBuilder, programs};
 
 use std::path::Path;
 use std::time::{Duration, Instant};

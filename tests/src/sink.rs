@@ -35,8 +35,11 @@ impl Sink {
             command.args(["-u", "nobody"]);
         }
         command.args(options).arg("-D").arg(folder.path().join("dump")).arg(format!("127.0.0.1:{port}")).arg("1000");
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("smtp-sink");
-        wait_until("smtp-sink listens", LONG, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("smtp-sink");
+        wait_until("smtp-sink listens", LONG, || {
+            assert_eq!(process.try_wait().unwrap(), None, "smtp-sink at port {port}");
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         Self { port, folder, process }
     }
 
@@ -46,7 +49,8 @@ impl Sink {
         fs::read(path).unwrap_or_default()
     }
 
-    /// The messages so far: each with the X- lines that smtp-sink puts before the headers.
+    /// The messages so far: each with the X- lines that smtp-sink puts before the headers. One that is still being written
+    /// is none yet: smtp-sink ends each with an empty line of its own.
     pub fn messages(&self) -> Vec<Vec<u8>> {
         let text = self.text();
         let mut messages: Vec<Vec<u8>> = Vec::new();
@@ -57,6 +61,9 @@ impl Sink {
             if let Some(message) = messages.last_mut() {
                 message.extend_from_slice(line);
             }
+        }
+        if !text.ends_with(b"\n\n") {
+            messages.pop();
         }
         messages
     }

@@ -1,11 +1,9 @@
 //! Starting, asking and stopping a suite.
 
-use crate::{LONG, wait_until};
+use crate::{LONG, free_port, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use std::fs;
-use std::io::Read;
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -16,11 +14,6 @@ use tempfile::TempDir;
 
 /// `nobody` and `nogroup` on Debian.
 pub const ORDINARY: u32 = 65534;
-
-/// A port nobody listens on now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// The folder of the built programs: `ZPOST_BIN`, else beside the test's own.
 pub fn programs() -> PathBuf {
@@ -190,7 +183,13 @@ impl Suite {
 
     /// The sum of one counter over all processes of a service.
     pub fn counter(&self, service: &str, name: &str) -> u64 {
-        let text = self.zpost(&["counters", "--prometheus"]).stdout;
+        assert!(daemon::counters::names(service).contains(&name), "{service} has no counter {name}");
+        let mut text = Vec::new();
+        wait_until("the counters", LONG, || {
+            let output = self.zpost(&["counters", "--prometheus"]);
+            text = output.stdout;
+            output.status.success()
+        });
         let metric = format!("zpost_{}_{name}", service.replace('-', "_"));
         String::from_utf8_lossy(&text)
             .lines()
@@ -236,21 +235,6 @@ impl Suite {
         command.arg("--config").arg(self.config()).env("NOTIFY_SOCKET", &path).stdin(Stdio::null());
         self.master = Some(command.stdout(errors.try_clone().unwrap()).stderr(errors).spawn().unwrap());
         ready
-    }
-
-    pub fn errors(&self) -> String {
-        let mut text = String::new();
-        let _ = fs::File::open(self.path("stderr")).and_then(|mut f| f.read_to_string(&mut text));
-        text
-    }
-
-    /// Everything logged so far.
-    pub fn log(&self) -> String {
-        let mut text = String::new();
-        for name in crate::files(&self.postoffice("log")) {
-            text.push_str(&String::from_utf8_lossy(&fs::read(self.postoffice("log").join(name)).unwrap_or_default()));
-        }
-        text
     }
 
     pub fn master_pid(&self) -> u32 {
@@ -305,9 +289,11 @@ impl Suite {
             .collect()
     }
 
-    /// Waits until nothing is left in the spool but what is deferred or frozen for good.
+    /// Waits until nothing is left in the spool but what is deferred or frozen for good. Looks more than once: what a
+    /// message makes (a report, a copy for somebody else) is in `router/` before the message goes, and one look at both
+    /// folders in turn may miss both.
     pub fn wait_drained(&self, limit: Duration) {
-        wait_until("the spool drains", limit, || self.spooled() == 0);
+        wait_until("the spool drains", limit, || (0..3).all(|_| self.spooled() == 0));
     }
 
     /// Messages under way: in router/ and queue/.

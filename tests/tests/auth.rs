@@ -56,9 +56,8 @@ fn swaks_and_python_log_in() {
     wait_until("Python's message is delivered", LONG, || site.delivered("python") == 1);
     assert_eq!(site.suite.counter("authserver", "accepted"), 3);
     assert_eq!(site.suite.counter("authserver", "refused"), 2);
-    let log = site.suite.log();
-    assert!(log.contains("login user=tim peer=127.0.0.1 mechanism=PLAIN tls=true"), "{log}");
-    assert!(log.contains("login_failed user=tim peer=127.0.0.1 mechanism=LOGIN"), "{log}");
+    site.suite.logged("login user=tim peer=127.0.0.1 mechanism=PLAIN tls=true");
+    site.suite.logged("login_failed user=tim peer=127.0.0.1 mechanism=LOGIN");
     assert_secret(&site);
 }
 
@@ -84,8 +83,7 @@ fn gsasl_and_msmtp_log_in_by_scram() {
         let (_, text) = gsasl(mechanism, "wrong");
         assert!(text.contains("535 5.7.8"), "{mechanism}: {text}");
     }
-    let log = site.suite.log();
-    assert!(log.contains("mechanism=SCRAM-SHA-256-PLUS"), "{log}");
+    site.suite.logged("mechanism=SCRAM-SHA-256-PLUS");
     let (host, port) = ("--host=localhost", format!("--port={port}"));
     let mut msmtp = Command::new("msmtp");
     msmtp.args([host, &port, "--tls=on", "--tls-starttls=on", "--auth=scram-sha-256", "--user=tim"]);
@@ -187,7 +185,7 @@ fn who_fails_too_often_waits_and_is_locked_out() {
         .collect();
     assert!(times[3].as_millis() >= 1600 && times[2].as_millis() >= 800, "{times:?}");
     assert_eq!(site.plain("tim", PASSWORD).0, 421, "the right password does not help");
-    assert!(site.suite.log().contains("locked_out level=warning what=address peer=127.0.0.1"));
+    site.suite.logged("locked_out level=warning what=address peer=127.0.0.1");
     wait_until("the lock ends", LONG, || site.plain("tim", PASSWORD).0 == 235);
     assert_eq!(site.suite.counter("authserver", "lockouts"), 1);
 }
@@ -248,7 +246,7 @@ fn a_password_file_that_others_can_read_is_not_used() {
     mode(0o644);
     let (code, text) = site.plain("tim", PASSWORD);
     assert_eq!(code, 454, "{text}");
-    assert!(site.suite.log().contains("can be read by everybody"));
+    site.suite.logged("can be read by everybody");
     mode(0o600);
     assert_eq!(site.plain("tim", PASSWORD).0, 235);
 }

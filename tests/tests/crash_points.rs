@@ -103,7 +103,7 @@ fn a_lock_that_goes_in_a_moment_is_waited_for() {
 /// The report waits for the other recipient; meanwhile the scheduler and the whole suite die.
 #[test]
 fn reports_that_wait_to_be_gathered_survive() {
-    let gather = "[bounce]\ngather = \"8s\"\n[[route]]\ndomain = \"bad.example\"\nchannel = \"error\"\nhost = \"5.1.1:nobody\"\n";
+    let gather = "[bounce]\ngather = \"15s\"\n[[route]]\ndomain = \"bad.example\"\nchannel = \"error\"\nhost = \"5.1.1:nobody\"\n";
     let mut suite = Suite::builder().with(gather).relaying_to(free_port()).with_maildirs().with(QUICK).start();
     send(&suite, &["<box@local.example> NOTIFY=SUCCESS", "<late@far.example>", "<x@bad.example>"]);
     wait_until("one report of each kind is pending", LONG, || {

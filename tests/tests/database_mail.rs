@@ -71,7 +71,7 @@ fn mail_by(mut server: Server, table: &str) {
         let queue = suite.json(&["queue"]);
         queue.as_array().is_some_and(|all| all.len() == 1 && all[0]["recipients"][0]["channel"] == "hold")
     });
-    assert!(suite.log().contains("table people"), "{}", suite.log());
+    suite.logged("table people");
     server.start();
     wait_until("tim has the second one", LONG, || delivered(&suite, "tim") == 2);
     suite.wait_drained(LONG);

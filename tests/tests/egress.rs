@@ -63,7 +63,7 @@ impl Server {
     }
 
     fn wait_for(&self, part: &str) -> String {
-        wait_until(&format!("{part:?}"), std::time::Duration::from_secs(20), || self.all().contains(part));
+        wait_until(&format!("{part:?}"), LONG, || self.all().contains(part));
         self.all()
     }
 }

@@ -144,8 +144,10 @@ fn a_malformed_file_lands_in_deferred_with_its_reason_and_blocks_nobody() {
     }
     wait_until("the good one arrives", LONG, || maildir(&suite, "emil").len() == 1);
     wait_until("the bad ones are set aside", LONG, || files(&suite.postoffice("deferred")).len() == 6);
-    let reason = fs::read_to_string(suite.postoffice("deferred/bad.reason")).unwrap();
-    assert!(reason.contains("line 2") && reason.contains("nonsense"), "{reason}");
+    wait_until("the reason is written", LONG, || {
+        let reason = fs::read_to_string(suite.postoffice("deferred/bad.reason")).unwrap();
+        reason.contains("line 2") && reason.contains("nonsense")
+    });
 }
 
 #[test]

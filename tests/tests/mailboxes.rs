@@ -135,7 +135,9 @@ fn a_forward_is_followed_as_its_user_and_never_as_anybody_else() {
     let rooted = Rooted::start(&format!("maildir = \"%h/Maildir\"\naliases = [\"{}\"]\n", aliases.display()));
     let suite = &rooted.suite;
     send_with(suite, "zpmjoe@local.example", " NOTIFY=SUCCESS", "one", "x");
-    wait_until("both have it", LONG, || new_mail(&joe).len() == 1 && new_mail(&ann).len() == 1);
+    // What the program writes last, it writes after everything else of joe's is done.
+    let piped = || fs::read_to_string(joe.join("MAIL")).is_ok_and(|text| text.ends_with("\nx\n"));
+    wait_until("both have it, and the program", LONG, || new_mail(&joe).len() == 1 && new_mail(&ann).len() == 1 && piped());
     let text = fs::read_to_string(ann.join("Maildir/new").join(&new_mail(&ann)[0])).unwrap();
     for line in ["Return-Path: <sender@local.example>\n", "Delivered-To: zpmjoe@local.example\n", "Delivered-To: zpmann@local.example\n"] {
         assert!(text.contains(line), "{text}");
@@ -155,6 +157,8 @@ fn a_forward_is_followed_as_its_user_and_never_as_anybody_else() {
     assert_eq!(fs::read_to_string(joe.join("FDS")).unwrap().split_whitespace().count(), 4, "0, 1, 2 and that of the listing itself");
     // The detail's own file.
     send(suite, "zpmjoe+quiet@local.example", "quiet", "x");
+    let done = |line: &str| line.contains(" delivered ") && line.contains("to=zpmjoe+quiet@local.example");
+    wait_until("the quiet one is done with", LONG, || rooted.log().lines().any(done));
     // A link is not followed: the mail stays in the mailbox, and the log says why.
     send(suite, "zpmlink@local.example", "link", "x");
     wait_until("kept", LONG, || new_mail(&link).len() == 1);

@@ -1,14 +1,9 @@
-//! The client side against real peers: Postfix as next hop and as smart host with logins, Dovecot's LMTP, and hosts some of whose
-//! addresses do not answer.
+//! The client side against real peers: Postfix as next hop and as smart host with logins, Dovecot's LMTP.
 
-use end_to_end::dns::{NameServer, Record};
 use end_to_end::load::Session;
-use end_to_end::{Dovecot, LONG, Postfix, Sink, Suite, dovecot, files, free_port, postfix, wait_until};
+use end_to_end::{Dovecot, LONG, Postfix, Sink, Suite, dovecot, files, postfix, wait_until};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::time::Duration;
 
 /// Sends whole lines; the id. Recipients with their parameters.
 fn send(suite: &Suite, mail: &str, recipients: &[(&str, &str)], content: &[u8]) -> String {
@@ -45,17 +40,6 @@ fn stuffed(content: &[u8]) -> Vec<u8> {
 
 fn route(domain: &str, channel: &str, host: &str) -> String {
     format!("[[route]]\ndomain = \"{domain}\"\nchannel = \"{channel}\"\nhost = \"{host}\"\n")
-}
-
-/// Lines of the log with this event about this recipient.
-fn lines(suite: &Suite, event: &str, recipient: &str) -> Vec<String> {
-    let about = |line: &&str| line.contains(&format!(" {event} ")) && line.contains(recipient);
-    suite.log().lines().filter(about).map(str::to_owned).collect()
-}
-
-fn wait_for(suite: &Suite, event: &str, recipient: &str) -> String {
-    wait_until(&format!("{event} {recipient}"), LONG, || !lines(suite, event, recipient).is_empty());
-    lines(suite, event, recipient).remove(0)
 }
 
 /// What a Unix mailbox makes of wire content.
@@ -173,12 +157,12 @@ fn postfix_refuses_a_size_and_one_of_two_recipients() {
         .start();
     let large = format!("Subject: large\r\n\r\n{}", format!("{}\r\n", "y".repeat(70)).repeat(2000)).into_bytes();
     send(&suite, "", &[("a@far.example", "")], &large);
-    let line = wait_for(&suite, "failed", "a@far.example");
+    let line = suite.wait_for("failed", "a@far.example");
     assert!(line.contains("status=5.3.4"), "{line}");
     // Our own report about it comes by the other server.
     wait_until("the report about the size", LONG, || postfix.mailbox("sender").len() == 1);
     send(&suite, "", &[("nobody@far.example", ""), ("b@far.example", "")], b"Subject: small\r\n\r\nx\r\n");
-    let (refused, taken) = (wait_for(&suite, "failed", "nobody@far.example"), wait_for(&suite, "delivered", "b@far.example"));
+    let (refused, taken) = (suite.wait_for("failed", "nobody@far.example"), suite.wait_for("delivered", "b@far.example"));
     assert!(refused.contains("status=5.1.1") && refused.contains("User unknown"), "{refused}");
     assert!(taken.contains("status=2."), "{taken}");
     wait_until("the report about the user", LONG, || postfix.mailbox("sender").len() == 2);
@@ -250,7 +234,7 @@ fn a_smart_host_with_each_kind_of_login() {
     let suite = builder.start();
     for mechanism in mechanisms {
         send(&suite, "", &[(&format!("r@{mechanism}.example"), "")], b"Subject: x\r\n\r\nx\r\n");
-        let line = wait_for(&suite, "delivered", &format!("r@{mechanism}.example"));
+        let line = suite.wait_for("delivered", &format!("r@{mechanism}.example"));
         assert!(line.contains("tls=\"TLS"), "{line}");
         let accepted = format!("sasl_method={}, sasl_username=joe", mechanism.to_uppercase());
         wait_until(&accepted, LONG, || postfix.log().contains(&accepted));
@@ -276,19 +260,19 @@ fn a_wrong_password_waits_and_is_shown() {
             .relaying_to(postfix.ports[0])
             .start();
         send(&suite, "", &[("r@far.example", "")], b"Subject: x\r\n\r\nx\r\n");
-        let line = wait_for(&suite, "deferred", "r@far.example");
+        let line = suite.wait_for("deferred", "r@far.example");
         assert!(line.contains("status=4.7.8") && line.contains("535"), "{mechanism}: {line}");
         let status = |suite: &Suite| String::from_utf8(suite.zpost(&["status"]).stdout).unwrap();
         wait_until("the status shows it", LONG, || status(&suite).contains("login with credentials upstream refused by"));
         is_silent(&status(&suite), wrong);
-        assert!(lines(&suite, "failed", "r@far.example").is_empty() && suite.spooled() == 1);
+        assert!(suite.lines("failed", "r@far.example").is_empty() && suite.spooled() == 1);
         is_silent(&suite.log(), wrong);
         is_silent(&postfix.log(), wrong);
         // The right one, after a restart: the message has waited.
         fs::write(file.path(), format!("{PASSWORD}\n")).unwrap();
         suite.stop();
         suite.start();
-        wait_for(&suite, "delivered", "r@far.example");
+        suite.wait_for("delivered", "r@far.example");
         suite.wait_drained(LONG);
         assert!(!status(&suite).contains("refused by"), "{}", status(&suite));
         assert!(files(&suite.path("mail")).is_empty());
@@ -303,11 +287,11 @@ fn three_results(dovecot: &Dovecot, way: &str, tls: &str) {
     let content = "Subject: lmtp\r\n\r\n.dot\r\ngr\u{fc}n\r\n".as_bytes();
     let recipients = [("joe@local.example", ""), ("torn@local.example", ""), ("nobody@local.example", "")];
     let id = send(&suite, "BODY=8BITMIME", &recipients, content);
-    let delivered = wait_for(&suite, "delivered", "joe@local.example");
+    let delivered = suite.wait_for("delivered", "joe@local.example");
     assert!(delivered.contains("status=2.") && delivered.contains(tls), "{delivered}");
-    let failed = wait_for(&suite, "failed", "nobody@local.example");
+    let failed = suite.wait_for("failed", "nobody@local.example");
     assert!(failed.contains("status=5.1.1") && failed.contains("User doesn't exist"), "{failed}");
-    let deferred = wait_for(&suite, "deferred", "torn@local.example");
+    let deferred = suite.wait_for("deferred", "torn@local.example");
     assert!(deferred.contains("status=4."), "{deferred}");
     let arrived = dovecot.mailbox("joe");
     assert_eq!(arrived.len(), before + 1);
@@ -334,132 +318,6 @@ fn dovecot_by_lmtp_over_a_socket_and_over_tcp_with_tls() {
     three_results(&dovecot, &(route("local.example", "lmtp", &tcp) + secured), "tls=\"TLSv1.3");
     let local = format!("[local]\ndomains = [\"local.example\"]\ndelivery = \"lmtp\"\nlmtp = \"{socket}\"\nusers = \"any\"\n");
     three_results(&dovecot, &local, "");
-}
-
-/// Listens at an address, and does not answer: its backlog is full.
-struct Silent {
-    listener: TcpListener,
-    waiting: Vec<TcpStream>,
-}
-
-impl Silent {
-    fn at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
-        let mut waiting = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
-            waiting.push(stream);
-        }
-        Self { listener, waiting }
-    }
-
-    /// Takes what has waited, and then everybody, as an SMTP server that takes everything.
-    fn answer(self) {
-        drop(self.waiting);
-        std::thread::spawn(move || {
-            for stream in self.listener.incoming().flatten() {
-                std::thread::spawn(move || take_everything(stream));
-            }
-        });
-    }
-}
-
-fn take_everything(mut stream: TcpStream) -> Option<()> {
-    stream.write_all(b"220 mx\r\n").ok()?;
-    let (mut reader, mut content) = (BufReader::new(stream.try_clone().ok()?), false);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
-        let reply: &[u8] = match line.trim_end() {
-            line if content && line != "." => continue,
-            "DATA" => b"354 go\r\n",
-            _ => b"250 2.0.0 taken\r\n",
-        };
-        content = line.trim_end() == "DATA";
-        stream.write_all(reply).ok()?;
-    }
-}
-
-const SIX: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
-const FOUR: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];
-
-/// Whether this machine has ::1; says so where it has not.
-fn six_is_there() -> bool {
-    let there = TcpListener::bind((SIX, 0)).is_ok();
-    if !there {
-        eprintln!("SKIPPED: needs the address ::1");
-    }
-    there
-}
-
-/// `mx.far.example` has ::1, 127.0.0.1 and 127.0.0.2, tried in this order, all at `port`. A connection that is waited for to the
-/// end would last longer than the test.
-fn with_three_addresses(port: u16) -> (NameServer, Suite) {
-    let names = NameServer::start(|name| match name {
-        "far.example" => Some(vec![Record::Mx(10, "mx.far.example".to_owned())]),
-        "mx.far.example" => Some(vec![Record::Aaaa(Ipv6Addr::LOCALHOST), Record::A(FOUR[0]), Record::A(FOUR[1])]),
-        _ => None,
-    });
-    let client = format!("[client]\nport = {port}\nconnect_timeout = \"1h\"\nconnect_stagger = \"50ms\"\n");
-    let suite = Suite::builder().with(&names.section()).with(&client).start();
-    (names, suite)
-}
-
-/// Connections of ours to this port that are not made yet.
-fn pending(port: u16) -> usize {
-    let count = |table: &str| {
-        let text = fs::read_to_string(table).unwrap_or_default();
-        let asks = |line: &&str| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            fields.get(2).is_some_and(|remote| remote.ends_with(&format!(":{port:04X}"))) && fields.get(3) == Some(&"02")
-        };
-        text.lines().filter(asks).count()
-    };
-    count("/proc/net/tcp") + count("/proc/net/tcp6")
-}
-
-#[test]
-fn the_next_address_is_tried_beside_one_that_does_not_answer() {
-    if !six_is_there() {
-        return;
-    }
-    let port = free_port();
-    let silent = [Silent::at((SIX, port).into()), Silent::at((FOUR[0], port).into())];
-    Silent::at((FOUR[1], port).into()).answer();
-    let (_names, suite) = with_three_addresses(port);
-    send(&suite, "", &[("r@far.example", "")], b"Subject: x\r\n\r\nx\r\n");
-    let line = wait_for(&suite, "delivered", "r@far.example");
-    assert!(line.contains("mx.far.example [127.0.0.2]"), "{line}");
-    assert_eq!(suite.counter("ta-smtp", "connections"), 3);
-    assert!(suite.processes_below().len() > 3, "ta-smtp lives");
-    assert_eq!(pending(port), 0, "the losers are closed");
-    assert!(lines(&suite, "deferred", "r@far.example").is_empty());
-    // The session that won is an ordinary one.
-    send(&suite, "", &[("s@far.example", "")], b"Subject: y\r\n\r\ny\r\n");
-    wait_for(&suite, "delivered", "s@far.example");
-    assert_eq!((suite.counter("ta-smtp", "connections"), suite.counter("ta-smtp", "reused")), (3, 1));
-    drop(silent);
-}
-
-#[test]
-fn the_first_attempt_fails_while_the_others_wait() {
-    if !six_is_there() {
-        return;
-    }
-    let port = free_port();
-    let [first, second, third] = [SIX, FOUR[0].into(), FOUR[1].into()].map(|ip| Silent::at((ip, port).into()));
-    let (_names, suite) = with_three_addresses(port);
-    send(&suite, "", &[("r@far.example", "")], b"Subject: x\r\n\r\nx\r\n");
-    wait_until("three attempts at a time", LONG, || pending(port) == 3);
-    drop(first);
-    wait_until("the first is refused", LONG, || suite.counter("ta-smtp", "connect_failures") == 1);
-    drop(third);
-    wait_until("the third is refused", LONG, || suite.counter("ta-smtp", "connect_failures") == 2);
-    assert_eq!(pending(port), 1);
-    second.answer();
-    let line = wait_for(&suite, "delivered", "r@far.example");
-    assert!(line.contains("mx.far.example [127.0.0.1]"), "{line}");
-    assert_eq!((suite.counter("ta-smtp", "connections"), suite.spooled()), (3, 0));
 }
 
 #[test]

@@ -6,14 +6,13 @@ use end_to_end::load::Session;
 use end_to_end::{LONG, ORDINARY, Sink, Suite, free_port, wait_until};
 use nix::unistd::Uid;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use tempfile::TempDir;
 
 const POSTGREY: &str = "/usr/sbin/postgrey";
@@ -113,14 +112,14 @@ fn spawned(folder: &Path, name_server: u16) -> String {
          skip_addresses = ::1\n",
     )
     .unwrap();
-    // The program is Debian's; only its DNS library is told where our name server is, instead of resolv.conf.
-    fs::write(
-        folder.join("sitecustomize.py"),
-        format!(
-            "import DNS\nDNS.DiscoverNameServers = lambda: None\nDNS.defaults['server'] = ['127.0.0.1']\nDNS.defaults['port'] = {name_server}\n"
-        ),
-    )
-    .unwrap();
+    // The program is Debian's; only its DNS library (dnspython where it is installed, else pydns) is told where our name
+    // server is, instead of resolv.conf.
+    let libraries = format!(
+        "try:\n    import dns.resolver\n    ours = dns.resolver.Resolver(configure=False)\n    ours.nameservers, ours.port = ['127.0.0.1'], {name_server}\n    \
+         dns.resolver.default_resolver = ours\nexcept ImportError:\n    import DNS\n    DNS.DiscoverNameServers = lambda: None\n    \
+         DNS.defaults['server'], DNS.defaults['port'] = ['127.0.0.1'], {name_server}\n"
+    );
+    fs::write(folder.join("sitecustomize.py"), libraries).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
     let folder = folder.to_owned();
@@ -165,7 +164,7 @@ fn policyd_spf_refuses_and_marks() {
 #[test]
 fn the_next_hop_is_asked_before_a_recipient_is_taken() {
     let (taking, refusing) = (Sink::start(), Sink::with(&["-f", "RCPT"]));
-    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let away = free_port();
     let route = |domain: &str, port: u16| format!("[[route]]\ndomain = \"{domain}\"\nchannel = \"smtp\"\nhost = \"127.0.0.1:{port}\"\n");
     let suite = Suite::builder()
         .with(&route("takes.example", taking.port))
@@ -182,5 +181,5 @@ fn the_next_hop_is_asked_before_a_recipient_is_taken() {
     }
     // What is known is not asked again, and of other domains nothing is asked.
     assert_eq!((suite.counter("callahead", "questions"), suite.counter("callahead", "cache_hits")), (6, 3));
-    wait_until("the messages at the sink", Duration::from_secs(60), || taking.messages().len() == 2);
+    wait_until("the messages at the sink", LONG, || taking.messages().len() == 2);
 }

@@ -37,7 +37,7 @@ fn check(suite: &Suite, to: &str) -> String {
     arrived.assert("ESMTPS", &body());
     let ours = arrived.header.split("Received: ").nth(1).unwrap();
     assert!(ours.contains("by mta.test.example") && ours.contains("(TLSv1.3 "), "{}", arrived.header);
-    assert!(suite.log().contains("proto=ESMTPS"));
+    suite.logged("proto=ESMTPS");
     arrived.header
 }
 

@@ -84,6 +84,7 @@ fn a_tcp_table_of_postsrsd() {
     command.arg(format!("-s{}", secret.display())).args(["-dsrs.example", "-4"]);
     command.arg(format!("-f{forward}")).arg(format!("-r{reverse}"));
     let server = running(command, forward);
+    wait_until("its other port", LONG, || TcpStream::connect(("127.0.0.1", reverse)).is_ok());
     // A name of this host goes by the hosts file, which the process may read.
     let servers = |port| format!("servers = [\"localhost:{port}\"]\nfold = false\n");
     let suite = Suite::builder().with(&table("srs", "tcp", &servers(forward))).with(&table("back", "tcp", &servers(reverse))).start();

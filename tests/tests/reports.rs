@@ -341,5 +341,5 @@ fn the_administrator_s_texts_are_used_and_faulty_ones_are_found() {
     assert_eq!(report["from"], "Post <post@mta.test.example>");
     let text = report["text"].as_str().unwrap();
     assert!(text.starts_with("Sorry, sender@local.example:\n<a@no.example>") && text.ends_with("grüße von mta.test.example.\n"), "{text}");
-    assert!(suite.log().contains("template_faulty"));
+    suite.logged("template_faulty");
 }

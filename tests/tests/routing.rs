@@ -155,7 +155,7 @@ fn steps_may_be_left_out_and_what_is_left_is_unresolvable() {
 
 fn table_at(port: u16) -> String {
     format!(
-        "[[table]]\nname = \"late\"\nkind = \"socketmap\"\nservers = [\"127.0.0.1:{port}\"]\nmap = \"v\"\ntimeout = \"20s\"\n\
+        "[[table]]\nname = \"late\"\nkind = \"socketmap\"\nservers = [\"127.0.0.1:{port}\"]\nmap = \"v\"\ntimeout = \"60s\"\n\
          [virtual]\nalias_domains = [\"v.example\"]\naliases = [\"late\"]\n"
     )
 }
@@ -173,7 +173,9 @@ fn nor_does_it_with_several_volumes() {
 
 fn late(volume: &str) {
     let slow = Late::start("OK joe@local.example");
-    let suite = suite(&format!("{}{volume}", table_at(slow.port)), &[]);
+    // Nothing of this is to end because the machine is slow.
+    let patient = "[routing]\ndeadline = \"70s\"\nanswer_timeout = \"80s\"\n[server]\nhelper_timeout = \"90s\"\n";
+    let suite = suite(&format!("{patient}{}{volume}", table_at(slow.port)), &[]);
     // A file, for which nobody waits, and a question.
     for n in 0..40 {
         let text = "from <s@far.example>\nto <a@v.example>\nenv-end\nSubject: x\n\nbody\n";
@@ -216,7 +218,7 @@ fn a_table_that_does_not_answer_holds_mail_and_bounces_none() {
 #[test]
 fn a_router_that_dies_with_parked_mail_loses_none() {
     let slow = Late::start("OK joe@local.example");
-    let suite = suite(&table_at(slow.port), &[]);
+    let suite = suite(&format!("[routing]\ndeadline = \"70s\"\n{}", table_at(slow.port)), &[]);
     for n in 0..5 {
         let text = "from <s@far.example>\nto <a@v.example>\nenv-end\nSubject: x\n\nbody\n";
         fs::write(suite.postoffice("public").join(format!("late{n}")), text).unwrap();

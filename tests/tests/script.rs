@@ -111,7 +111,8 @@ fn every_hook_has_its_say() {
     assert!(steps.contains("5.1.2") && steps.contains("shut by the script"), "{steps}");
     let steps = explained(&suite, "moved@local.example");
     assert!(steps.contains("crossbar: to home@local.example instead"), "{steps}");
-    assert!(suite.log().contains("router.lua:8: route x@big.example"), "what the script logs is in the log");
+    // What the script logs is in the log.
+    suite.logged("router.lua:8: route x@big.example");
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn a_changed_file_is_tried_before_it_is_taken() {
         assert!(explained(&suite, "x@y.example").contains("channel hold"), "the old script stays");
         suite.log().contains("script_refused")
     });
-    assert!(suite.log().contains("router.lua:3:"), "the line is in the log");
+    suite.logged("router.lua:3:");
     write(&suite.path("router.lua"), "function route(address) return {channel = 'discard'} end");
     wait_until("taken", LONG, || explained(&suite, "x@y.example").contains("channel discard"));
     fs::remove_file(suite.path("router.lua")).unwrap();

@@ -209,7 +209,8 @@ fn servers_must_be_what_their_domains_publish() {
         assert!(last.contains(word), "{to}: {last}");
         assert!(!site.took(&to), "{to}");
     }
-    assert_eq!(files(&site.suite.postoffice("tlspolicy/policies")), ["sts-bad.test", "sts-good.test"]);
+    let kept = || files(&site.suite.postoffice("tlspolicy/policies"));
+    wait_until("both policies are kept", LONG, || kept() == ["sts-bad.test", "sts-good.test"]);
     report(&site);
 }
 

@@ -62,7 +62,7 @@ fn every_option_of_tls() {
         (&["--tls", "--tls-protocol", "tlsv1_2", "--tls-cipher", "AES128-SHA"], "no cipher without forward secrecy"),
         (&["--tls-on-connect"], "a port that speaks first"),
     ] {
-        let (good, text) = swaks(site.suite.port, "x", &with(options, &["--timeout", "3"]));
+        let (good, text) = swaks(site.suite.port, "x", &with(options, &["--timeout", "10"]));
         assert!(!good && text.contains("TLS startup failed"), "{why}: {text}");
     }
     let (good, text) = swaks(site.submissions, "y", &with(LOGIN, &["--tls-on-connect", "--tls-verify", "--tls-ca-path", &ca]));
@@ -110,7 +110,7 @@ fn names_and_certificates() {
     let (good, text) = send(port, "nobody@local.example", &["--tls-on-connect"]);
     assert!(!good, "{text}");
     assert!(Arrived::at(&suite, "joe").header.contains("with ESMTPSA id"));
-    assert!(suite.log().contains("client_certificate peer=127.0.0.1 user=joe"));
+    suite.logged("client_certificate peer=127.0.0.1 user=joe");
 }
 
 #[test]

@@ -67,6 +67,20 @@ fn every_direct_dependency_has_its_reason_in_the_architecture() {
     }
 }
 
+#[test]
+fn every_end_to_end_test_and_fuzz_target_is_named_in_the_architecture() {
+    let paper = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let tests = paper.split("## Tests").nth(1).unwrap().split("\n## ").next().unwrap();
+    let words: Vec<&str> = tests.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').collect();
+    for folder in ["tests/tests", "fuzz/fuzz_targets"] {
+        for name in end_to_end::files(&root().join(folder)) {
+            if let Some(name) = name.strip_suffix(".rs") {
+                assert!(words.contains(&name), "{folder}/{name}.rs is not in ARCHITECTURE.md, Tests");
+            }
+        }
+    }
+}
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();

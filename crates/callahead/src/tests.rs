@@ -202,9 +202,7 @@ fn a_next_hop_in_trouble_is_unknown_and_left_alone() {
     assert!(matches!(driver.ask("yes1@ours.example", &host), Verdict::Unknown(why) if why.contains("554")));
     assert!(matches!(driver.ask("yes2@ours.example", &host), Verdict::Unknown(_)));
     assert_eq!(count(&heard, "connected"), 1);
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    assert!(matches!(driver.ask("yes@ours.example", &gone), Verdict::Unknown(_)));
-    for host in ["", "[", "a b"] {
+    for host in ["127.0.0.1:1", "", "[", "a b"] {
         assert!(matches!(driver.ask("yes@ours.example", host), Verdict::Unknown(_)), "{host:?}");
     }
     driver.put("yes@ours.example", &host, "pipe");

@@ -187,11 +187,11 @@ fn a_file_that_silences_two_routers_is_set_aside_while_others_flow() {
 
 #[test]
 fn a_router_that_says_what_it_is_at_is_not_silent() {
-    let mut bench = Bench::of("router_silence = \"1s\"\n", &["long"]);
+    let mut bench = Bench::of("router_silence = \"3s\"\n", &["long"]);
     let mut router = bench.router(0);
     assert_eq!(files(&mut router), ["long"]);
     for _ in 0..8 {
-        std::thread::sleep(std::time::Duration::from_millis(250));
+        std::thread::sleep(std::time::Duration::from_millis(500));
         router.send(&FromRouter::Begun("long".into())).unwrap();
     }
     assert!(bench.master.recv().unwrap().is_none());
