@@ -1,9 +1,10 @@
 //! The decision against tables made of text.
 
 use crate::decision::{Routing, Want, route};
+use crate::local_user::LocalUser;
 use crate::question::answer;
 use crate::rules::Rules;
-use crate::tables::{LocalUser, Tables};
+use crate::tables::Tables;
 use crate::verdict::Verdict;
 use address::{Address, Path};
 use ipc::routing::{Answer, Question};

@@ -1,8 +1,9 @@
 //! Forms of messages against tables made of text.
 
 use crate::forms::{Forms, Leaving};
+use crate::local_user::LocalUser;
 use crate::rules::Rules;
-use crate::tables::{LocalUser, Tables};
+use crate::tables::Tables;
 use crate::verdict::{Routed, Verdict, Way};
 use address::{Address, Path};
 use envelope::{Form, Sender};

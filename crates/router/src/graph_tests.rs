@@ -1,9 +1,10 @@
 //! Graphs of names through every kind of expansion, with loops: what can be reached is found once, and it ends.
 
 use crate::forms::Leaving;
+use crate::local_user::LocalUser;
 use crate::recipients::route_all;
 use crate::rules::Rules;
-use crate::tables::{LocalUser, Tables};
+use crate::tables::Tables;
 use address::{Address, Path};
 use envelope::{EnvelopeRecipient, RecipientDsn};
 use lookup::{AliasEntry, Found, Keeper, List, TableError, Value};

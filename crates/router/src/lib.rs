@@ -31,6 +31,7 @@ mod head;
 mod lines;
 mod listfields;
 mod local;
+mod local_user;
 mod parking;
 mod pending;
 mod question;
@@ -72,9 +73,10 @@ mod service_tests;
 
 pub use callers::TableCallers;
 pub use decision::{Routing, Want, route};
+pub use local_user::LocalUser;
 pub use question::answer;
 pub use rules::Rules;
-pub use tables::{LocalUser, SystemTables, Tables};
+pub use tables::{SystemTables, Tables};
 pub use verdict::{Keeper, Routed, Verdict, Way};
 
 /// The program.

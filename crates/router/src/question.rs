@@ -141,7 +141,7 @@ fn members(asked: &Address, mut routing: Routing) -> Answer {
 fn answer_from(routing: Routing) -> Answer {
     let steps: Vec<String> = routing.steps.into_iter().take(MAX_STEPS).map(shortened).collect();
     let (mut quads, mut bytes) = (Vec::<Quad>::new(), 0);
-    let (mut refused, mut temporary) = (None, None);
+    let (mut refused, mut temporary, mut logged) = (None, None, false);
     for outcome in routing.outcomes {
         match outcome.verdict {
             Verdict::Deliver(quad) => {
@@ -155,8 +155,10 @@ fn answer_from(routing: Routing) -> Answer {
             Verdict::Pending => {}
             Verdict::Deferred { status, text } => temporary = Some(Reply::new(451, status, shortened(text))),
             Verdict::Temporary(reason) => {
-                // For the operator.
-                daemon::event!(Warning, "lookup_failed", address = outcome.address, reason = reason);
+                // For the operator, once: many may wait for the same.
+                if !std::mem::replace(&mut logged, true) {
+                    daemon::event!(Warning, "lookup_failed", address = outcome.address, reason = reason);
+                }
                 temporary = Some(trouble());
             }
             // Whoever asked the script has logged it.

@@ -16,7 +16,7 @@ pub struct Rules {
     /// Of senders without one.
     pub users_domain: String,
     pub postmaster: Option<Address>,
-    /// Names and `.suffix`es.
+    /// Names and `.suffix`es. As all domains of the configuration, the settings have normalised them.
     local_domains: HashSet<String>,
     /// Addresses that are this machine: mail to `user@[address]` is local.
     pub own_addresses: HashSet<IpAddr>,
@@ -40,10 +40,9 @@ pub struct Rules {
 
 impl Rules {
     pub fn new(settings: &Settings) -> Self {
-        let hostname = normalised(&settings.identity.hostname);
         let mut by_domain: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, route) in settings.routes.iter().enumerate() {
-            let same = by_domain.entry(normalised(&route.domain)).or_default();
+            let same = by_domain.entry(route.domain.clone()).or_default();
             let settled = same.last().and_then(|last| settings.routes.get(*last)).is_some_and(|last| last.sender.is_empty());
             if !settled {
                 same.push(index);
@@ -52,7 +51,7 @@ impl Rules {
         let local = &settings.local;
         Self {
             postmaster: Address::parse(&settings.identity.postmaster).ok(),
-            local_domains: local.domains.iter().map(|domain| normalised(domain)).collect(),
+            local_domains: local.domains.iter().cloned().collect(),
             own_addresses: settings.listening_addresses().chain(sys::interface_addresses()).collect(),
             lmtp: (local.delivery == DeliveryKind::Lmtp).then(|| local.lmtp.clone()),
             any_user: local.users == UserSource::Any,
@@ -63,7 +62,7 @@ impl Rules {
             returning: Returning::new(settings),
             steps: StepRules::new(settings),
             routes: settings.routes.clone(),
-            hostname,
+            hostname: settings.identity.hostname.clone(),
             users_domain: settings.users_domain().to_owned(),
             by_domain,
         }
@@ -112,10 +111,7 @@ pub(crate) fn patterns(domain: &str) -> impl Iterator<Item = &str> {
     std::iter::once(domain).chain(domain.match_indices('.').filter_map(|(at, _)| domain.get(at..)))
 }
 
-/// A pattern's own dot in front is no part of the domain.
+/// The domain of a sender, as far as it is one.
 pub(crate) fn normalised(domain: &str) -> String {
-    match domain.strip_prefix('.') {
-        Some(suffix) => format!(".{}", normalised(suffix)),
-        None => normalise(domain).unwrap_or_else(|_| domain.to_lowercase()),
-    }
+    normalise(domain).unwrap_or_else(|_| domain.to_lowercase())
 }

@@ -122,17 +122,14 @@ fn a_flood_of_questions_lets_the_master_in() {
         asked += 1;
         bench.ask(asked, "all@local.example");
     };
-    // So many that there is always one in the socket.
-    (0..100).for_each(|_| ask(&mut bench));
-    for _ in 0..100 {
-        assert!(matches!(bench.hear(), FromRouter::Told(_)));
-        ask(&mut bench);
-    }
+    // So many, of some milliseconds each, that there is always one in the socket.
+    (0..250).for_each(|_| ask(&mut bench));
+    assert!(matches!(bench.hear(), FromRouter::Told(_)));
     bench.master.send(&ToChild::Drain).unwrap();
     let mut answered = 0;
     while let FromRouter::Told(_) = bench.hear() {
         answered += 1;
-        assert!(answered < 1000, "nobody looks at what the master says");
+        assert!(answered < 600, "nobody looks at what the master says");
         ask(&mut bench);
     }
 }

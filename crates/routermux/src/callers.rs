@@ -24,6 +24,9 @@ pub(crate) enum Caller {
     Command(Channel<Answered, Request>),
 }
 
+/// Frames taken of one caller before the others are heard.
+const FRAMES_A_TURN: usize = 128;
+
 /// What a caller gets instead of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lack {
@@ -57,9 +60,10 @@ impl Mux {
         Some(token)
     }
 
-    /// Something happened at a caller's conversation: take its questions, send what waits.
+    /// Something happened at a caller's conversation: take its questions, send what waits. One that asks without a pause takes
+    /// turns with the others.
     pub(crate) fn caller(&mut self, token: Token) {
-        loop {
+        for _ in 0..FRAMES_A_TURN {
             let heard = match self.callers.get_mut(&token) {
                 None => return,
                 Some(Caller::Session(channel)) => match channel.flush() {
@@ -80,6 +84,7 @@ impl Mux {
                 Err(_) => return self.dismiss(token),
             }
         }
+        self.unread.push(token);
     }
 
     /// Names from another process are looked at like those from anybody.

@@ -24,6 +24,7 @@ mod feeding;
 mod files;
 mod keeper;
 mod lanes;
+mod news;
 mod questions;
 mod service;
 mod shelf;

@@ -95,6 +95,15 @@ end
 function tables.sort(list, before)
   is(list, "table", "sort")
   charge(#list * 20 + 1)
+  if before == nil then
+    -- Without a function of the script's nothing is counted on the way, and a comparison takes as long as its texts are.
+    local longest = SHORT
+    for i = 1, #list do
+      local value = rawget(list, i)
+      if type(value) == "string" and #value > longest then longest = #value end
+    end
+    if longest > SHORT then charge(#list * 20 * (longest // 16)) end
+  end
   return sort(list, before)
 end
 

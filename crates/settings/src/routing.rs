@@ -124,7 +124,7 @@ pub struct Routing {
 /// `[virtual]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Virtual {
-    /// Every address of them is in `aliases`, or does not exist. Domains as written in `[virtual]`.
+    /// Every address of them is in `aliases`, or does not exist. Names and `.suffix`es, normalised.
     pub alias_domains: Vec<String>,
     /// Tables of such domains.
     pub alias_domain_tables: Vec<String>,

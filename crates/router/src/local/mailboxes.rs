@@ -2,7 +2,7 @@
 
 use super::{Name, mailbox_text};
 use crate::expansion::{Context, Expansion};
-use crate::tables::{LocalUser, escaped};
+use crate::local_user::{LocalUser, escaped};
 use lookup::{Found, TableError};
 
 impl Expansion<'_> {

@@ -2,7 +2,7 @@
 //! never run or opened here.
 
 use crate::expansion::{Context, Expansion};
-use crate::tables::escaped;
+use crate::local_user::escaped;
 use crate::verdict::{Keeper, Verdict};
 
 /// Longest command or path in bytes.

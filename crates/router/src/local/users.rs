@@ -3,7 +3,7 @@
 use super::{Name, mailbox_text};
 use crate::decision::Want;
 use crate::expansion::{Context, Expansion};
-use crate::tables::LocalUser;
+use crate::local_user::LocalUser;
 use crate::verdict::Verdict;
 use address::Address;
 use lookup::TableError;

@@ -2,9 +2,10 @@
 
 use super::{Facts, Lent};
 use crate::decision::{Routing, Want, route};
+use crate::local_user::LocalUser;
 use crate::question::{answer, decide};
 use crate::rules::Rules;
-use crate::tables::{LocalUser, Tables};
+use crate::tables::Tables;
 use crate::verdict::Verdict;
 use address::{Address, Path};
 use ipc::routing::{Answer, Question};

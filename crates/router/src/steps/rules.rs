@@ -4,13 +4,13 @@ use super::directive::Directive;
 use settings::{CHANNELS, RoutingStep, Settings, Virtual};
 use std::collections::HashSet;
 
-/// Domains by name and `.suffix`.
+/// Domains by name and `.suffix`, as the settings have normalised them.
 #[derive(Debug, Default)]
 pub(crate) struct Domains(HashSet<String>);
 
 impl Domains {
     fn new(list: &[String]) -> Self {
-        Self(list.iter().map(|domain| crate::rules::normalised(domain)).collect())
+        Self(list.iter().cloned().collect())
     }
 
     pub fn is_empty(&self) -> bool {

@@ -1,9 +1,10 @@
 //! Every step against tables made of text.
 
 use crate::decision::{Routing, Want, route};
+use crate::local_user::LocalUser;
 use crate::question::decide;
 use crate::rules::Rules;
-use crate::tables::{LocalUser, Tables};
+use crate::tables::Tables;
 use address::{Address, Path};
 use ipc::routing::{Answer, Kinship, Question};
 use lookup::{Account, AliasEntry, Found, Keeper, List, TableError};

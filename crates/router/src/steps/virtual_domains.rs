@@ -4,7 +4,7 @@
 use super::{Hit, Stepped, Subject, bare_key};
 use crate::expansion::Expansion;
 use crate::local::mailbox_text;
-use crate::tables::{LocalUser, escaped};
+use crate::local_user::{LocalUser, escaped};
 use crate::verdict::Verdict;
 use address::Address;
 use lookup::{Keeper, TableError};
