@@ -1,7 +1,7 @@
 //! Transport agents of others, by standard input and output and by the agents socket: one that works, and those that do not.
 
 use end_to_end::load::Session;
-use end_to_end::{LONG, Suite, files, wait_until};
+use end_to_end::{LONG, Suite, SuiteBuilder, files, wait_until};
 use nix::unistd::Uid;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,11 @@ fn example() -> String {
 
 /// A suite whose domain `own.example` goes to channel `own`; `agent` goes below its `[[agent]]`, with `@` for the folder.
 fn suite_with(program: &str, agent: &str) -> Suite {
-    let mut suite = Suite::builder().prepare();
+    suite_of(Suite::builder(), program, agent)
+}
+
+fn suite_of(builder: SuiteBuilder, program: &str, agent: &str) -> Suite {
+    let mut suite = builder.prepare();
     let folder = suite.folder.path().display().to_string();
     fs::create_dir(suite.path("out")).unwrap();
     fs::write(suite.path("agent"), program).unwrap();
@@ -177,4 +181,34 @@ fn an_outsider_that_talks_rubbish_or_never_answers_is_dropped() {
     send(&suite, &["joe@own.example"]);
     let _agent = outsider(&suite, None, &format!("{register}|{{\"hungry\":1}}"));
     wait_until("the silent one is dropped", LONG, || suite.log().contains("did not answer in time"));
+}
+
+/// Members of a list, each with a sender of its own, in one job after the other: the agent sees who sends to whom, and is
+/// still hungry afterwards. By both ways.
+#[test]
+fn members_of_a_list_have_their_senders() {
+    let program =
+        example().replace("mailbox.write(content)", "mailbox.write(recipient.get('sender', job['sender']).encode() + b'\\n' + content)");
+    for (by_socket, agent) in [(false, PROGRAM), (true, "user = \"daemon\"")] {
+        let builder = Suite::builder().with_maildirs();
+        let lists = builder.folder().join("lists");
+        fs::create_dir(&lists).unwrap();
+        let members: String = (0..5).map(|n| format!("m{n}@own.example\n")).collect();
+        fs::write(lists.join("news"), members).unwrap();
+        let more = format!("[lists]\nfolder = \"{}\"\nverp = true\nheaders = true\n", lists.display());
+        let suite = suite_of(builder.with(&more), &program, agent);
+        let _outsider = by_socket.then(|| outsider(&suite, None, "own"));
+        for _ in 0..3 {
+            send(&suite, &["news@local.example"]);
+        }
+        send(&suite, &["joe@own.example"]);
+        wait_until("joe has his", LONG, || suite.path("out/joe").exists());
+        suite.wait_drained(LONG);
+        for n in 0..5 {
+            let text = fs::read_to_string(suite.path(&format!("out/m{n}"))).unwrap();
+            let sender = format!("news-owner+m{n}=own.example@local.example\n");
+            assert_eq!((text.matches(&sender).count(), text.matches("List-Id: <news.local.example>\n").count()), (3, 3), "{text}");
+        }
+        assert!(fs::read_to_string(suite.path("out/joe")).unwrap().starts_with("me@sender.example\n"));
+    }
 }

@@ -237,5 +237,12 @@ fn a_user_of_sendmail_is_who_the_kernel_says() {
         (silent.sender(), field(&silent.text(), "From")),
         ("games@local.example", vec!["The Player <games@local.example>".to_owned()])
     );
+    // As in a container: a user without an account.
+    sendmail(&suite, "54321", &["-f", "king@local.example"], "From: king@local.example\nSubject: nameless\n\nbody\n");
+    let nameless = taken(&sink, "nameless");
+    assert_eq!(
+        (nameless.sender(), field(&nameless.text(), "Sender")),
+        ("uid54321@local.example", vec!["uid54321@local.example".to_owned()])
+    );
     suite.wait_drained(LONG);
 }

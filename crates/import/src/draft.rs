@@ -24,6 +24,7 @@ pub struct Draft {
     tables: Vec<Table>,
     files: Vec<NewFile>,
     remarks: Vec<Remark>,
+    unknown: Vec<Remark>,
 }
 
 /// A text as TOML writes it.
@@ -54,7 +55,13 @@ impl Draft {
             tables: Vec::new(),
             files: Vec::new(),
             remarks: Vec::new(),
+            unknown: Vec::new(),
         }
+    }
+
+    /// A file of which nobody knows what it is.
+    pub(crate) fn unknown(&mut self, file: &str, text: String) {
+        self.unknown.push(Remark { file: file.to_owned(), line: 0, text });
     }
 
     /// Something that is not carried over, or must be looked at.
@@ -101,15 +108,16 @@ impl Draft {
         name
     }
 
-    /// A new file; its absolute path.
+    /// A new file; its absolute path. One that is imported for a second use is the same file.
     pub(crate) fn file(&mut self, name: &str, text: String, secret: bool) -> String {
+        let of_name = |other: &str| other.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        if let Some(same) = self.files.iter().find(|file| file.text == text && file.secret == secret && of_name(&file.name)) {
+            return format!("{}/{}", self.folder, same.name);
+        }
         let taken = |name: &str| self.files.iter().any(|file| file.name == name);
         let name =
             (1..).map(|n| if n == 1 { name.to_owned() } else { format!("{name}-{n}") }).find(|name| !taken(name)).unwrap_or_default();
         let path = format!("{}/{name}", self.folder);
-        if let Some(same) = self.files.iter().find(|file| file.text == text && file.secret == secret) {
-            return format!("{}/{}", self.folder, same.name);
-        }
         self.files.push(NewFile { name, text, secret });
         path
     }
@@ -166,6 +174,14 @@ impl Draft {
             }
         }
         let configuration = crate::sieve::sieve(text, &mut self.remarks);
-        Imported { configuration, files: self.files, remarks: self.remarks }
+        // By file in the order they came, and by line.
+        let mut files: Vec<String> = Vec::new();
+        for remark in &self.remarks {
+            if !files.contains(&remark.file) {
+                files.push(remark.file.clone());
+            }
+        }
+        self.remarks.sort_by_key(|remark| (files.iter().position(|file| *file == remark.file), remark.line));
+        Imported { configuration, files: self.files, remarks: self.remarks, unknown: self.unknown }
     }
 }

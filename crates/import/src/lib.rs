@@ -86,6 +86,8 @@ pub struct Imported {
     pub configuration: String,
     pub files: Vec<NewFile>,
     pub remarks: Vec<Remark>,
+    /// Files of which nobody knows what they are: nothing of them is in the rest.
+    pub unknown: Vec<Remark>,
 }
 
 /// Reads a file that another one names, or why it cannot.
@@ -108,11 +110,8 @@ pub fn import(system: System, sources: &[Source], folder: &str, reader: &Reader<
             System::Zmailer => zmailer::file(source, &text, &mut draft),
         };
         if let Err(kinds) = known {
-            draft.remark(
-                &source.path,
-                0,
-                format!("what this is its name does not say: write KIND={}, with a KIND of {kinds}", source.path),
-            );
+            let text = format!("what this is its name does not say: write KIND={}, with a KIND of {kinds}", source.path);
+            draft.unknown(&source.path, text);
         }
     }
     draft.finish()

@@ -53,8 +53,17 @@ fn mailertable(path: &str, text: &str, draft: &mut Draft) -> String {
     let mut out = String::new();
     for (line, text) in logical(text) {
         let (key, value) = pair(&text);
-        let value = if key.starts_with('.') { value.replace("%1%0", "%0") } else { value.to_owned() };
-        let (mailer, hop) = value.split_once(':').unwrap_or((&value, ""));
+        let (mailer, hop) = value.split_once(':').unwrap_or((value, ""));
+        let (first, _) = transport::first_host(hop);
+        let value = match (mailer, first) {
+            ("error", _) => value.replace("%1%0", "%0"),
+            // The domain itself.
+            (_, "%1%0" | "[%1%0]" | "%0" | "[%0]") if key.starts_with('.') => {
+                draft.remark(path, line, format!("{key}: to the domain itself: here by its MX"));
+                format!("{mailer}:")
+            }
+            _ => value.to_owned(),
+        };
         if mailer != "error" && transport::first_host(hop).1 {
             draft.remark(path, line, format!("{key}: only its first host is taken; a host with several addresses, or MX, has more"));
         }
@@ -101,7 +110,7 @@ fn access(path: &str, text: &str, draft: &mut Draft) {
             continue;
         };
         for kind in kinds {
-            let relays = said == "relay=yes";
+            let relays = said == "relay=true";
             match (*kind, network(key)) {
                 ("client", Some(network)) => out.push_str(&format!("client:{network} {said}\n")),
                 ("client", None) if !key.contains('@') => out.push_str(&format!("name:{key} {said}\nname:.{key} {said}\n")),
@@ -119,11 +128,11 @@ fn attributes(value: &str) -> Option<String> {
     let (word, rest) = value.split_once(':').unwrap_or((value, ""));
     let text = |text: &str| text.trim_matches('"').chars().filter(|c| *c != '"' && !c.is_control()).collect::<String>();
     Some(match word.to_ascii_uppercase().as_str() {
-        "OK" => "trust=yes".to_owned(),
-        "RELAY" => "relay=yes".to_owned(),
+        "OK" => "trust=true".to_owned(),
+        "RELAY" => "relay=true".to_owned(),
         "REJECT" => "refuse=\"Access denied\"".to_owned(),
         "ERROR" => format!("refuse=\"{}\"", text(transport::error(rest).trim_start_matches("error!"))),
-        "QUARANTINE" => "freeze=yes".to_owned(),
+        "QUARANTINE" => "freeze=true".to_owned(),
         _ if word.starts_with(['5', '4']) && word.len() > 3 => format!("refuse=\"{}\"", text(word.get(3..)?.trim())),
         _ => return None,
     })

@@ -129,7 +129,8 @@ fn a_file_that_is_missing_or_unknown_is_said() {
         imported(System::Postfix, &[("/etc/postfix/main.cf", "myhostname = a.example\nalias_maps = hash:/none\n"), ("/x/strange", "")]);
     settings(&got);
     let remarks = remarks(&got).join("\n");
-    assert!(remarks.contains("main.cf:2: /none: No such file") && remarks.contains("write KIND=/x/strange"), "{remarks}");
+    assert!(remarks.contains("main.cf:2: /none: No such file"), "{remarks}");
+    assert!(got.unknown[0].to_string().contains("/x/strange: what this is its name does not say: write KIND=/x/strange"));
     let got = imported(System::Postfix, &[("virtual=/x/strange", "a@b.example c\n")]);
     assert_eq!(settings(&got).virtual_domains.aliases.len(), 1);
 }
@@ -146,7 +147,7 @@ fn a_sendmail_site() {
             ),
             (
                 "/etc/mail/mailertable",
-                "far.example esmtp:[10.0.0.1]:[10.0.0.2]\n.sub.example relay:gw.example\n.bad.example error:nohost mail to %1%0 is prohibited\nhere.example local:ann\nx.example error:nouser \"550 no such user\"\ny.example uucp-dom:z\n",
+                "far.example esmtp:[10.0.0.1]:[10.0.0.2]\n.sub.example relay:gw.example\n.bad.example error:nohost mail to %1%0 is prohibited\nhere.example local:ann\n.direct.example smtp:[%1%0]\nx.example error:nouser \"550 no such user\"\ny.example uucp-dom:z\n",
             ),
             ("/etc/mail/relay-domains", "partner.example\n"),
             ("/etc/mail/local-host-names", "example.org\n# none\nbad_domain..x\n"),
@@ -163,14 +164,14 @@ fn a_sendmail_site() {
     );
     assert_eq!(
         file(&got, "mailertable"),
-        "far.example smtp![10.0.0.1]\n.sub.example smtp!gw.example\n.bad.example error!5.1.2 mail to %0 is prohibited\nhere.example local!-!ann\nx.example error!5.1.1 no such user\n"
+        "far.example smtp![10.0.0.1]\n.sub.example smtp!gw.example\n.bad.example error!5.1.2 mail to %0 is prohibited\nhere.example local!-!ann\n.direct.example smtp!\nx.example error!5.1.1 no such user\n"
     );
     assert_eq!(file(&got, "virtusertable"), "info@virt.example ann\n@old.example %1@new.example\nx@virt.example a%2@b.example\n");
     let access = file(&got, "access.policy");
     for line in [
-        "client:192.0.2.0/24 relay=yes",
+        "client:192.0.2.0/24 relay=true",
         "sender:spam.example refuse=\"Access denied\"",
-        "client:10.1.2.3 trust=yes",
+        "client:10.1.2.3 trust=true",
         "recipient:gone@example.org refuse=\"5.1.1 gone\"",
     ] {
         assert!(access.lines().any(|l| l == line), "{line}\n{access}");
@@ -180,7 +181,8 @@ fn a_sendmail_site() {
     for wanted in [
         "local-host-names:3:",
         "mailertable:1: far.example: only its first host",
-        "mailertable:6: y.example: uucp-dom",
+        "mailertable:5: .direct.example: to the domain itself",
+        "mailertable:7: y.example: uucp-dom",
         "access:5: good.example",
         "access:6: TLS_Srv",
         "virtusertable:3: x@virt.example: %2",

@@ -54,6 +54,10 @@ pub fn run(arguments: &Import, json: bool) -> Result<u8, Trouble> {
         read(&source.path).map_err(|reason| Trouble::new(EX_NOINPUT, format!("{}: {reason}", shown(&source.path))))?;
     }
     let imported = import::import(system, &sources, named, &read);
+    if !imported.unknown.is_empty() {
+        let lines: Vec<String> = imported.unknown.iter().map(|remark| shown(&remark.to_string())).collect();
+        return Err(Trouble::new(EX_USAGE, lines.join("\n") + "\nnothing was written"));
+    }
     if !arguments.dry_run {
         write(&folder, &imported)?;
     }
@@ -63,20 +67,24 @@ pub fn run(arguments: &Import, json: bool) -> Result<u8, Trouble> {
 fn read(path: &str) -> Result<String, String> {
     let file = fs::File::open(path).map_err(|e| e.to_string())?;
     if !file.metadata().map_err(|e| e.to_string())?.is_file() {
-        return Err("not a regular file".to_owned());
+        return Err("not a regular file; name files, such as main.cf in it where it is a folder".to_owned());
     }
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     if bytes.len() as u64 > LARGEST {
         return Err("larger than 256 MiB".to_owned());
     }
-    String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
+    String::from_utf8(bytes).map_err(|_| "not text in UTF-8; of a compiled table (.db, .lmdb) give the text that it was made of".to_owned())
 }
 
 /// Into a folder that was not there before: nothing of anybody's is overwritten.
 fn write(folder: &Path, imported: &Imported) -> Result<(), Trouble> {
     fs::DirBuilder::new().mode(0o755).create(folder).map_err(|e| {
-        let advice = if e.kind() == std::io::ErrorKind::AlreadyExists { "; name a new one with --into" } else { "" };
+        let advice = match e.kind() {
+            std::io::ErrorKind::AlreadyExists => "; name a new one with --into",
+            std::io::ErrorKind::PermissionDenied => "; name one where you may write with --into",
+            _ => "",
+        };
         Trouble::new(EX_IOERR, format!("{}: {e}{advice}", folder.display()))
     })?;
     let configuration = NewFile { name: CONFIGURATION.to_owned(), text: imported.configuration.clone(), secret: false };
@@ -136,6 +144,21 @@ mod tests {
     fn run_with(folder: &Path, files: &[&Path]) -> Result<u8, Trouble> {
         let files = files.iter().map(|path| path.display().to_string()).collect();
         run(&Import { system: From::Postfix, files, into: folder.join("new"), dry_run: false }, false)
+    }
+
+    #[test]
+    fn a_file_that_nobody_knows_makes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let [main, strange] = ["main.cf", "strange"].map(|name| folder.path().join(name));
+        fs::write(&main, "myhostname = a.example\n").unwrap();
+        fs::write(&strange, "x\n").unwrap();
+        let trouble = run_with(folder.path(), &[&main, &strange]).unwrap_err();
+        assert_eq!(trouble.code, EX_USAGE);
+        assert!(trouble.text.contains("strange: what this is") && trouble.text.ends_with("nothing was written"), "{trouble:?}");
+        assert!(!folder.path().join("new").exists());
+        fs::write(&strange, b"\xff\x00").unwrap();
+        assert!(run_with(folder.path(), &[&strange]).unwrap_err().text.contains("compiled table"));
+        assert!(run_with(folder.path(), &[folder.path()]).unwrap_err().text.contains("such as main.cf"));
     }
 
     #[test]
