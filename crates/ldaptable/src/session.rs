@@ -86,7 +86,7 @@ impl Session {
             match answer(&message, self.message)? {
                 Answer::Entry(entry) => match collect(entry, &table.attributes, &mut values) {
                     // The rest of the answer must be read before the next question.
-                    Err(fault) if !fault.broken => trouble = Some(fault),
+                    Err(passing) if !passing.broken => trouble = Some(passing),
                     other => other?,
                 },
                 Answer::Reference => {}

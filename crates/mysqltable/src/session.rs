@@ -54,7 +54,7 @@ impl Session {
                     let pushed = first(row, column, columns)?.map_or(Ok(()), |value| values.push(&value));
                     match pushed {
                         // The rest must be read before the next question.
-                        Err(fault) if !fault.broken => trouble = Some(fault),
+                        Err(passing) if !passing.broken => trouble = Some(passing),
                         other => other?,
                     }
                 }

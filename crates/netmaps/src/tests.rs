@@ -160,12 +160,18 @@ fn servers_in_order_and_the_next_where_one_fails() {
     let source = Socketmap::default();
     let mut line = source.connect(&table).unwrap();
     assert_eq!(source.ask(&mut line, &table, "k"), found("first"));
-    // It begins to talk nonsense: the next one is asked, in the same breath, and stays preferred for a while.
+    // A connection of some age may break; a new one is asked for.
+    *says.lock().unwrap() = None;
+    assert!(source.ask(&mut line, &table, "k").unwrap_err().broken);
+    *says.lock().unwrap() = netstring("OK again");
+    assert_eq!(ask(&source, &table, "k"), found("again"));
+    // Where that talks nonsense from the start, the next server is asked in the same breath, and stays preferred for a while.
     *says.lock().unwrap() = Some(b"junk".to_vec());
+    let mut line = source.connect(&table).unwrap();
     assert_eq!(source.ask(&mut line, &table, "k"), found("second"));
     assert_eq!(source.ask(&mut line, &table, "k"), found("second"));
     assert_eq!(ask(&source, &table, "k"), found("second"));
-    assert_eq!(count.load(SeqCst), 1);
+    assert_eq!(count.load(SeqCst), 3);
     let alone = ask(&source, &socketmap(&[dead], ""), "k").unwrap_err();
     assert!(alone.broken && alone.reason.starts_with("127.0.0.1:") && alone.reason.contains("cannot connect"));
     assert!(ask(&source, &socketmap(&["unix:/nowhere/at/all".into()], ""), "k").unwrap_err().broken);

@@ -25,7 +25,7 @@ impl Session {
         let mut link = Link::connect(place, deadline)?;
         if let Place::Host { host, .. } = place {
             link = match table.tls.as_str() {
-                "yes" => direct(link.secure(&trust(table.ca.as_deref(), &[ALPN])?, host)?)?,
+                "yes" => direct(link.secure(&trust(table.ca.as_deref(), &[ALPN])?, host))?,
                 "starttls" => upgrade(link)?.secure(&trust(table.ca.as_deref(), &[])?, host)?,
                 _ => link,
             };
@@ -94,7 +94,7 @@ impl Session {
             match message::message(&mut self.link)? {
                 // The rest must be read before the next question.
                 (b'D', content) => match message::row(&content, &mut values) {
-                    Err(fault) if !fault.broken => trouble = Some(fault),
+                    Err(passing) if !passing.broken => trouble = Some(passing),
                     other => other?,
                 },
                 (b'E', content) => trouble = Some(failed(&content)),
@@ -111,19 +111,21 @@ impl Session {
 
 fn end(trouble: Option<Trouble>, complete: bool, values: Values) -> Result<Option<Vec<String>>, Trouble> {
     match trouble {
-        Some(fault) => Err(fault),
+        Some(trouble) => Err(trouble),
         None if complete => Ok(values.answer()),
         None => Err(Trouble::malformed("its answer ends in the middle")),
     }
 }
 
 /// TLS from the first byte: only the server's word for the protocol tells that this is no other service with its certificate.
-fn direct(link: Link) -> Result<Link, Trouble> {
-    let told = link.protocol() == Some(ALPN);
-    if told {
-        Ok(link)
-    } else {
-        Err(Trouble::broken("the server does not say that it speaks PostgreSQL inside TLS (ALPN): is it version 17?"))
+fn direct(secured: Result<Link, Trouble>) -> Result<Link, Trouble> {
+    let older = "; PostgreSQL knows that since version 17: for others write tls = \"starttls\"";
+    match secured {
+        Ok(link) if link.protocol() == Some(ALPN) => Ok(link),
+        Ok(_) => Err(Trouble::broken(format!("the server does not say that it speaks PostgreSQL inside TLS (ALPN){older}"))),
+        // It does speak TLS.
+        Err(trouble) if trouble.reason.contains("certificate") => Err(trouble),
+        Err(trouble) => Err(Trouble { reason: trouble.reason + older, ..trouble }),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Tables that servers answer for: a protocol, and what is alike whatever the protocol is.
 //!
 //! The servers of a table are tried in the order in which it names them, but those that failed within the last half minute
-//! after the others. A server that breaks off, is silent or talks nonsense costs no answer where another one is in reach
-//! before the question's deadline. All of connecting (names, sockets, TLS, login) and of a question is within the table's timeout.
+//! after the others. A server that takes a connection and then breaks off, is silent or talks nonsense costs no answer where
+//! another one is in reach before the question's deadline. A connection that has answered before is another matter: servers
+//! close those that have nothing to do, and are none the worse for it. All of connecting (names, sockets, TLS, login) and of a question is within the table's timeout.
 
 use crate::{Source, Trouble};
 use settings::Table;
@@ -58,6 +59,7 @@ pub struct Connection<P: Protocol> {
     server: String,
     question: P::Question,
     session: P::Session,
+    answered: bool,
 }
 
 impl<P: Protocol> Source for Servers<P> {
@@ -70,7 +72,7 @@ impl<P: Protocol> Source for Servers<P> {
     fn ask(&self, connection: &mut Connection<P>, table: &Table, key: &str) -> Result<Option<Vec<String>>, Trouble> {
         let deadline = Instant::now() + table.timeout;
         let trouble = match self.ask_by(connection, table, key, deadline) {
-            Err(trouble) if trouble.broken => trouble,
+            Err(trouble) if trouble.broken && !connection.answered => trouble,
             said => return said,
         };
         let elsewhere = table.servers.len() > 1 && Instant::now() < deadline;
@@ -90,17 +92,18 @@ impl<P: Protocol> Servers<P> {
             let session = self.protocol.open(server, table, &question, until);
             session.map(|session| (server.to_string(), session)).inspect_err(|_| self.blame(&server.to_string()))
         })
-        .map(|(server, session)| Connection { server, question, session })
+        .map(|(server, session)| Connection { server, question, session, answered: false })
     }
 
     fn ask_by(&self, connection: &mut Connection<P>, table: &Table, key: &str, deadline: Instant) -> Result<Option<Vec<String>>, Trouble> {
-        let Connection { server, question, session } = connection;
-        self.protocol.ask(session, table, question, key, deadline).map_err(|trouble| {
-            if trouble.broken {
-                self.blame(server);
-            }
-            trouble.at(server)
-        })
+        let Connection { server, question, session, answered } = connection;
+        let said = self.protocol.ask(session, table, question, key, deadline);
+        let broken = said.as_ref().is_err_and(|trouble| trouble.broken);
+        if broken && !*answered {
+            self.blame(server);
+        }
+        *answered |= !broken;
+        said.map_err(|trouble| trouble.at(server))
     }
 
     fn good_ones_first(&self, servers: Vec<P::Server>) -> Vec<P::Server> {
