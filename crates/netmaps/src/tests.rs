@@ -140,6 +140,7 @@ fn a_reply_that_never_ends_is_left() {
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 100]);
         let _ = stream.write_all(b"99999:OK ");
         while stream.write_all(b"x").is_ok() {
             std::thread::sleep(std::time::Duration::from_millis(50));

@@ -274,7 +274,8 @@ fn threads_that_hang_are_replaced_a_few_times_and_come_back() {
     assert_eq!(driver.connects(), 4);
     driver.open_gate();
     assert_eq!(driver.ask("b"), found("B"));
-    driver.until(|world| world.open.load(SeqCst) == 2);
+    // Those given up end. Of the others one may be given up yet, where one of those comes back before it does.
+    driver.until(|world| (1..=2).contains(&world.open.load(SeqCst)));
 }
 
 impl Driver {
