@@ -133,6 +133,9 @@ fn because(reason: &Reason, now: u64) -> String {
         "asking" => "its destination waits to be asked for (queue_only); ETRN or `zpost retry` lets it go".to_owned(),
         "resolver" => format!("the DNS is being asked for its mail exchangers{}", then("it goes without an answer")),
         "disk" => "its volume is slow and has enough to do; it goes when that has answered".to_owned(),
+        "dead" | "probe" if r.channel == "hold" => {
+            format!("what it waits for is not there yet, as {most} looks have found{answer}{}", then("next look"))
+        }
         "dead" => format!("{detail} is dead after {most} failed probes{answer}{}", then("next probe")),
         "probe" => format!("{detail} is dead after {most} failed probes{answer}; a probe is under way now"),
         "rate" => format!("the rate of {detail} is used up{}", then("the next one goes")),
