@@ -15,3 +15,10 @@ pub fn cpu_ticks(pid: u32) -> u64 {
     let field = |n: usize| after_name.split(' ').nth(n).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
     field(11) + field(12)
 }
+
+/// Memory that no file stands behind, its share, in KiB.
+pub fn own_kib(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok());
+    of("Pss_Anon:").unwrap_or(0) + of("Pss_Shmem:").unwrap_or(0)
+}

@@ -2,13 +2,20 @@
 
 use end_to_end::dns::{NameServer, Record};
 use end_to_end::load::Session;
-use end_to_end::memory::{cpu_ticks, pss_kib};
+use end_to_end::memory::{cpu_ticks, own_kib, pss_kib};
 use end_to_end::{LONG, Sink, Suite, free_port, wait_until};
 use std::fs;
 use std::time::{Duration, Instant};
 
-fn suite_pss_mib(suite: &Suite) -> u64 {
-    suite.pids().iter().map(|(_, pid)| pss_kib(*pid)).sum::<u64>() / 1024
+/// What the processes have for themselves, and with their shares of programs and libraries, in MiB.
+fn memory_of(suite: &Suite) -> (u64, u64) {
+    let sum = |each: fn(u32) -> u64| suite.pids().iter().map(|(_, pid)| each(*pid)).sum::<u64>() / 1024;
+    (sum(own_kib), sum(pss_kib))
+}
+
+/// The promise is about all of it. How much of a debug build's large programs is in memory is the system's business.
+fn is_below((own, all): (u64, u64), most_own: u64, most: u64) -> bool {
+    own < most_own && (cfg!(debug_assertions) || all < most)
 }
 
 #[test]
@@ -29,9 +36,9 @@ fn an_idle_suite_is_small_and_quiet() {
         std::thread::sleep(Duration::from_secs(5));
         used.push(ticks() - before);
     }
-    let pss = suite_pss_mib(&suite);
-    eprintln!("idle: {pss} MiB PSS, {used:?} ticks in 5 s");
-    assert!(pss < 60, "{pss} MiB");
+    let memory = memory_of(&suite);
+    eprintln!("idle: {memory:?} MiB, {used:?} ticks in 5 s");
+    assert!(is_below(memory, 20, 60), "{memory:?} MiB");
     assert!(used.last().is_some_and(|ticks| *ticks <= 5), "{used:?} ticks of 10 ms in 5 s");
 }
 
@@ -45,7 +52,7 @@ fn five_thousand_idle_sessions() {
         session.command("EHLO x.example").unwrap();
         sessions.push(session);
     }
-    let pss = suite_pss_mib(&suite);
+    let memory = memory_of(&suite);
     let one_more = || {
         let start = Instant::now();
         let (mut session, code) = Session::open(suite.port).unwrap();
@@ -56,10 +63,10 @@ fn five_thousand_idle_sessions() {
     };
     // The best of some: the machine may have something else to do for a moment.
     let answered = std::iter::repeat_with(one_more).take(5).min().unwrap();
-    eprintln!("5,000 sessions: {pss} MiB PSS; a new one answers in {answered:?}");
+    eprintln!("5,000 sessions: {memory:?} MiB; a new one answers in {answered:?}");
     assert_eq!(suite.json(&["status"])["sessions"].as_u64(), Some(5005), "all of them are still there");
     assert_eq!(sessions.iter_mut().filter_map(|s| s.command("NOOP").ok()).filter(|(code, _)| *code == 250).count(), 5005);
-    assert!(pss < 120, "{pss} MiB");
+    assert!(is_below(memory, 40, 120), "{memory:?} MiB");
     // The promise is 50 ms; a busy test machine gets room.
     assert!(answered < Duration::from_secs(1), "{answered:?}");
 }
