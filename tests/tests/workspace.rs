@@ -74,10 +74,22 @@ fn every_end_to_end_test_and_fuzz_target_is_named_in_the_architecture() {
     let words: Vec<&str> = tests.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').collect();
     for folder in ["tests/tests", "fuzz/fuzz_targets"] {
         for name in end_to_end::files(&root().join(folder)) {
-            if let Some(name) = name.strip_suffix(".rs") {
-                assert!(words.contains(&name), "{folder}/{name}.rs is not in ARCHITECTURE.md, Tests");
+            let folder_of_one = root().join(folder).join(&name).join("main.rs").exists();
+            if let Some(name) = name.strip_suffix(".rs").or_else(|| folder_of_one.then_some(name.as_str())) {
+                assert!(words.contains(&name), "{folder}/{name} is not in ARCHITECTURE.md, Tests");
             }
         }
+    }
+}
+
+#[test]
+fn every_test_that_a_promise_names_is_there() {
+    let paper = fs::read_to_string(root().join("README.md")).unwrap();
+    let promises = paper.split("## Promises").nth(1).unwrap().split("\n## ").next().unwrap();
+    let names: Vec<&str> = promises.split('`').skip(1).step_by(2).filter(|name| name.contains('/')).collect();
+    assert!(names.len() > 40, "{}", names.len());
+    for name in names {
+        assert!(root().join(name).exists(), "README.md names {name}");
     }
 }
 
