@@ -1,6 +1,7 @@
 //! `[[table]]`: lookup tables (ZMailer's relations), declared once and named wherever something is looked up.
 
 mod checks;
+mod servers;
 
 use crate::sheet::Group;
 use crate::value::Value;

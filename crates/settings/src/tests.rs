@@ -338,6 +338,27 @@ fn servers_maps_and_records_of_tables() {
         let said = table(&format!("kind = \"tcp\"\nservers = [\"{server}\"]"));
         assert!(said.len() == 1 && said[0].contains("unix:/path"), "{server}: {said:?}");
     }
+    let sql = "database = \"m\"\nuser = \"u\"\nquery = \"SELECT %k\"";
+    let ldap = "base = \"o=x\"\nfilter = \"(a=%k)\"\nattributes = [\"a\"]";
+    for (kind, more, good, bad) in [
+        ("mysql", sql, &["db", "db.example:1", "::1", "[::1]:1", "unix:/run/x"][..], &["db:", "db:x", "a b", "mysql://db", "unix:x"][..]),
+        ("postgresql", sql, &["127.0.0.1", "unix:/run/postgresql"], &["", "host=db", "db/mail"]),
+        (
+            "ldap",
+            ldap,
+            &["ldap://l", "ldaps://l.example:1/", "ldap://[::1]:1", "ldapi:///run/l", "ldapi://%2Frun%2Fl"],
+            &["l:389", "ldap://", "http://l", "ldap://l/o=x", "ldapi://l"],
+        ),
+    ] {
+        let faults_of = |server: &str| table(&format!("kind = \"{kind}\"\nservers = [\"{server}\"]\n{more}"));
+        for server in good {
+            assert_eq!(faults_of(server), Vec::<String>::new(), "{kind} {server}");
+        }
+        for server in bad {
+            let said = faults_of(server);
+            assert!(said.len() == 1 && said[0].contains("is none of"), "{kind} {server}: {said:?}");
+        }
+    }
     let said = table("kind = \"socketmap\"\nmap = \"a b\"\nservers = [\"unix:/run/map\"]");
     assert!(said.len() == 1 && said[0].contains("no spaces"), "{said:?}");
     let said = table("kind = \"dns\"\nrecord = \"mxx\"");

@@ -1,6 +1,6 @@
 //! What is wrong with the tables of a configuration, and with names of tables elsewhere in it.
 
-use super::{FORMS, KINDS, form};
+use super::{FORMS, KINDS, form, servers};
 use crate::checks::{at, text};
 use crate::nearest::nearest;
 use crate::search::Filter;
@@ -72,16 +72,6 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
 /// Kinds of DNS records that a table may be of.
 const RECORDS: &[&str] = &["a", "aaaa", "cname", "mx", "ptr", "txt"];
 
-/// As `servers` of socketmap and tcp tables.
-fn is_server(server: &str) -> bool {
-    if let Some(path) = server.strip_prefix("unix:") {
-        return path.starts_with('/');
-    }
-    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
-    let host = |host: &str| !host.is_empty() && !host.contains([':', '/', ' ']) || host.starts_with('[') && host.ends_with(']');
-    server.rsplit_once(':').is_some_and(|(name, number)| port(number) && host(name))
-}
-
 /// Queries and filters that no server would understand, or that would not ask for the key.
 fn spelled(group: &Group, kind: &str, faults: &mut Vec<Fault>) {
     let query = text(group, "query").filter(|_| ["sqlite", "postgresql", "mysql"].contains(&kind));
@@ -97,9 +87,9 @@ fn spelled(group: &Group, kind: &str, faults: &mut Vec<Fault>) {
     if map.is_some() {
         faults.push(at(group, "map", "table.map: the name of a map has no spaces: what is behind one is the key".to_owned()));
     }
-    if ["socketmap", "tcp"].contains(&kind) {
-        for server in list(group, "servers").iter().filter(|server| !is_server(server)) {
-            faults.push(at(group, "servers", format!("table.servers: `{server}` is none of address:port, host:port, unix:/path")));
+    if let Some(forms) = servers::forms(kind) {
+        for server in list(group, "servers").iter().filter(|server| !servers::is_server(kind, server)) {
+            faults.push(at(group, "servers", format!("table.servers: `{server}` is none of {forms}")));
         }
     }
     let filter = text(group, "filter").filter(|_| kind == "ldap");
