@@ -65,7 +65,7 @@ impl Site {
 
 #[test]
 fn people_are_answered_once_and_nobody_else_ever() {
-    let site = Site::new();
+    let mut site = Site::new();
     let to = "To: Joe <joe@local.example>\r\nMessage-ID: <one@far.example>\r\nSubject: lunch";
     site.send("ann@local.example", to);
     wait_until("ann is answered", LONG, || site.mailbox("ann").len() == 1);
@@ -84,13 +84,17 @@ fn people_are_answered_once_and_nobody_else_ever() {
     site.suite.wait_drained(LONG);
     let known = site.known();
     assert!(known.ends_with(" ann@local.example\n") && known.lines().count() == 1, "{known}");
-    // Once in seven days; never to a list, a program, or the null sender; never what names joe nowhere.
+    assert_eq!(site.suite.stop(), Some(0));
+    site.suite.start();
+    // Once in seven days, whatever is restarted; never to a list, a program, the null sender, or himself; never what names
+    // joe nowhere.
     site.send("ann@local.example", to);
     site.send("list-bounces@local.example", &format!("{to}\r\nList-Id: <x.local.example>"));
     site.send("ann@local.example", &format!("{to}\r\nAuto-Submitted: auto-replied"));
     site.send("", to);
+    site.send("joe@local.example", to);
     site.send("other@far.example", "To: undisclosed-recipients:;\r\nSubject: all");
-    wait_until("joe has all six", LONG, || site.mailbox("joe").len() == 6);
+    wait_until("joe has all seven, and no answer", LONG, || site.mailbox("joe").len() == 7);
     site.suite.wait_drained(LONG);
     assert_eq!((site.mailbox("ann").len(), site.mailbox("list-bounces").len(), site.known()), (1, 0, known));
     // Forgotten, he is answered again; and the user sees who was.
