@@ -198,8 +198,17 @@ fn late(volume: &str) {
 }
 
 #[test]
-fn a_table_that_does_not_answer_holds_mail_and_bounces_none() {
-    let port = free_port();
+fn a_table_that_is_away_holds_mail_and_bounces_none() {
+    unanswered(free_port());
+}
+
+/// Its own patience is longer than that of decisions.
+#[test]
+fn a_table_that_says_nothing_holds_mail_and_bounces_none() {
+    unanswered(Late::start("OK joe@local.example").port);
+}
+
+fn unanswered(port: u16) {
     let mut suite = suite(&format!("[routing]\ndeadline = \"2s\"\n{}", table_at(port)), &[]);
     let mut wire = Wire::hello(suite.port);
     wire.say("MAIL FROM:<joe@local.example>", "250");
@@ -210,7 +219,7 @@ fn a_table_that_does_not_answer_holds_mail_and_bounces_none() {
     let held = || suite.json(&["queue", "--channel", "hold"]).as_array().is_some_and(|list| list.len() == 1);
     wait_until("it is held", LONG, held);
     let queue = suite.json(&["queue"]).to_string();
-    assert!(queue.contains("late"), "the condition names the table: {queue}");
+    assert!(queue.contains("table:late/"), "the condition names the table: {queue}");
     assert_eq!(delivered(&suite, "local.example/joe"), 0, "nothing has bounced");
     assert_eq!(suite.stop(), Some(0));
 }

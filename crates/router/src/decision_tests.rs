@@ -18,6 +18,8 @@ struct Fake {
     lists: HashMap<String, List>,
     users: Option<Vec<&'static str>>,
     broken: bool,
+    /// A name that has not been answered for yet.
+    silent: Option<&'static str>,
     lookups: u32,
 }
 
@@ -28,6 +30,9 @@ impl Tables for Fake {
 
     fn alias(&mut self, key: &str) -> Result<Option<AliasEntry>, TableError> {
         self.lookups += 1;
+        if self.silent == Some(key) {
+            return Err(TableError::Pending);
+        }
         if self.broken { Err(TableError::Temporary("aliases: gone".into())) } else { Ok(self.aliases.get(key).cloned()) }
     }
     fn list(&mut self, path: &str) -> Result<List, TableError> {
@@ -84,6 +89,18 @@ fn quads(address: &str, rules: &Rules, tables: &mut Fake) -> Vec<String> {
 
 fn quad(address: &str, rules: &Rules, tables: &mut Fake) -> String {
     quads(address, rules, tables).join("; ")
+}
+
+#[test]
+fn a_list_waits_to_know_its_owner() {
+    let (rules, mut tables) = (rules(true), fake("list: a@far.example, b@far.example\nowner-list: joe\n", None));
+    let owners = |routing: Routing| routing.outcomes.into_iter().map(|o| o.owner.map(|owner| owner.to_string())).collect::<Vec<_>>();
+    let owner = Some("owner-list@local.example".to_owned());
+    assert_eq!(owners(routed("list@local.example", &rules, &mut tables)), [owner.clone(), owner]);
+    tables.silent = Some("owner-list");
+    let routing = routed("list@local.example", &rules, &mut tables);
+    assert_eq!(routing.outcomes.len(), 1);
+    assert_eq!(routing.outcomes[0].verdict, Verdict::Pending, "failures would go to whoever wrote to the list");
 }
 
 #[test]
