@@ -199,16 +199,18 @@ fn late(volume: &str) {
 
 #[test]
 fn a_table_that_is_away_holds_mail_and_bounces_none() {
-    unanswered(free_port());
+    unanswered(free_port(), || {});
 }
 
 /// Its own patience is longer than that of decisions.
 #[test]
 fn a_table_that_says_nothing_holds_mail_and_bounces_none() {
-    unanswered(Late::start("OK joe@local.example").port);
+    let late = Late::start("OK joe@local.example");
+    unanswered(late.port, || late.open());
 }
 
-fn unanswered(port: u16) {
+/// `end`: before the suite stops.
+fn unanswered(port: u16, end: impl FnOnce()) {
     let mut suite = suite(&format!("[routing]\ndeadline = \"2s\"\n{}", table_at(port)), &[]);
     let mut wire = Wire::hello(suite.port);
     wire.say("MAIL FROM:<joe@local.example>", "250");
@@ -223,6 +225,7 @@ fn unanswered(port: u16) {
     let queue = suite.json(&["queue"]).to_string();
     assert!(queue.contains("table:late/"), "the condition names the table: {queue}");
     assert_eq!(delivered(&suite, "local.example/joe"), 0, "nothing has bounced");
+    end();
     assert_eq!(suite.stop(), Some(0));
 }
 
