@@ -283,6 +283,11 @@ fn a_list_is_no_crowd() {
     assert_eq!(all.iter().map(Taken::sender).collect::<Vec<_>>(), senders);
     let deferred = || suite.log().lines().filter(|line| line.contains(" deferred ") && line.contains("=away.example@")).count();
     wait_until("all others are deferred", LONG, || deferred() >= 40);
+    let log = suite.log();
+    for (event, user) in [(" delivered ", "m07@sink.example"), (" deferred ", "m07@away.example")] {
+        let named = |line: &&str| line.contains(event) && line.contains(&format!(" to=news@local.example user={user} "));
+        assert_eq!(log.lines().filter(named).count(), 1, "{event}{user}");
+    }
     let sessions = all.iter().map(|one| one.session).max().unwrap() + 1;
     assert_eq!(sessions, 1, "with a server that is to have one at a time");
     let failures = suite.counter("ta-smtp", "connect_failures");

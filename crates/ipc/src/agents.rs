@@ -36,8 +36,8 @@ pub struct Job {
     pub host: String,
     /// Empty for `<>`.
     pub sender: String,
-    /// Each recipient has a sender of its own, made from `sender` ([`envelope::verp`]). The link of our
-    /// agents parts such jobs, so that what delivers never sees one.
+    /// Each recipient has a sender of its own, made from `sender` ([`envelope::verp`]). The link of our agents parts such
+    /// jobs, so that what delivers never sees one, but for those that say they know of it.
     pub verp: bool,
     /// Byte offset of the message headers in the file.
     pub body_offset: u64,

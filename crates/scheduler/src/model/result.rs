@@ -314,7 +314,10 @@ impl Model {
         let channel = self.lanes.get(destination.lane as usize).map_or("", |lane| lane.name.as_str());
         let delay = now.wall_ms.saturating_sub(message.arrived);
         let Some(line) = daemon::log::Line::begin(daemon::log::LogLevel::Info, event) else { return };
-        let line = line.field("id", &message.id).field("to", &recipient.address()).field("channel", &channel);
+        let line = line.field("id", &message.id).field("to", &recipient.address());
+        // Of a list: which of its members.
+        let line = if recipient.address() == &*recipient.user { line } else { line.field("user", &recipient.user) };
+        let line = line.field("channel", &channel);
         let line = line.field("host", &destination.host).field("remote", &result.remote).field("status", &result.status);
         let line = if result.tls.is_empty() { line } else { line.field("tls", &result.tls) };
         let line = match message.sender_to(recipient) {
