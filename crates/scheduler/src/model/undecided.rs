@@ -5,6 +5,8 @@ use super::result::{Marks, Place};
 use super::retry::{backoff, ticks};
 use super::window::Signal;
 use super::{Model, Now};
+use ipc::agents::{RecipientResult, Report};
+use status::{Enhanced, Outcome, Phase};
 
 /// A message whose jobs saw this many agents die is tried more and more rarely.
 const KILLS: u8 = 3;
@@ -55,6 +57,16 @@ impl Model {
             self.put_back(place, now.tick().saturating_add(wait), now, &mut marks);
         }
         self.close(number, job, marks, now);
+    }
+
+    /// The message of a job cannot be read, for another reason than that something is short for a moment: put off as by a
+    /// server, so that it is tried more and more rarely, shows in the queue with the reason, and goes back in the end.
+    pub fn unreadable(&mut self, number: u64, why: &str, now: Now) {
+        let Some(job) = self.jobs.get(&number) else { return };
+        let offsets = job.members.iter().filter_map(|position| self.recipient(job.message, *position)).map(|recipient| recipient.offset);
+        let put_off = |index| RecipientResult::new(index, Outcome::Deferred, Enhanced::transient(3, 0), "-", why);
+        let report = Report::new(number, Phase::Transaction, offsets.map(put_off).collect());
+        self.report(job.agent, &report, now);
     }
 
     /// The message file of a job is not there any more: whoever removed it has ended the message.

@@ -8,6 +8,7 @@ use crate::model::{Now, StartedJob};
 use envelope::MessageId;
 use ipc::agents::{Job, ToAgent, ToScheduler};
 use ipc::{Channel, Packet, RecvError};
+use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -17,6 +18,8 @@ use std::os::fd::OwnedFd;
 /// Jobs and bytes in one frame (a frame takes 128 KiB and 64 descriptors).
 const JOBS: usize = 32;
 const BYTES: usize = 96 * 1024;
+/// What a file cannot be opened for though nothing is wrong with it.
+const SHORT: [i32; 5] = [Errno::EMFILE as i32, Errno::ENFILE as i32, Errno::ENOMEM as i32, Errno::EAGAIN as i32, Errno::EINTR as i32];
 /// Message files kept open from the load until the first job.
 const OPEN_FILES: usize = 256;
 /// Agents from outside that have not registered yet.
@@ -232,7 +235,10 @@ impl Scheduler {
             Err(e) if e.kind() == io::ErrorKind::NotFound => self.model.lost(number, now),
             Err(e) => {
                 daemon::event!(Error, "message_not_opened", job = number, text = e);
-                self.model.undecided(number, now);
+                match e.raw_os_error() {
+                    Some(code) if SHORT.contains(&code) => self.model.undecided(number, now),
+                    _ => self.model.unreadable(number, &format!("the message cannot be read: {e}"), now),
+                }
             }
         }
     }

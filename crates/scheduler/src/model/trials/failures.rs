@@ -310,3 +310,21 @@ fn an_agent_may_say_when_it_wants_to_be_asked_again() {
     bench.pass(limits().expiry);
     assert_eq!(bench.job().1.channel, "error");
 }
+
+/// A bad block under a message: tried as a server that puts it off is, not every second for ever.
+#[test]
+fn a_message_that_cannot_be_read_waits_and_goes_back_in_the_end() {
+    let mut bench = Bench::new();
+    bench.mail("a.example", 2);
+    let (started, _) = bench.job();
+    bench.model.unreadable(started.number, "the message cannot be read: EIO", bench.now);
+    assert!(bench.actions().iter().any(|action| matches!(action, Action::Mark { diagnostics, .. } if diagnostics.len() == 2)));
+    bench.pass(Duration::from_secs(60));
+    assert!(bench.jobs().is_empty());
+    bench.pass(HOUR);
+    let (started, _) = bench.job();
+    bench.model.unreadable(started.number, "the message cannot be read: EIO", bench.now);
+    bench.hire(9, "error");
+    bench.pass(HOUR * 24 * 6);
+    assert_eq!(bench.job().1.channel, "error");
+}
