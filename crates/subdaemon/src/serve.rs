@@ -84,7 +84,7 @@ impl<S: Service> Server<S> {
         self.draining |= self.desk.retired;
         self.clients.retain(|_, (_, until)| *until > now);
         daemon::log::flush();
-        if self.draining && self.service.is_idle() && self.callers.values().all(|caller| caller.pending() == 0) {
+        if self.draining && self.is_done() {
             return Some(0);
         }
         let sleep = self.service.wake().map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
@@ -97,6 +97,12 @@ impl<S: Service> Server<S> {
             Ok(()) => {}
         }
         events.iter().find_map(|event| self.dispatch(event))
+    }
+
+    /// A drain is over. Where every caller is gone nobody waits for what is in hand, which may be the silence of a stranger's
+    /// server: a stop must not wait for that.
+    fn is_done(&self) -> bool {
+        self.callers.is_empty() || self.service.is_idle() && self.callers.values().all(|caller| caller.pending() == 0)
     }
 
     fn dispatch(&mut self, event: &Event) -> Option<u8> {
@@ -240,6 +246,7 @@ mod tests {
     /// Answers every question; keeps the loop awake.
     struct Echo {
         gone: usize,
+        busy: bool,
     }
 
     impl Service for Echo {
@@ -258,6 +265,10 @@ mod tests {
 
         fn wake(&self) -> Option<Instant> {
             Some(Instant::now())
+        }
+
+        fn is_idle(&self) -> bool {
+            !self.busy
         }
     }
 
@@ -283,7 +294,7 @@ mod tests {
                 counters: daemon::Counters::detached("ratetracker").unwrap(),
                 signals: daemon::Signals::block().unwrap(),
             };
-            let server = Server::new(started, |_| Ok(Echo { gone: 0 })).unwrap();
+            let server = Server::new(started, |_| Ok(Echo { gone: 0, busy: false })).unwrap();
             Self { server, caller: Caller::new(caller).unwrap(), master: Channel::new(ours).unwrap(), events: Events::with_capacity(16) }
         }
 
@@ -337,6 +348,18 @@ mod tests {
         rig.server.draining = true;
         assert_eq!(rig.turns(5), Some(0));
         assert!(rig.server.callers.is_empty());
+    }
+
+    #[test]
+    fn work_that_nobody_waits_for_keeps_no_drain() {
+        let mut rig = Rig::new();
+        let mut caller: Channel<ToTracker, Verdict> = rig.caller.call().unwrap();
+        caller.send(&ask(1)).unwrap();
+        assert_eq!(rig.turns(3), None);
+        (rig.server.draining, rig.server.service.busy) = (true, true);
+        assert_eq!(rig.turns(3), None, "its caller is there");
+        drop(caller);
+        assert_eq!(rig.turns(3), Some(0));
     }
 
     #[test]
