@@ -4,43 +4,27 @@
 //! are not in the table; no answer of DNS is trouble. What the resolver says is believed for what is left of the records' TTL
 //! (or of that of their absence), and no longer than the table says.
 
-use crate::conversation::{Conversation, Heard};
+use crate::conversation::{Frames, Heard};
 use ipc::dns::{Answer, Ask, Question, RecordKind, Told, Trouble};
 use ipc::tables;
-use ipc::{Caller, Channel, RecvError};
 use settings::Table;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// Opens one.
-pub(crate) fn open(caller: &Caller) -> io::Result<Box<dyn Conversation>> {
-    Ok(Box::new(caller.call::<Ask, Told>()?))
-}
+/// Of the resolver, about records.
+pub(crate) struct Records;
 
-impl Conversation for Channel<Ask, Told> {
-    fn ask(&mut self, number: u64, table: &Table, key: &str) -> io::Result<()> {
+impl Frames for Records {
+    type Ask = Ask;
+    type Told = Told;
+
+    fn ask(number: u64, table: &Table, key: &str) -> Ask {
         let kind = RecordKind::named(&table.record).unwrap_or(RecordKind::Txt);
-        self.send(&Ask { number, question: Question::Records { name: key.to_owned(), kind } })
+        Ask { number, question: Question::Records { name: key.to_owned(), kind } }
     }
 
-    fn next(&mut self) -> Result<Option<Heard>, RecvError> {
-        Ok(self.recv()?.map(|(Told { number, answer }, _)| {
-            let (answer, ttl) = said(answer);
-            Heard { number, answer, ttl }
-        }))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Self::flush(self)
-    }
-
-    fn source(&mut self) -> &mut dyn mio::event::Source {
-        self
-    }
-
-    fn descriptor(&self) -> BorrowedFd<'_> {
-        self.as_fd()
+    fn heard(Told { number, answer }: Told) -> Heard {
+        let (answer, ttl) = said(answer);
+        Heard { number, answer, ttl }
     }
 }
 
@@ -61,7 +45,8 @@ fn said(answer: Result<Answer, Trouble>) -> (tables::Answer, Option<Duration>) {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use ipc::ContactPoint;
+    use crate::conversation::{Conversation, Talk};
+    use ipc::{Caller, Channel, ContactPoint};
     use std::time::Instant;
 
     const TTL: Duration = Duration::from_secs(77);
@@ -74,7 +59,7 @@ mod tests {
     #[test]
     fn questions_and_what_answers_mean() {
         let (call, serve) = ipc::channel::pair().unwrap();
-        let mut ours = open(&Caller::new(call).unwrap()).unwrap();
+        let mut ours = Talk::<super::Records>::open(&Caller::new(call).unwrap()).unwrap();
         let mut resolver: Channel<Told, Ask> = ContactPoint::new(serve).unwrap().accept().unwrap().unwrap();
         let answers = [
             ("a", Ok(records(&["10.0.0.1"])), tables::Answer::Found(vec!["10.0.0.1".into()]), Some(TTL)),
