@@ -234,16 +234,19 @@ impl Model {
         site.last = note.cloned();
         let (until, text) = (site.until, note.map_or("", |note| &note.text));
         let channel = self.lanes.get(site.lane as usize).map_or("", |lane| lane.name.as_str());
-        daemon::event!(
-            Info,
-            "destination_dead",
-            channel = channel,
-            host = site.name.text(),
-            members = site.members,
-            probes = probes,
-            wait = wait.as_secs(),
-            text = text
-        );
+        // One that is probed every few seconds for a day would fill the log; the probes' own lines tell the rest.
+        if probes.is_power_of_two() {
+            daemon::event!(
+                Info,
+                "destination_dead",
+                channel = channel,
+                host = site.name.text(),
+                members = site.members,
+                probes = probes,
+                wait = wait.as_secs(),
+                text = text
+            );
+        }
         self.set_timer(until, Wake::Site(key));
     }
 
