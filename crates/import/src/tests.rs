@@ -204,7 +204,7 @@ fn a_zmailer_site() {
                 ".sub.example smtp!gw.example\nbad.example error!5.1.2\nslow.example delay!3600\nold.example usenet!x\n. dns!\n",
             ),
             ("/opt/mail/db/localnames", "mx.example.org mx.example.org\nexample.org mx.example.org\n"),
-            ("/opt/mail/db/fqdnaliases", "info@virt.example: ann@example.org\n"),
+            ("/opt/mail/db/fqdnaliases", "info@virt.example: ann@example.org\n@old.example: %1@new.example\n"),
             ("/opt/mail/db/userdb", "ann:mailname Ann.Other@example.org\n"),
             ("/opt/mail/db/smtp-policy.src", "x"),
         ],
@@ -212,9 +212,10 @@ fn a_zmailer_site() {
     let s = settings(&got);
     assert_eq!(s.local.domains, ["mx.example.org", "example.org"]);
     assert_eq!(file(&got, "routes"), ".sub.example smtp!gw.example\nbad.example error!5.1.2\nslow.example delay!3600\n. smtp!\n");
-    assert_eq!(file(&got, "fqdnaliases"), "info@virt.example ann@example.org\n");
+    assert_eq!(file(&got, "fqdnaliases"), "info@virt.example ann@example.org\n@old.example %%1@new.example\n");
     assert_eq!((s.routing.routes.len(), s.routing.fqdn_aliases.len()), (1, 1));
     let remarks = remarks(&got).join("\n");
+    assert!(remarks.contains("fqdnaliases:2: @old.example: its per cent sign"), "{remarks}");
     assert!(remarks.contains("routes:4: old.example: usenet") && remarks.contains("newdb --zmailer"), "{remarks}");
 }
 

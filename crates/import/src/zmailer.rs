@@ -51,6 +51,11 @@ fn fqdn_aliases(path: &str, text: &str, draft: &mut Draft) {
             draft.remark(path, line, format!("{key}: programs and files stand in alias files"));
             continue;
         }
+        let digit = |(_, rest): (&str, &str)| rest.starts_with(|c: char| c.is_ascii_digit());
+        if value.split_once('%').is_some_and(digit) {
+            let text = "its per cent sign stays one; where the relation was declared with -% write it once in the new file";
+            draft.remark(path, line, format!("{}: {text}", key.trim_end_matches(':')));
+        }
         out.push_str(&format!("{} {}\n", key.trim_end_matches(':'), value.trim().replace('%', "%%")));
     }
     draft.text_table("fqdnaliases", "fqdnaliases", out, &["exact", "without_detail", "@domain"], ("routing", "fqdn_aliases"));
