@@ -18,17 +18,12 @@ pub(crate) fn convert(file: &str, text: &str, convert: fn(&str) -> Result<String
             draft.remark(file, line, "left out: it stands inside of if");
             continue;
         }
-        if rule.starts_with('!') {
-            draft.remark(file, line, "left out: a rule for what does not match");
-            continue;
-        }
-        match split(&rule) {
+        // What does not match is meant by the same sign here.
+        let (not, rule) = rule.strip_prefix('!').map_or(("", rule.as_str()), |rest| ("!", rest.trim_start()));
+        match split(rule) {
             Some((pattern, value)) if !["(?=", "(?!", "(?<"].iter().any(|open| pattern.contains(open)) => {
                 match convert(&substitutions(value)) {
-                    Ok(value) => out.push_str(&format!(
-                        "{pattern} {value}
-"
-                    )),
+                    Ok(value) => out.push_str(&format!("{not}{pattern} {value}\n")),
                     Err(reason) => draft.remark(file, line, format!("left out: {reason}")),
                 }
             }
@@ -51,8 +46,9 @@ fn split(rule: &str) -> Option<(String, &str)> {
     let (pattern, rest) = (rule.get(delimiter.len_utf8()..end.0)?, rule.get(end.0 + delimiter.len_utf8()..)?);
     let (flags, value) = pair(rest);
     let (flags, value) = if rest.starts_with([' ', '\t']) { ("", rest.trim()) } else { (flags, value) };
-    // Postfix folds case unless the flag i is given; ours do the same.
-    let known: String = flags.chars().filter(|c| "i".contains(*c)).collect();
+    // Case is folded there unless the flag i, which turns it over, is given; here by [[table]] fold.
+    let known =
+        [('i', "c"), ('x', "x")].into_iter().filter(|(theirs, _)| flags.contains(*theirs)).map(|(_, ours)| ours).collect::<String>();
     let pattern = if delimiter == '/' { pattern.to_owned() } else { pattern.replace('/', "\\/") };
     Some((format!("/{pattern}/{known}"), value))
 }

@@ -73,7 +73,7 @@ fn a_postfix_site() {
             "/ref/transport",
             "far.example smtp:[10.0.0.1]:2525\n.sub.example relay:\nlist.example mailman:\ngone.example error:5.1.2 gone\nlmtp.example lmtp:unix:/run/lmtp\nx@y.example smtp:z\n* smtp:[gw.example]\n",
         ),
-        ("/ref/transport.re", "/^(.*)@re\\.example$/ smtp:[$1.example]\nif /x/\n/y/ z\nendif\n/(?!z)a/ b\n"),
+        ("/ref/transport.re", "/^(.*)@re\\.example$/ smtp:[$1.example]\nif /x/\n/y/ z\nendif\n/(?!z)a/ b\n!/Odd/i smtp:[odd.example]\n"),
         ("/ref/relay", "hashed.example x\n"),
     ];
     let got = imported(System::Postfix, &files);
@@ -106,7 +106,7 @@ fn a_postfix_site() {
         file(&got, "transport"),
         "far.example smtp![10.0.0.1]:2525\n.sub.example smtp!\ngone.example error!5.1.2 gone\nlmtp.example lmtp!unix:/run/lmtp\n. smtp![gw.example]\n"
     );
-    assert_eq!(file(&got, "transport.re"), "/^(.*)@re\\.example$/ smtp![%1.example]\n");
+    assert_eq!(file(&got, "transport.re"), "/^(.*)@re\\.example$/ smtp![%1.example]\n!/Odd/c smtp![odd.example]\n");
     let remarks = remarks(&got).join("\n");
     for wanted in [
         "main.cf:22: smtpd_recipient_restrictions: reject_unknown_sender_domain is not carried over",
