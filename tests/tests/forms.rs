@@ -281,8 +281,9 @@ fn a_list_is_no_crowd() {
     let all = arrived(&sink, 40);
     let senders: Vec<String> = (0..40).map(|n| format!("news-owner+m{n:02}=sink.example@local.example")).collect();
     assert_eq!(all.iter().map(Taken::sender).collect::<Vec<_>>(), senders);
-    let deferred = || suite.log().lines().filter(|line| line.contains(" deferred ") && line.contains("=away.example@")).count();
-    wait_until("all others are deferred", LONG, || deferred() >= 40);
+    let lines = |event: &str, domain: &str| suite.lines(event, &format!("={domain}@")).len();
+    wait_until("all others are deferred", LONG, || lines("deferred", "away.example") >= 40);
+    wait_until("the log has the deliveries", LONG, || lines("delivered", "sink.example") >= 40);
     let log = suite.log();
     for (event, user) in [(" delivered ", "m07@sink.example"), (" deferred ", "m07@away.example")] {
         let named = |line: &&str| line.contains(event) && line.contains(&format!(" to=news@local.example user={user} "));
