@@ -182,6 +182,9 @@ fn the_owner_of_a_file_is_its_sender() {
     }
     suite.wait_drained(LONG);
     assert_eq!(sink.taken().len(), CLAIMS.len());
+    let told = suite.wait_for("sender_denied", "claimed=king@local.example");
+    assert!(told.contains(" from=games@local.example ") && told.contains(&format!(" owner={}", uid(USER))), "{told}");
+    assert_eq!(suite.lines("sender_denied", "").len(), 1, "only what was not allowed is told");
 }
 
 /// What trusted programs may say of a message (`forwarded`, the time it came, its id) others may not.
@@ -244,5 +247,7 @@ fn a_user_of_sendmail_is_who_the_kernel_says() {
         (nameless.sender(), field(&nameless.text(), "Sender")),
         ("uid54321@local.example", vec!["uid54321@local.example".to_owned()])
     );
+    let told = suite.wait_for("sender_denied", "from=uid54321@local.example");
+    assert!(told.contains(" claimed=king@local.example ") && told.contains(" owner=54321"), "{told}");
     suite.wait_drained(LONG);
 }

@@ -150,6 +150,10 @@ impl FileRouter {
         }
         self.count(&recipients);
         let arrived = head.envelope.arrived.filter(|_| trusted).unwrap_or(id.unix_micros() / 1000);
+        if let Some(denied) = &submitter.denied {
+            let owner = head.envelope.submitter.filter(|_| trusted).unwrap_or(input.owner);
+            event!(Info, "sender_denied", id = id, claimed = denied, from = submitter.path, owner = owner);
+        }
         let control = queued::control(id, arrived, input.size, head, submitter.path, recipients);
         let control = Control { smtputf8: control.smtputf8 || eight_bit, message_id: control.message_id.or(message_id), ..control };
         self.enqueue(&input, control)

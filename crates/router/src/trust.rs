@@ -49,6 +49,8 @@ pub struct Submitter {
     pub path: Path,
     /// Of an owner who is not trusted to say who wrote it: who he is.
     pub user: Option<Address>,
+    /// The sender that he gave and may not use.
+    pub denied: Option<Address>,
 }
 
 impl Submitter {
@@ -64,7 +66,7 @@ impl Submitter {
 pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tables: &mut SystemTables) -> Result<Submitter, SenderFault> {
     let domain = &rules.users_domain;
     if trusted {
-        let path = |path| Ok(Submitter { path, user: None });
+        let path = |path| Ok(Submitter { path, user: None, denied: None });
         match &envelope.from {
             Some(Path::Mailbox(address)) => return path(Path::Mailbox(qualified(address, domain))),
             Some(Path::Null) => return path(Path::Null),
@@ -88,10 +90,12 @@ pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tab
         Some(Path::Mailbox(address)) if !trusted => Some(qualified(address, domain)),
         _ => None,
     };
-    if let Some(wished) = wished
-        && (is_his(&wished) || may_send(&account, &wished, &rules.headers.senders, tables)?)
-    {
-        return Ok(Submitter { path: Path::Mailbox(wished.clone()), user: Some(wished) });
+    let mut denied = None;
+    if let Some(wished) = wished {
+        if is_his(&wished) || may_send(&account, &wished, &rules.headers.senders, tables)? {
+            return Ok(Submitter { path: Path::Mailbox(wished.clone()), user: Some(wished), denied });
+        }
+        denied = Some(wished);
     }
     // How he likes his address to be written (ZMailer's loginname), as long as it is his.
     let liked = envelope.loginname.as_deref().and_then(|text| Address::parse(text.trim_matches(['<', '>'])).ok());
@@ -102,7 +106,7 @@ pub fn sender(envelope: &Envelope, trusted: bool, owner: u32, rules: &Rules, tab
     };
     // The null sender names nobody, and programs that answer for their user must have it (RFC 3834 section 3.3).
     let path = if envelope.from == Some(Path::Null) { Path::Null } else { Path::Mailbox(own.clone()) };
-    Ok(Submitter { path, user: (!trusted).then_some(own) })
+    Ok(Submitter { path, user: (!trusted).then_some(own), denied })
 }
 
 /// `[headers] senders`
