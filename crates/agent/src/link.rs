@@ -32,7 +32,7 @@ impl Link {
     pub fn new(channel: Channel<ToScheduler, ToAgent>) -> Self {
         Self { channel, reports: Vec::new(), full: false, knows_senders: false, parts: Parts::default() }
     }
-    /// For agents that read [`Job::verp`] themselves.
+    /// For agents that read [`ipc::agents::Job::verp`] themselves.
     pub fn knowing_senders(channel: Channel<ToScheduler, ToAgent>) -> Self {
         Self { knows_senders: true, ..Self::new(channel) }
     }

@@ -32,7 +32,7 @@ impl Session {
         }
     }
 
-    /// The recipient that [`Step::Recipient`] asks about.
+    /// The recipient that [`crate::server::Step::Recipient`] asks about.
     pub fn candidate(&self) -> Option<&Address> {
         match &self.state {
             State::AwaitingRecipient(_, candidate) => Some(&candidate.recipient.address),
@@ -40,7 +40,7 @@ impl Session {
         }
     }
 
-    /// The address that [`Step::Inquiry`] asks about.
+    /// The address that [`crate::server::Step::Inquiry`] asks about.
     pub fn inquiry(&self) -> Option<&Address> {
         match &self.state {
             State::AwaitingInquiry(asked) => Some(&asked.1),
