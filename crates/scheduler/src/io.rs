@@ -48,6 +48,8 @@ pub enum Order {
     Scan(TransportScan),
     /// What is known of sites, to be kept.
     Remember(String),
+    /// Says that all before it is done; for this client.
+    Fence(u64),
 }
 
 /// How it went.
@@ -69,13 +71,15 @@ pub enum Done {
         scan: TransportScan,
         ids: io::Result<Option<Vec<MessageId>>>,
     },
+    /// One thread has done all that was ordered before.
+    Fence(u64),
 }
 
 impl Order {
     const fn id(&self) -> Option<MessageId> {
         match self {
             Self::Load(id) | Self::Open { id, .. } | Self::Mark { id, .. } | Self::Remove { id } => Some(*id),
-            Self::Scan(_) | Self::Remember(_) => None,
+            Self::Scan(_) | Self::Remember(_) | Self::Fence(_) => None,
         }
     }
 
@@ -99,6 +103,7 @@ impl Order {
                 }
                 Done::Written
             }
+            Self::Fence(client) => Done::Fence(client),
             Self::Scan(mut scan) => {
                 let ids = spool.scan_step(&mut scan);
                 Done::Scanned { scan, ids }
@@ -252,17 +257,18 @@ impl Pool {
 
     pub fn order(&mut self, volume: VolumeNumber, order: Order) {
         let Some(disk) = self.disks.iter_mut().find(|disk| disk.number == volume) else { return };
-        let threads = disk.shards.len().max(1);
-        let at = order.id().map_or(0, |id| usize::from(id.hash())) % threads;
-        if disk.outstanding == 0 {
-            disk.heard = Instant::now();
-        }
-        if let Some(shard) = disk.shards.get_mut(at) {
-            disk.opening += usize::from(matches!(order, Order::Open { .. }));
-            shard.batch.push(order);
-            disk.outstanding += 1;
-            self.outstanding += 1;
-        }
+        let at = order.id().map_or(0, |id| usize::from(id.hash())) % disk.shards.len().max(1);
+        disk.put(at, order);
+        self.outstanding += 1;
+    }
+
+    /// Asks every thread of a volume to say when all that is ordered by now is done; so many will.
+    pub fn fence(&mut self, volume: VolumeNumber, client: u64) -> usize {
+        let Some(disk) = self.disks.iter_mut().find(|disk| disk.number == volume) else { return 0 };
+        let threads = disk.shards.len();
+        (0..threads).for_each(|at| disk.put(at, Order::Fence(client)));
+        self.outstanding += threads;
+        threads
     }
 
     /// Hands the gathered orders to the threads: one wake-up each.
@@ -298,6 +304,18 @@ impl Pool {
 }
 
 impl Disk {
+    /// One of its threads gets an order.
+    fn put(&mut self, at: usize, order: Order) {
+        if self.outstanding == 0 {
+            self.heard = Instant::now();
+        }
+        if let Some(shard) = self.shards.get_mut(at) {
+            self.opening += usize::from(matches!(order, Order::Open { .. }));
+            shard.batch.push(order);
+            self.outstanding += 1;
+        }
+    }
+
     fn is_slow(&self) -> bool {
         self.pace.load(Relaxed) > SLOW_US || (self.outstanding > 0 && self.heard.elapsed() > HANGING)
     }

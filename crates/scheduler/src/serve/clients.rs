@@ -8,6 +8,8 @@ use daemon::EX_USAGE;
 use envelope::MessageId;
 use ipc::control::{Action, Reply, Request, Selection};
 use mio::Registry;
+use spool::VolumeNumber;
+use std::collections::BTreeSet;
 use std::io;
 
 /// Messages looked at for one client in one turn.
@@ -35,7 +37,14 @@ enum Work {
         action: Action,
         filter: Filter,
         dry_run: bool,
+        /// Where what it has changed lies.
+        volumes: BTreeSet<VolumeNumber>,
     },
+    /// All is changed; the file threads of these volumes have not been asked yet when they are done.
+    Changed(BTreeSet<VolumeNumber>),
+    /// So many file threads have not said yet that all that was changed is written. Whoever is told that mail is held must
+    /// not find it delivered because the scheduler was killed in that moment.
+    Settling(usize),
     Nothing,
 }
 
@@ -72,7 +81,9 @@ impl Client {
                 }
                 Err(_) => Work::Ready(Vec::new()),
             },
-            Request::Change { action, selection, dry_run } => Work::Change { action, filter: Filter::new(selection), dry_run },
+            Request::Change { action, selection, dry_run } => {
+                Work::Change { action, filter: Filter::new(selection), dry_run, volumes: BTreeSet::new() }
+            }
             _ => {
                 let reason = "the scheduler does not know this request".to_owned();
                 let _ = client.link.channel.send(&Reply::Refused { code: EX_USAGE, reason });
@@ -97,7 +108,7 @@ impl Client {
     }
 
     /// Makes as much of the answer as the socket takes and the budget allows.
-    pub fn turn(&mut self, model: &mut Model, pool: &Pool, registry: &Registry, now: Now) -> Turn {
+    pub fn turn(&mut self, key: u64, model: &mut Model, pool: &mut Pool, registry: &Registry, now: Now) -> Turn {
         if self.link.settle(registry).is_err() {
             return Turn::Over;
         }
@@ -106,8 +117,14 @@ impl Client {
             if self.link.channel.pending() > 0 {
                 break Turn::Full;
             }
-            if matches!(self.work, Work::Nothing) {
-                break Turn::Over;
+            match &self.work {
+                Work::Nothing => break Turn::Over,
+                Work::Changed(volumes) => {
+                    self.work = Work::Settling(volumes.iter().map(|volume| pool.fence(*volume, key)).sum());
+                    break Turn::More;
+                }
+                Work::Settling(1..) => break Turn::Full,
+                _ => {}
             }
             match self.next(model, pool, &mut budget, now) {
                 Ok(Some(reply)) => {
@@ -116,6 +133,8 @@ impl Client {
                     }
                 }
                 Ok(None) => break Turn::More,
+                // What is changed becomes orders only after this turn.
+                Err(()) if self.has_changed() => break Turn::More,
                 Err(()) => {
                     self.work = Work::Nothing;
                     if self.link.channel.send(&Reply::End).is_err() {
@@ -127,6 +146,22 @@ impl Client {
         if turn == Turn::Full && self.link.settle(registry).is_err() { Turn::Over } else { turn }
     }
 
+    /// A file thread has written all that was changed.
+    pub fn fenced(&mut self) {
+        if let Work::Settling(left) = &mut self.work {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// A change that is through and touched something waits for the disk from now on.
+    fn has_changed(&mut self) -> bool {
+        let Work::Change { volumes, .. } = &mut self.work else { return false };
+        let volumes = std::mem::take(volumes);
+        let any = !volumes.is_empty();
+        self.work = if any { Work::Changed(volumes) } else { Work::Settling(0) };
+        any
+    }
+
     fn next(&mut self, model: &mut Model, pool: &Pool, budget: &mut usize, now: Now) -> Result<Option<Reply>, ()> {
         if let Work::Destination { host, channel } = &self.work {
             let portraits = model.portraits(host, channel.as_deref(), now);
@@ -136,9 +171,13 @@ impl Client {
             Work::Queue(filter) => model.next_listed(filter, &mut self.cursor, budget, now).map(|m| m.map(Reply::Message)),
             Work::Destinations => model.next_destination(&mut self.cursor, budget, now).map(|d| d.map(Reply::Destination)),
             Work::Change { dry_run: false, .. } if pool.outstanding() > CALLS => Ok(None),
-            Work::Change { action, filter, dry_run } => model
-                .next_changed(*action, *dry_run, filter, &mut self.cursor, budget, now)
-                .map(|touched| touched.map(|(id, recipients)| Reply::Touched { id: id.to_string(), recipients })),
+            Work::Change { action, filter, dry_run, volumes } => {
+                let touched = model.next_changed(*action, *dry_run, filter, &mut self.cursor, budget, now)?;
+                if let Some((id, _)) = touched.filter(|_| !*dry_run) {
+                    volumes.insert(model.volume(id));
+                }
+                Ok(touched.map(|(id, recipients)| Reply::Touched { id: id.to_string(), recipients }))
+            }
             Work::Why { id, filter, spots } => {
                 let spots = spots.get_or_insert_with(|| model.spots(*id, filter, now).into_iter().rev().collect());
                 *budget = budget.saturating_sub(1);
@@ -146,7 +185,7 @@ impl Client {
                 Ok(model.why(*id, spot, now).map(|reason| Reply::Reason(Box::new(reason))))
             }
             Work::Ready(replies) => replies.pop().map(Some).ok_or(()),
-            Work::Destination { .. } | Work::Nothing => Err(()),
+            Work::Destination { .. } | Work::Changed(_) | Work::Settling(_) | Work::Nothing => Err(()),
         }
     }
 

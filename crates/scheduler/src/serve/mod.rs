@@ -435,7 +435,7 @@ impl Scheduler {
         let keys: Vec<u64> = self.clients.keys().copied().collect();
         for key in keys {
             let Some(client) = self.clients.get_mut(&key) else { continue };
-            match client.turn(&mut self.model, &self.pool, self.poll.registry(), now) {
+            match client.turn(key, &mut self.model, &mut self.pool, self.poll.registry(), now) {
                 Turn::Full => {}
                 Turn::More => self.busy = true,
                 Turn::Over => self.close_client(key),

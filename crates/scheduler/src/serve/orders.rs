@@ -106,6 +106,11 @@ impl Scheduler {
                 Done::Loaded(id, result) => self.loaded(volume, id, result, now),
                 Done::Opened { job, message } => self.opened(job, message, now),
                 Done::Written => {}
+                Done::Fence(client) => {
+                    if let Some(client) = self.clients.get_mut(&client) {
+                        client.fenced();
+                    }
+                }
                 Done::NotWritten { order, error } => self.stuck.refused(volume, order, &error, now),
                 Done::Scanned { scan, ids } => {
                     let pass = self.intakes.get_mut(usize::from(volume)).and_then(|intake| intake.scanned(scan, ids));

@@ -305,6 +305,8 @@ fn commands_take_effect_at_once_and_last() {
     until(|| running.ask(all()).len() == 300);
     let hold = Request::Change { action: Change::Hold, selection: Selection::default(), dry_run: false };
     assert_eq!(running.ask(hold).len(), 300);
+    let on_disk = |id: &MessageId| house.spool.load(*id).unwrap().parsed.control.recipients[0].state;
+    assert!(ids.iter().all(|id| on_disk(id) == RecipientState::Held), "written before it was answered");
     running.drain();
 
     let mut running = house.run();
@@ -313,7 +315,7 @@ fn commands_take_effect_at_once_and_last() {
     until(|| running.ask(held()).len() == 300);
     let delete = Request::Change { action: Change::Delete, selection: Selection::default(), dry_run: false };
     assert_eq!(running.ask(delete).len(), 300);
-    until(|| ids.iter().all(|id| !house.exists(*id)));
+    assert!(ids.iter().all(|id| !house.exists(*id)), "removed before it was answered");
     assert!(running.ask(all()).is_empty());
     running.drain();
 }
