@@ -283,17 +283,10 @@ mod tests {
         fn new() -> Self {
             let ((ours, theirs), (serve, caller)) = (ipc::channel::pair().unwrap(), ipc::channel::pair().unwrap());
             let text = "[paths]\npostoffice = \"/p\"\n[identity]\nhostname = \"mta.example\"\n";
-            let started = Started {
-                service: "ratetracker".to_owned(),
-                index: 0,
-                generation: 1,
-                channel: String::new(),
-                settings: Arc::new(settings::parse(text, "t").unwrap()),
-                master: Channel::new(theirs).unwrap(),
-                contacts: daemon::Contacts::of(vec![("serve".to_owned(), serve)]),
-                counters: daemon::Counters::detached("ratetracker").unwrap(),
-                signals: daemon::Signals::block().unwrap(),
-            };
+            let settings = Arc::new(settings::parse(text, "t").unwrap());
+            let counters = daemon::Counters::detached("ratetracker").unwrap();
+            let started = Started::detached("ratetracker", settings, theirs, counters).unwrap();
+            let started = Started { contacts: daemon::Contacts::of(vec![("serve".to_owned(), serve)]), ..started };
             let server = Server::new(started, |_| Ok(Echo { gone: 0, busy: false })).unwrap();
             Self { server, caller: Caller::new(caller).unwrap(), master: Channel::new(ours).unwrap(), events: Events::with_capacity(16) }
         }

@@ -103,18 +103,9 @@ impl House {
         let _ = (std::fs::remove_file(&notify), std::fs::remove_file(&agents));
         let bound = UnixDatagram::bind(&notify).unwrap();
         let contacts = daemon::Contacts::of(vec![("notify".into(), bound.into()), ("agents".into(), listener(&agents))]);
-        let started = Started {
-            service: "scheduler".into(),
-            index: 0,
-            generation: 0,
-            channel: String::new(),
-            settings: self.settings(),
-            master: Channel::new(theirs).unwrap(),
-            contacts,
-            counters: daemon::Counters::detached("scheduler").unwrap(),
-            signals: daemon::Signals::block().unwrap(),
-        };
-        (ours, started)
+        let counters = daemon::Counters::detached("scheduler").unwrap();
+        let started = Started::detached("scheduler", self.settings(), theirs, counters).unwrap();
+        (ours, Started { contacts, ..started })
     }
 
     fn run(&self) -> Running {

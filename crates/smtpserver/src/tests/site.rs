@@ -1,7 +1,7 @@
 //! A running worker and everything around it.
 
 use crate::worker::{Callers, Worker};
-use daemon::{Counters, Signals, Started};
+use daemon::{Counters, Started};
 use ipc::filter::{Judge, Judged, Judgement};
 use ipc::master::{Peer, Session, ToChild, ToMaster};
 use ipc::rates::{ToTracker, Verdict};
@@ -64,17 +64,7 @@ impl Site {
         let counters = Counters::detached("smtpserver").unwrap();
         let theirs_too = counters.clone();
         let worker = std::thread::spawn(move || {
-            let started = Started {
-                service: "smtpserver".into(),
-                index: 0,
-                generation: 0,
-                channel: String::new(),
-                settings: Arc::new(settings),
-                master: Channel::new(theirs).unwrap(),
-                contacts: daemon::Contacts::default(),
-                counters: theirs_too,
-                signals: Signals::block().unwrap(),
-            };
+            let started = Started::detached("smtpserver", Arc::new(settings), theirs, theirs_too).unwrap();
             Worker::with(started, callers).unwrap().run().unwrap()
         });
         let mut master = Channel::new(ours).unwrap();
