@@ -1,9 +1,7 @@
 //! Answers that are given again: to RCPT, for the few seconds of `[routing] answer_ttl`.
 //!
-//! (Whose a domain is, the workers remember themselves.)
-//!
 //! What an answer depends on is the whole question, the tables and the configuration: the question is the key, the time
-//! is short because of the tables, and a reload forgets everything. Trouble is never given again.
+//! is short because of the tables, and a reload forgets everything. Trouble is never given again. Whose a domain is, the workers remember themselves.
 
 use ipc::routing::{Answer, Question};
 use std::collections::HashMap;
@@ -69,16 +67,12 @@ fn is_lasting(answer: &Answer) -> bool {
 }
 
 fn weight(question: &Question, answer: &Answer) -> usize {
-    let asked = match question {
-        Question::Verify { address, sender } | Question::Explain { address, sender } => address.len() + sender.len(),
-        Question::Expand { address } => address.len(),
-        Question::Kinship { domain } => domain.len(),
-        Question::Lookup { table, key } => table.len() + key.len(),
-    };
+    // No others are kept.
+    let asked = if let Question::Verify { address, sender } = question { address.len() + sender.len() } else { 0 };
     let (quads, steps) = match answer {
-        Answer::Routed { quads, steps } => (quads.as_slice(), steps),
-        Answer::Refused { steps, .. } => (&[][..], steps),
-        Answer::Kinship(_) => return ENTRY + asked,
+        Answer::Routed { quads, steps } => (quads.as_slice(), steps.as_slice()),
+        Answer::Refused { steps, .. } => (&[][..], steps.as_slice()),
+        Answer::Kinship(_) => (&[][..], &[][..]),
     };
     let quads: usize = quads.iter().map(|q| 100 + q.channel.len() + q.host.len() + q.user.len() + q.attributes.len()).sum();
     let steps: usize = steps.iter().map(|step| 24 + step.len()).sum();

@@ -157,9 +157,11 @@ impl Client {
     fn has_changed(&mut self) -> bool {
         let Work::Change { volumes, .. } = &mut self.work else { return false };
         let volumes = std::mem::take(volumes);
-        let any = !volumes.is_empty();
-        self.work = if any { Work::Changed(volumes) } else { Work::Settling(0) };
-        any
+        if volumes.is_empty() {
+            return false;
+        }
+        self.work = Work::Changed(volumes);
+        true
     }
 
     fn next(&mut self, model: &mut Model, pool: &Pool, budget: &mut usize, now: Now) -> Result<Option<Reply>, ()> {
