@@ -191,6 +191,43 @@ fn who_fails_too_often_waits_and_is_locked_out() {
 }
 
 #[test]
+fn a_lock_outlives_the_authserver_however_it_ends() {
+    let mut site = site("failures_per_user = 2\n");
+    let failures = site.suite.postoffice("authserver/failures");
+    for _ in 0..2 {
+        assert_eq!(site.plain("tim", "wrong").0, 535);
+    }
+    let locked =
+        || std::fs::read_to_string(&failures).is_ok_and(|text| text.lines().any(|line| line.contains(" u tim ") && !line.ends_with('-')));
+    wait_until("the lock is written", LONG, locked);
+    let authserver = |site: &Site| site.suite.pids().into_iter().find(|(name, _)| name == "authserver").map(|(_, pid)| pid);
+    // Killed: its successor answers, and knows. (A login that comes between the two is undecided.)
+    let answer = |site: &Site| {
+        let mut code = 454;
+        wait_until("an authserver answers", LONG, || {
+            code = site.plain("tim", PASSWORD).0;
+            code != 454
+        });
+        code
+    };
+    let end = |site: &Site| {
+        let old = authserver(site).unwrap();
+        kill(Pid::from_raw(i32::try_from(old).unwrap()), Signal::SIGKILL).unwrap();
+        wait_until("another authserver runs", LONG, || authserver(site).is_some_and(|pid| pid != old));
+    };
+    end(&site);
+    assert_eq!(answer(&site), 421, "the lock is forgotten");
+    assert_eq!(site.suite.stop(), Some(0));
+    site.suite.start();
+    assert_eq!(answer(&site), 421, "the lock is forgotten");
+    // A file that is none: said, and everybody begins anew.
+    std::fs::write(&failures, [0xff; 300]).unwrap();
+    end(&site);
+    site.suite.logged("state_damaged level=warning");
+    assert_eq!(answer(&site), 235);
+}
+
+#[test]
 fn users_give_the_senders_that_are_theirs() {
     let site = site("senders = \"own\"\nsender_logins = \"{at}/logins\"\n");
     end_to_end::logins::private_file(&site.suite.path("logins"), "sales@local.example: eve, ann\n", 0o644);

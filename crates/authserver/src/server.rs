@@ -3,8 +3,9 @@
 use crate::backends::Backends;
 use crate::dovecot::{Link, Request, Verdict};
 use crate::exchange::{Exchange, Leader, ours};
-use crate::failures::Failures;
+use crate::failures::Limits;
 use crate::inquiry::{Inquiry, Next};
+use crate::memory::Memory;
 use crate::outcome::End;
 use crate::pool::Answers;
 use crate::teller::Teller;
@@ -37,7 +38,7 @@ pub struct Server {
     /// Questions that are out.
     pub(crate) tickets: HashMap<u64, Key>,
     next_ticket: u64,
-    pub(crate) failures: Failures,
+    pub(crate) failures: Memory,
     pub(crate) teller: Teller,
     /// For decoys: chosen at start, so a restart changes what unknown users look like; a file's users never change so.
     decoy_key: [u8; 32],
@@ -57,7 +58,7 @@ impl Server {
             exchanges: HashMap::new(),
             tickets: HashMap::new(),
             next_ticket: 0,
-            failures: Failures::default(),
+            failures: Memory::open(&desk.started.settings.paths.postoffice.join("authserver"), &Limits::of(&auth)),
             teller: Teller::new(desk.started.contacts.caller("ratetracker")),
             decoy_key: random()?,
             now: Instant::now(),
@@ -332,11 +333,12 @@ impl Service for Server {
             self.dovecot_said(ticket, verdict, desk);
         }
         self.overdue(desk);
+        self.failures.work(&Limits::of(&self.auth), now);
     }
 
     fn wake(&self) -> Option<Instant> {
         let waiting = self.exchanges.values().filter_map(|exchange| exchange.deadline).min();
-        self.dovecot.wake().into_iter().chain(waiting).min()
+        self.dovecot.wake().into_iter().chain(waiting).chain(self.failures.wake()).min()
     }
 
     fn reload(&mut self, _contacts: daemon::Contacts, desk: &mut Out) -> Result<(), String> {
@@ -353,6 +355,10 @@ impl Service for Server {
     /// Exchanges that wait for a client are not waited for: the client comes again.
     fn is_idle(&self) -> bool {
         self.exchanges.values().all(|exchange| exchange.deadline.is_none())
+    }
+
+    fn end(&mut self, _desk: &mut Out) {
+        self.failures.finish(&Limits::of(&self.auth));
     }
 }
 

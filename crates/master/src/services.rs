@@ -62,8 +62,8 @@ pub static SERVICES: &[Service] = &[
     subdaemon("table-mysql", 1),
     subdaemon("contentfilter", 2),
     subdaemon("delegate", 2),
-    Service { contacts: &["ratetracker"], ..subdaemon("authserver", 2) },
-    Service { contacts: &["resolver"], ..subdaemon("callahead", 2) },
+    Service { contacts: &["ratetracker"], exclusive: true, ..subdaemon("authserver", 2) },
+    Service { contacts: &["resolver"], exclusive: true, ..subdaemon("callahead", 2) },
     Service {
         name: "router",
         level: 2,

@@ -193,7 +193,7 @@ pub fn make_folders(configuration: &Configuration, site: &mut Site) -> Result<()
     };
     check(&paths.postoffice, spool::Spool::create(&paths.postoffice, &site.owners).map(|_| ()));
     // Services with a folder of their own, which nobody else may look into.
-    for name in ["tlspolicy", "ratetracker"] {
+    for name in ["tlspolicy", "ratetracker", "authserver", "callahead"] {
         let keeper = crate::services::named(name).and_then(|service| site.identity(service, "")).map(|identity| identity.uid.as_raw());
         let own = paths.postoffice.join(name);
         check(&own, folder(&own, 0o700, keeper));

@@ -2,9 +2,9 @@
 
 use crate::bounded::Bounded;
 use crate::keys::{Key, network};
-use crate::lines::escape;
 use ipc::rates::Triplet;
 use settings::Greylist;
+use statefile::lines::escape;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;

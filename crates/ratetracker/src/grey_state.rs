@@ -8,11 +8,11 @@
 //! f ADDRESS LAST                                      a client that has passed the tests of first contact
 //! ```
 
-use crate::clock::Stamp;
 use crate::grey::{Client, Memory, Seen};
 use crate::keys::Key;
-use crate::lines;
 use crate::state::Loaded;
+use statefile::Stamp;
+use statefile::lines;
 use std::cell::Cell;
 use std::time::Duration;
 

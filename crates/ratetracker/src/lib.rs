@@ -18,17 +18,14 @@
 //! drained.
 
 mod bounded;
-mod clock;
 mod grey;
 mod grey_state;
 mod keys;
 mod limits;
-mod lines;
 mod normal;
 mod overload;
 mod pressure;
 mod rows;
-mod saver;
 mod serve;
 mod sketch;
 mod state;

@@ -1,12 +1,12 @@
 //! `zpost rates`: what is counted and remembered, as rows.
 
-use crate::clock::wall_of;
 use crate::grey::{Memory, Seen};
 use crate::keys::{Key, block, network};
-use crate::lines::unescape;
 use crate::table::Table;
 use ipc::control::{RateQuery, RateRow};
 use settings::Network;
+use statefile::lines::unescape;
+use statefile::wall_of;
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -1,10 +1,8 @@
 //! The process around the counts: questions, commands, the state files.
 
-use crate::clock::{Clock, Stamp};
 use crate::grey::{Grey, Memory};
 use crate::limits::Tracker;
 use crate::rows::{Asked, clear, rows};
-use crate::saver::Saver;
 use crate::watch::Watch;
 use crate::{grey_state, state};
 use daemon::Counters;
@@ -12,6 +10,7 @@ use ipc::control::{RateQuery, Reply, Request};
 use ipc::master::Peer;
 use ipc::rates::{Event, Kind, ToTracker, Verdict};
 use settings::Settings;
+use statefile::{Clock, Piece, Saver, Stamp};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use subdaemon::{Asker, Desk, Service};
@@ -125,13 +124,13 @@ impl Server {
     }
 
     /// The files: the counts, and the triplets and clients where those are new.
-    fn files(&mut self) -> Vec<(&'static str, Vec<u8>)> {
+    fn files(&mut self) -> Vec<Piece> {
         let stamp = self.clock.stamp();
         self.tracker.table.advance(stamp.time);
-        let mut files = vec![(COUNTS, state::write(&self.tracker.table, stamp))];
+        let mut files = vec![Piece::Whole(COUNTS, state::write(&self.tracker.table, stamp))];
         if std::mem::take(&mut self.grey_changed) {
             self.memory.expire(stamp.time);
-            files.push((GREY, grey_state::write(&self.memory, stamp)));
+            files.push(Piece::Whole(GREY, grey_state::write(&self.memory, stamp)));
         }
         files
     }

@@ -7,11 +7,11 @@
 //! ```
 //! Counts of other windows are not taken over, nor are sketches of another seed, width or hash.
 
-use crate::clock::Stamp;
 use crate::keys::Key;
-use crate::lines;
 use crate::sketch::Seed;
 use crate::table::{Cell, Entry, Table};
+use statefile::Stamp;
+use statefile::lines;
 use std::cell::Cell as Counter;
 use std::fmt::Write as _;
 use std::time::Duration;
