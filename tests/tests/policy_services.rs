@@ -183,3 +183,34 @@ fn the_next_hop_is_asked_before_a_recipient_is_taken() {
     assert_eq!((suite.counter("callahead", "questions"), suite.counter("callahead", "cache_hits")), (6, 3));
     wait_until("the messages at the sink", LONG, || taking.messages().len() == 2);
 }
+
+/// What a next hop has said is known after a restart, and after a kill what it said a moment before that.
+#[test]
+fn the_next_hop_is_not_asked_again_after_a_restart() {
+    let refusing = Sink::with(&["-f", "RCPT"]);
+    let mut suite = Suite::builder()
+        .with(&format!("[[route]]\ndomain = \"refuses.example\"\nchannel = \"smtp\"\nhost = \"127.0.0.1:{}\"\n", refusing.port))
+        .with("[call_ahead]\ndomains = [\"refuses.example\"]\ntimeout = \"5s\"\n[log]\nlevel = \"debug\"\n")
+        .start();
+    let (code, text) = send(suite.port, "a@example.net", "b@refuses.example");
+    assert_eq!(code / 100, 5, "{text}");
+    let answers = suite.postoffice("callahead/answers");
+    wait_until("the answer is written", LONG, || fs::read_to_string(&answers).is_ok_and(|text| text.contains("b@refuses.example")));
+    let callahead = |suite: &Suite| suite.pids().into_iter().find(|(name, _)| name == "callahead").map(|(_, pid)| pid);
+    let old = callahead(&suite).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(old).unwrap()), nix::sys::signal::Signal::SIGKILL).unwrap();
+    wait_until("another callahead runs", LONG, || callahead(&suite).is_some_and(|pid| pid != old));
+    // It may be asked before it answers: then the recipient counts as unknown, and is taken.
+    let mut told = (0, String::new());
+    wait_until("it says what it knows", LONG, || {
+        told = send(suite.port, "a@example.net", "b@refuses.example");
+        told.0 / 100 == 5
+    });
+    assert_eq!(told, (code, text.clone()));
+    suite.stop();
+    drop(refusing);
+    suite.start();
+    let again = send(suite.port, "a@example.net", "b@refuses.example");
+    assert_eq!(again, (code, text), "the next hop is away: who knows its answer?");
+    assert_eq!(suite.counter("callahead", "cache_hits"), 1);
+}

@@ -12,12 +12,18 @@ pub struct Key {
     pub recipient: String,
 }
 
+/// What was said, and for how long it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub verdict: Verdict,
+    /// From here on it is asked for anew while it still holds.
+    pub refresh_at: Instant,
+    pub ends: Instant,
+}
+
 #[derive(Debug)]
 struct Entry {
-    verdict: Verdict,
-    /// From here on it is asked for anew while it still holds.
-    refresh_at: Instant,
-    ends: Instant,
+    answer: Answer,
     used: bool,
 }
 
@@ -52,25 +58,38 @@ impl Cache {
     }
 
     pub fn find(&mut self, key: &Key, now: Instant) -> Option<Known> {
-        let entry = self.entries.get_mut(key).filter(|entry| now < entry.ends)?;
+        let entry = self.entries.get_mut(key).filter(|entry| now < entry.answer.ends)?;
         entry.used = true;
-        Some(Known { verdict: entry.verdict.clone(), refresh: entry.refresh_at <= now })
+        Some(Known { verdict: entry.answer.verdict.clone(), refresh: entry.answer.refresh_at <= now })
     }
 
     /// Keeps a verdict for `ttl`. One that says nothing does not replace one that still holds.
     pub fn insert(&mut self, key: Key, verdict: Verdict, ttl: Duration, now: Instant) {
         let silent = matches!(verdict, Verdict::Unknown(_));
-        if silent && let Some(entry) = self.entries.get_mut(&key).filter(|entry| now < entry.ends) {
+        if silent && let Some(entry) = self.entries.get_mut(&key).filter(|entry| now < entry.answer.ends) {
             // Asked for anew again, but not with every question.
-            entry.refresh_at = now + ttl;
+            entry.answer.refresh_at = now + ttl;
             return;
         }
         let refresh_at = now + if matches!(verdict, Verdict::Taken) { ttl / 2 } else { ttl };
-        let entry = Entry { verdict, refresh_at, ends: now + ttl, used: false };
-        if self.entries.insert(key.clone(), entry).is_none() {
+        self.put(key, Answer { verdict, refresh_at, ends: now + ttl });
+    }
+
+    /// Puts an answer in as it is.
+    pub fn put(&mut self, key: Key, answer: Answer) {
+        if self.entries.insert(key.clone(), Entry { answer, used: false }).is_none() {
             self.order.push_back(key);
         }
         self.shrink();
+    }
+
+    pub fn answer(&self, key: &Key) -> Option<&Answer> {
+        self.entries.get(key).map(|entry| &entry.answer)
+    }
+
+    /// All, what came last at the end.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = (&Key, &Answer)> {
+        self.order.iter().filter_map(|key| self.entries.get(key).map(|entry| (key, &entry.answer)))
     }
 
     fn shrink(&mut self) {

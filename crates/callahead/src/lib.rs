@@ -16,10 +16,12 @@
 //! remembered of it.
 //!
 //! ## May touch
-//! Sockets of next hops, the resolver. No file after the start. It never connects to a listener of this suite.
+//! Sockets of next hops, the resolver, `callahead/` of the postoffice (its own). It never connects to a listener of this
+//! suite.
 //!
 //! ## When it dies
-//! What it knew is forgotten. Sessions that wait have no answer, and the recipient counts as unknown.
+//! Sessions that wait have no answer, and the recipient counts as unknown. Its successor reads back what next hops have
+//! said; what came in the last second is asked again when it was killed, nothing when it was drained.
 
 mod cache;
 mod dialogue;
@@ -27,6 +29,7 @@ mod domains;
 mod hop;
 mod locating;
 mod lookups;
+mod memory;
 mod prober;
 mod serve;
 mod session;

@@ -1,9 +1,10 @@
 //! Questions, what is known, and the sessions that find out. No poll of its own: events and the time come in.
 
-use crate::cache::{Cache, Key};
+use crate::cache::Key;
 use crate::domains;
 use crate::hop::{Hop, Name, Place};
 use crate::lookups::Lookups;
+use crate::memory::Memory;
 use crate::session::Session;
 use daemon::Counters;
 use ipc::callahead::{Ask, Told, Verdict};
@@ -31,7 +32,7 @@ struct Waiter {
 pub struct Prober {
     pub(crate) settings: Arc<Settings>,
     pub(crate) ourselves: Ourselves,
-    cache: Cache,
+    pub(crate) memory: Memory,
     /// Who waits for what; nobody, where a known answer is asked for anew.
     asked: HashMap<Key, Vec<Waiter>>,
     pub(crate) hops: HashMap<Name, Hop>,
@@ -42,11 +43,11 @@ pub struct Prober {
 }
 
 impl Prober {
-    pub fn new(settings: &Arc<Settings>, lookups: Lookups, counters: Counters) -> Self {
+    pub fn new(settings: &Arc<Settings>, memory: Memory, lookups: Lookups, counters: Counters) -> Self {
         Self {
             settings: Arc::clone(settings),
             ourselves: Ourselves::new(settings),
-            cache: Cache::new(settings.call_ahead.entries),
+            memory,
             asked: HashMap::new(),
             hops: HashMap::new(),
             sessions: HashMap::new(),
@@ -60,7 +61,7 @@ impl Prober {
     pub fn reload(&mut self, settings: &Arc<Settings>) {
         self.settings = Arc::clone(settings);
         self.ourselves = Ourselves::new(settings);
-        self.cache.resize(settings.call_ahead.entries);
+        self.memory.resize(settings.call_ahead.entries);
     }
 
     pub fn take_answers(&mut self) -> Vec<(Asker, Told)> {
@@ -86,7 +87,7 @@ impl Prober {
             return self.say(asker, number, Verdict::Unknown("its domain is not among those asked about".to_owned()));
         }
         let key = Key { hop: Name { channel, host }, recipient };
-        if let Some(known) = self.cache.find(&key, now) {
+        if let Some(known) = self.memory.find(&key, now) {
             self.counters.add("cache_hits", 1);
             if known.refresh && !self.asked.contains_key(&key) {
                 self.begin(key, Vec::new());
@@ -144,14 +145,15 @@ impl Prober {
         for name in wanting {
             self.serve(&name, now, registry, token);
         }
-        self.counters.set("cached_now", self.cache.len() as u64);
+        self.memory.work(now);
+        self.counters.set("cached_now", self.memory.len() as u64);
     }
 
     /// When [`Prober::work`] is wanted at the latest.
     pub fn wake(&self) -> Option<Instant> {
         let waiters = self.asked.values().flatten().map(|waiter| waiter.deadline);
         let sessions = self.sessions.values().map(|session| session.deadline);
-        waiters.chain(sessions).chain(self.lookups.wake()).min()
+        waiters.chain(sessions).chain(self.lookups.wake()).chain(self.memory.wake()).min()
     }
 
     /// Who has waited long enough hears so; what they asked is asked on.
@@ -194,7 +196,7 @@ impl Prober {
         };
         let key = Key { hop: name.clone(), recipient };
         let waiters = self.asked.remove(&key).unwrap_or_default();
-        self.cache.insert(key, verdict.clone(), ttl, now);
+        self.memory.insert(key, verdict.clone(), ttl, now);
         for Waiter { asker, number, .. } in waiters {
             self.say(asker, number, verdict.clone());
         }

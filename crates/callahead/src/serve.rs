@@ -1,10 +1,13 @@
 //! The process: questions in, what is remembered or found out back.
 
 use crate::lookups::Lookups;
+use crate::memory::Memory;
 use crate::prober::Prober;
 use ipc::callahead::{Ask, Told};
 use mio::event::Event;
+use sandbox::{Folder, Needs};
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use subdaemon::{Asker, Desk, Service};
@@ -15,15 +18,18 @@ pub fn run() -> ExitCode {
         let resolver = desk.started.contacts.caller("resolver");
         let token = desk.token();
         let lookups = Lookups::new(resolver, token);
-        let prober = Prober::new(&desk.started.settings, lookups, desk.started.counters.clone());
-        confine(desk.started.settings.processes.sandbox)?;
+        let settings = &desk.started.settings;
+        let folder = settings.paths.postoffice.join("callahead");
+        let memory = Memory::open(&folder, &settings.call_ahead);
+        let prober = Prober::new(settings, memory, lookups, desk.started.counters.clone());
+        confine(settings.processes.sandbox, folder)?;
         Ok(Server { prober })
     })
 }
 
-/// From here on no file can be opened and nothing executed; connections can be made.
-fn confine(wish: settings::Sandbox) -> io::Result<()> {
-    sandbox::confine(wish, &sandbox::Needs::client())
+/// From here on no file can be opened but those of its own folder, and nothing executed; connections can be made.
+fn confine(wish: settings::Sandbox, folder: PathBuf) -> io::Result<()> {
+    sandbox::confine(wish, &Needs { folders: &[(folder, Folder::Make)], ..Needs::client() })
         .map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
 }
 
@@ -78,5 +84,9 @@ impl Service for Server {
 
     fn is_idle(&self) -> bool {
         self.prober.is_idle()
+    }
+
+    fn end(&mut self, _desk: &mut Desk<Told>) {
+        self.prober.memory.finish();
     }
 }

@@ -1,6 +1,7 @@
 //! A prober against next hops that follow a script, and against smtp-sink.
 
 use crate::lookups::Lookups;
+use crate::memory::Memory;
 use crate::prober::Prober;
 use daemon::Counters;
 use ipc::callahead::{Ask, Told, Verdict};
@@ -36,7 +37,9 @@ impl Driver {
              [[listener]]\nkind = \"smtp\"\nbind = \"127.0.0.1:2525\"\n[call_ahead]\ndomains = [\"ours.example\", \".ours.example\"]\n{more}"
         );
         let settings = Arc::new(settings::parse(&text, "x").unwrap());
-        let prober = Prober::new(&settings, Lookups::new(resolver, RESOLVER), Counters::detached("callahead").unwrap());
+        // No folder is there: nothing is kept.
+        let memory = Memory::open(std::path::Path::new("/nonexistent"), &settings.call_ahead);
+        let prober = Prober::new(&settings, memory, Lookups::new(resolver, RESOLVER), Counters::detached("callahead").unwrap());
         Self { poll: Poll::new().unwrap(), prober, next: 10, number: 0, ahead: Duration::ZERO }
     }
 

@@ -111,6 +111,12 @@ const FILING: &[i64] = &[
     libc::SYS_renameat,
 ];
 
+/// The older forms that only this architecture has, of [`FILING`].
+#[cfg(target_arch = "x86_64")]
+const FILING_OLDER: &[i64] = &[libc::SYS_rename, libc::SYS_unlink];
+#[cfg(not(target_arch = "x86_64"))]
+const FILING_OLDER: &[i64] = &[];
+
 /// Who reads files by their names. Which, Landlock says.
 const READING: &[i64] = &[
     libc::SYS_openat,
@@ -174,7 +180,13 @@ fn install(rules: Rules, mismatch: SeccompAction, matching: SeccompAction) -> Re
 fn allowed(needs: &Needs<'_>) -> Result<Rules, Box<dyn Error>> {
     let reading = needs.folders.iter().any(|(_, folder)| *folder == Folder::Read);
     let filing = needs.folders.iter().any(|(_, folder)| *folder != Folder::Read);
-    let lists = [(needs.network == Network::Out, CONNECTING), (filing, FILING), (reading, READING), (reading, READING_OLDER)];
+    let lists = [
+        (needs.network == Network::Out, CONNECTING),
+        (filing, FILING),
+        (filing, FILING_OLDER),
+        (reading, READING),
+        (reading, READING_OLDER),
+    ];
     let more = lists.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, calls)| calls);
     let mut rules: Rules = EVERYBODY.iter().chain(OLDER).chain(more).map(|call| (*call, Vec::new())).collect();
     let when = |argument, operator, value| {
