@@ -8,9 +8,11 @@ use ipc::master::{Start, ToChild};
 use mio::{Interest, Token};
 use nix::unistd::Pid;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -218,6 +220,7 @@ impl Master {
         let keep = &self.keepsakes;
         let mut named: Vec<(String, OwnedFd)> = self.common_descriptors()?;
         named.extend(self.tls_for(service)?);
+        named.extend(self.files_for(service));
         if service.kind == Kind::Workers {
             for (number, table) in self.configuration.tables.iter().enumerate() {
                 named.push((format!("policy:{number}"), table.try_clone()?));
@@ -270,6 +273,16 @@ impl Master {
             named.push(("tickets".to_owned(), crate::configuration::sealed(&secret.to_bytes())?));
         }
         Ok(named)
+    }
+
+    /// Files that the resolver reads anew at each reload, opened here: in its sandbox it can open none. One that cannot be
+    /// opened is for the resolver to miss.
+    pub fn files_for(&self, service: &Service) -> Vec<(String, OwnedFd)> {
+        let dns = &self.configuration.settings.dns;
+        let of_system = dns.servers.is_empty().then_some(Path::new("/etc/resolv.conf"));
+        let files = [("resolv.conf", of_system), ("trust_anchor", dns.trust_anchor.as_deref())];
+        let wanted = files.into_iter().filter(|_| service.name == "resolver");
+        wanted.filter_map(|(name, path)| Some((name.to_owned(), File::open(path?).ok()?.into()))).collect()
     }
 
     fn runs(&self, service: &str) -> bool {

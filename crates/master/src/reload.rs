@@ -167,6 +167,7 @@ impl Master {
         let Some(child) = self.children.get(&key) else { return Ok(()) };
         let mut named = self.common_descriptors()?;
         named.extend(self.tls_for(child.service)?);
+        named.extend(self.files_for(child.service));
         let (names, descriptors) = named.into_iter().unzip();
         let start = Start {
             service: child.service.name.to_owned(),

@@ -10,8 +10,8 @@
 //! make the table grow beyond its setting; the least recently used leave it for a sketch, which never says less than was
 //! counted.
 //!
-//! **What it may touch.** `ratetracker/` of the postoffice (its own); the counter table; `/proc` and its control group, to
-//! read how much memory there is.
+//! **What it may touch.** `ratetracker/` of the postoffice (its own); the counter table; the files of `/proc` and its control
+//! group that say how much memory there is, opened at the start. Nothing else (Landlock, seccomp).
 //!
 //! **When it dies.** Callers wait a bounded time and then follow `[rates] failure`; its successor reads counts, triplets and
 //! clients back. What came after the last writing (`[rates] save`, 30 s) is lost when it was killed, nothing when it was

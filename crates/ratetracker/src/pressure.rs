@@ -1,10 +1,68 @@
-//! Memory pressure as the kernel tells it. Files that are not there tell nothing.
+//! Memory pressure as the kernel tells it. Files that are not there tell nothing. They are opened once, and read from the
+//! beginning each time: in its sandbox the process can open none.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Per cent of the last ten seconds in which some process waited for memory: of `/proc/pressure/memory`.
-pub fn waited() -> Option<u64> {
-    some_avg10(&std::fs::read_to_string("/proc/pressure/memory").ok()?)
+/// More bytes than any of them has.
+const MOST: usize = 64 * 1024;
+
+/// The kernel's files.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    pressure: Option<File>,
+    machine: Option<File>,
+    /// Of this process's control group (version 2).
+    limit: Option<File>,
+    current: Option<File>,
+    stat: Option<File>,
+}
+
+impl Gauges {
+    pub fn open() -> Self {
+        Self {
+            pressure: File::open("/proc/pressure/memory").ok(),
+            machine: File::open("/proc/meminfo").ok(),
+            ..Self::of(group().as_deref())
+        }
+    }
+
+    fn of(group: Option<&Path>) -> Self {
+        let open = |name: &str| File::open(group?.join(name)).ok();
+        Self { limit: open("memory.max"), current: open("memory.current"), stat: open("memory.stat"), ..Self::default() }
+    }
+
+    /// Per cent of the last ten seconds in which some process waited for memory: of `/proc/pressure/memory`.
+    pub fn waited(&self) -> Option<u64> {
+        some_avg10(&text(self.pressure.as_ref())?)
+    }
+
+    /// Per cent of memory in use: of the control group's limit where it has one, else of the machine's.
+    pub fn used(&self) -> Option<u64> {
+        let limit = text(self.limit.as_ref()).and_then(|text| text.trim().parse::<u64>().ok());
+        if let Some(limit) = limit {
+            let current = text(self.current.as_ref())?.trim().parse::<u64>().ok()?;
+            let cached = text(self.stat.as_ref()).and_then(|stat| field(&stat, "file ")).unwrap_or(0);
+            return percent(current.saturating_sub(cached), limit);
+        }
+        of_machine(&text(self.machine.as_ref())?)
+    }
+}
+
+/// What a file says now. A read gives a page or less of it.
+fn text(file: Option<&File>) -> Option<String> {
+    let (file, mut bytes) = (file?, Vec::new());
+    let mut buffer = [0; 4096];
+    while bytes.len() < MOST {
+        match file.read_at(&mut buffer, u64::try_from(bytes.len()).ok()?) {
+            Ok(0) => break,
+            Ok(length) => bytes.extend_from_slice(buffer.get(..length)?),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn some_avg10(text: &str) -> Option<u64> {
@@ -13,23 +71,10 @@ fn some_avg10(text: &str) -> Option<u64> {
     value.split('.').next()?.parse().ok()
 }
 
-/// Where this process's control group has its files (version 2).
-pub fn group() -> Option<PathBuf> {
+fn group() -> Option<PathBuf> {
     let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(Path::new("/sys/fs/cgroup").join(path))
-}
-
-/// Per cent of memory in use: of the control group's limit where it has one, else of the machine's.
-pub fn used(group: Option<&Path>) -> Option<u64> {
-    let read = |name: &str| std::fs::read_to_string(group?.join(name)).ok();
-    let limit = read("memory.max").and_then(|text| text.trim().parse::<u64>().ok());
-    if let Some(limit) = limit {
-        let current = read("memory.current")?.trim().parse::<u64>().ok()?;
-        let cached = read("memory.stat").and_then(|stat| field(&stat, "file ")).unwrap_or(0);
-        return percent(current.saturating_sub(cached), limit);
-    }
-    of_machine(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }
 
 fn of_machine(text: &str) -> Option<u64> {
@@ -68,8 +113,12 @@ mod tests {
         put("memory.max", "1000\n");
         put("memory.current", "950\n");
         put("memory.stat", "anon 600\nfile 300\n");
-        assert_eq!(used(Some(folder.path())), Some(65));
+        let gauges = Gauges::of(Some(folder.path()));
+        assert_eq!(gauges.used(), Some(65));
+        put("memory.current", "500\n");
+        assert_eq!(gauges.used(), Some(20), "it is read anew");
         put("memory.max", "max\n");
-        assert_eq!(used(Some(folder.path())), used(None));
+        assert_eq!(gauges.used(), None, "of the machine");
+        assert!(Gauges::open().used().is_some());
     }
 }

@@ -9,18 +9,34 @@ use daemon::Counters;
 use ipc::control::{RateQuery, Reply, Request};
 use ipc::master::Peer;
 use ipc::rates::{Event, Kind, ToTracker, Verdict};
+use sandbox::{Folder, Needs};
 use settings::Settings;
 use statefile::{Clock, Piece, Saver, Stamp};
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use subdaemon::{Asker, Desk, Service};
 
+/// Of the postoffice.
+const FOLDER: &str = "ratetracker";
 const COUNTS: &str = "state";
 const GREY: &str = "grey";
 
 /// The ratetracker process.
 pub fn run() -> ExitCode {
-    subdaemon::run("ratetracker", |desk| Ok(Server::new(&desk.started.settings, desk.started.counters.clone())))
+    subdaemon::run("ratetracker", |desk| {
+        let settings = &desk.started.settings;
+        let server = Server::new(settings, desk.started.counters.clone());
+        confine(settings)?;
+        Ok(server)
+    })
+}
+
+/// From here on no file can be opened but those of its own folder, nothing executed and nobody called.
+fn confine(settings: &Settings) -> io::Result<()> {
+    let folders = [(settings.paths.postoffice.join(FOLDER), Folder::Make)];
+    sandbox::confine(settings.processes.sandbox, &Needs { folders: &folders, ..Needs::nothing() })
+        .map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
 }
 
 pub(crate) struct Server {
@@ -45,7 +61,7 @@ const fn remember(settings: &Settings) -> Duration {
 
 impl Server {
     pub(crate) fn new(settings: &Settings, counters: Counters) -> Self {
-        let saver = Saver::new(&settings.paths.postoffice.join("ratetracker"));
+        let saver = Saver::new(&settings.paths.postoffice.join(FOLDER));
         let mut tracker = Tracker::new(&settings.rates);
         let mut memory = Memory::new(&settings.greylist, remember(settings), settings.rates.entries);
         let stamps = [

@@ -1,12 +1,11 @@
 //! When the load is looked at, and what is read for it: rows of other processes in the counter table, files of the kernel.
 
 use crate::overload::{Load, Readings};
-use crate::pressure;
+use crate::pressure::{self, Gauges};
 use daemon::Counters;
 use daemon::counters::SIGNS;
 use settings::Settings;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -22,12 +21,12 @@ pub struct Watch {
     asked: Option<Instant>,
     /// Syncs of each worker when last seen: the latency of one that syncs nothing now is of no interest.
     syncs: HashMap<usize, u64>,
-    group: Option<PathBuf>,
+    gauges: Gauges,
 }
 
 impl Watch {
     pub fn new() -> Self {
-        Self { group: pressure::group(), ..Self::default() }
+        Self { gauges: Gauges::open(), ..Self::default() }
     }
 
     /// Somebody came with something.
@@ -70,8 +69,8 @@ impl Watch {
             signs.sessions.and_then(|_| pressure::percent(sessions(counters), u64::from(settings.connections.total))),
             signs.queue.map(|_| queue()),
             signs.sync.and_then(|_| self.sync(counters)),
-            signs.pressure.and_then(|_| pressure::waited()),
-            signs.memory.and_then(|_| pressure::used(self.group.as_deref())),
+            signs.pressure.and_then(|_| self.gauges.waited()),
+            signs.memory.and_then(|_| self.gauges.used()),
         ]
     }
 

@@ -11,7 +11,8 @@
 //! servers. Its callers it trusts to be of the suite; a malformed frame ends
 //! that caller's conversation and nothing else, and a caller with a thousand open questions waits.
 //!
-//! **What it may touch.** UDP and TCP to the servers; no file but resolv.conf and the trust anchor at its start and at a reload.
+//! **What it may touch.** UDP and TCP to the servers; no file (Landlock, seccomp): resolv.conf and the trust anchor come from
+//! the master, open, at its start and at each reload.
 //!
 //! **When it dies.** Callers' conversations close; they ask its successor, wait a bounded time, and defer the mail.
 //! Nothing is lost but a warm cache.
@@ -21,6 +22,7 @@
 mod answers;
 mod cache;
 mod conversation;
+mod files;
 mod lists;
 mod lookups;
 mod records;

@@ -1,6 +1,7 @@
 //! Look-ups through the cache, identical ones in flight merged.
 
 use crate::cache::Cache;
+use crate::files::Files;
 use crate::records::{Kind, Records};
 use crate::upstream::{Reply, TROUBLE_TTL, Upstream};
 use daemon::Counters;
@@ -60,9 +61,9 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    pub fn new(settings: &settings::Dns, counters: Counters) -> Result<Self, String> {
+    pub fn new(settings: &settings::Dns, files: Files, counters: Counters) -> Result<Self, String> {
         Ok(Self {
-            upstream: RefCell::new(Rc::new(Upstream::new(settings)?)),
+            upstream: RefCell::new(Rc::new(Upstream::new(settings, files)?)),
             settings: RefCell::new(settings.clone()),
             cache: RefCell::new(Cache::new(settings.cache_entries)),
             in_flight: RefCell::default(),
@@ -73,8 +74,8 @@ impl Lookups {
     }
 
     /// Other servers and times from now on. What is cached was true and stays.
-    pub fn reload(&self, settings: &settings::Dns) -> Result<(), String> {
-        *self.upstream.borrow_mut() = Rc::new(Upstream::new(settings)?);
+    pub fn reload(&self, settings: &settings::Dns, files: Files) -> Result<(), String> {
+        *self.upstream.borrow_mut() = Rc::new(Upstream::new(settings, files)?);
         *self.settings.borrow_mut() = settings.clone();
         self.complaints.borrow_mut().clear();
         Ok(())

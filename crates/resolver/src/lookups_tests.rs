@@ -12,7 +12,7 @@ fn lookups() -> Lookups {
         validation: settings::Validation::Local,
         trust_anchor: None,
     };
-    Lookups::new(&settings, Counters::detached("resolver").unwrap()).unwrap()
+    Lookups::new(&settings, crate::files::Files::default(), Counters::detached("resolver").unwrap()).unwrap()
 }
 
 fn good(ttl: u64) -> Reply {

@@ -1,12 +1,14 @@
 //! The process: contact point, master, signals.
 
 use crate::conversation::converse;
+use crate::files::Files;
 use crate::lookups::Lookups;
 use crate::watch::watch;
 use daemon::{Refusal, Signal, Started};
 use ipc::dns::{Ask, Told};
 use ipc::master::{ToChild, ToMaster};
 use ipc::{ContactPoint, RecvError};
+use sandbox::Needs;
 use std::process::ExitCode;
 use std::rc::Rc;
 use tokio::io::Interest;
@@ -30,6 +32,18 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Bytes of memory besides the cache, and what an entry of it may take.
+const MEMORY: u64 = 1 << 30;
+const ENTRY: u64 = 16 * 1024;
+
+/// From here on no file can be opened and nothing executed; questions can be sent.
+fn confine(settings: &settings::Settings) -> Result<(), Refusal> {
+    let entries = u64::try_from(settings.dns.cache_entries).unwrap_or(u64::MAX);
+    let memory = Some(entries.saturating_mul(ENTRY).saturating_add(MEMORY));
+    sandbox::confine(settings.processes.sandbox, &Needs { memory, ..Needs::client() })
+        .map_err(|why| Refusal::system(format!("resolver: sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
+}
+
 /// Why the main loop goes round again or ends.
 enum Next {
     Go,
@@ -39,8 +53,11 @@ enum Next {
 
 async fn serve(mut started: Started) -> Result<ExitCode, Refusal> {
     let contact = started.contacts.serve().ok_or_else(|| Refusal::conversation("resolver: the master sent no contact point"))?;
-    let lookups =
-        Rc::new(Lookups::new(&started.settings.dns, started.counters.clone()).map_err(|e| Refusal::system(format!("resolver: {e}")))?);
+    let files = Files::take(&mut started.contacts);
+    let settings = &started.settings;
+    let lookups = Lookups::new(&settings.dns, files, started.counters.clone()).map_err(|e| Refusal::system(format!("resolver: {e}")))?;
+    let lookups = Rc::new(lookups);
+    confine(settings)?;
     started.master.send(&ToMaster::Ready).map_err(|e| Refusal::system(format!("resolver: {e}")))?;
     daemon::event!(Info, "started", servers = started.settings.dns.servers.len());
     daemon::log::flush();
@@ -108,7 +125,8 @@ fn heed_master(started: &mut Started, lookups: &Lookups) -> Next {
             Ok(None) => return Next::Go,
             Ok(Some((ToChild::Drain, _))) => return Next::Drain,
             Ok(Some((ToChild::Reload(start), descriptors))) => {
-                let outcome = started.reload(&start, descriptors).and_then(|_| lookups.reload(&started.settings.dns));
+                let outcome = started.reload(&start, descriptors);
+                let outcome = outcome.and_then(|mut contacts| lookups.reload(&started.settings.dns, Files::take(&mut contacts)));
                 match outcome {
                     Ok(()) => daemon::event!(Info, "reloaded", generation = started.generation),
                     Err(reason) => daemon::event!(Error, "reload_failed", reason = reason),

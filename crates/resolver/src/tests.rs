@@ -1,6 +1,7 @@
 //! Questions over a contact point, answered from a DNS server of our own.
 
 use crate::conversation::{MOST_OPEN, converse};
+use crate::files::Files;
 use crate::lookups::Lookups;
 use crate::test_server::TestServer;
 use daemon::Counters;
@@ -42,7 +43,7 @@ fn start() -> Running {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let serve = async {
-            let lookups = Rc::new(Lookups::new(&settings, Counters::detached("resolver").unwrap()).unwrap());
+            let lookups = Rc::new(Lookups::new(&settings, Files::default(), Counters::detached("resolver").unwrap()).unwrap());
             let contact = ContactPoint::new(theirs).unwrap();
             let watched = crate::watch::watch(&contact, tokio::io::Interest::READABLE).unwrap();
             loop {

@@ -1,5 +1,6 @@
 //! The servers, asked through hickory-resolver.
 
+use crate::files::{Files, SYSTEM};
 use crate::lookups::Key;
 use crate::records::Records;
 use crate::validation::Validator;
@@ -43,14 +44,15 @@ impl std::fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    pub fn new(settings: &settings::Dns) -> Result<Self, String> {
+    pub fn new(settings: &settings::Dns, mut files: Files) -> Result<Self, String> {
         let config = if settings.servers.is_empty() {
-            let (system, _) = system_conf::read_system_conf().map_err(|e| format!("resolv.conf: {e}"))?;
+            let text = files.resolv_conf().map_err(|e| format!("{SYSTEM}: {e}"))?;
+            let (system, _) = system_conf::parse_resolv_conf(text).map_err(|e| format!("{SYSTEM}: {e}"))?;
             ResolverConfig::from_name_servers(system.name_servers().to_vec())
         } else {
             ResolverConfig::from_name_servers(settings.servers.iter().map(server).collect())
         };
-        let validator = Validator::new(settings, config.name_servers().to_vec())?;
+        let validator = Validator::new(settings, &mut files, config.name_servers().to_vec())?;
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         options(builder.options_mut(), settings.deadline);
         Ok(Self { resolver: builder.build().map_err(|e| e.to_string())?, validator })

@@ -1,5 +1,6 @@
 //! Answers with proof: validated here from a trust anchor down (RFC 4035), or by servers whose AD bit is believed.
 
+use crate::files::Files;
 use crate::lookups::Key;
 use crate::records::Records;
 use crate::upstream::{Reply, options};
@@ -56,8 +57,8 @@ enum Capable {
 
 impl Validator {
     /// Reads the trust anchor's file.
-    pub fn new(settings: &settings::Dns, servers: Vec<NameServerConfig>) -> Result<Self, String> {
-        let (anchors, anchor) = anchors(settings.trust_anchor.as_deref())?;
+    pub fn new(settings: &settings::Dns, files: &mut Files, servers: Vec<NameServerConfig>) -> Result<Self, String> {
+        let (anchors, anchor) = anchors(settings.trust_anchor.as_deref(), files)?;
         let mut resolving = ResolverOpts::default();
         options(&mut resolving, settings.deadline);
         let attempts = resolving.attempts;
@@ -240,10 +241,10 @@ fn alias_without_target(owner: &Name, mut error: NetError) -> Result<Box<DnsResp
 }
 
 /// The keys trusted, and the zone of the first.
-fn anchors(file: Option<&Path>) -> Result<(TrustAnchors, Name), String> {
+fn anchors(file: Option<&Path>, files: &mut Files) -> Result<(TrustAnchors, Name), String> {
     let Some(file) = file else { return Ok((TrustAnchors::default(), Name::root())) };
     let place = |e: &dyn std::fmt::Display| format!("trust_anchor {}: {e}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|e| place(&e))?;
+    let text = files.trust_anchor(file).map_err(|e| place(&e))?;
     let anchors = text.parse::<TrustAnchors>().map_err(|e| place(&e))?;
     let first = text.lines().map(|line| line.split(';').next().unwrap_or_default()).find_map(|line| line.split_whitespace().next());
     let zone = first.and_then(|name| Name::from_ascii(name).ok());

@@ -11,6 +11,7 @@
 
 mod calls;
 mod files;
+pub mod trial;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use settings::Sandbox;
@@ -126,6 +127,9 @@ pub fn confine(wish: Sandbox, needs: &Needs<'_>) -> Result<(), String> {
         daemon::event!(Warning, "sandbox_lacks", reason = why);
     }
     daemon::event!(Debug, "sandboxed", walls = walls);
+    if trial::wanted() {
+        trial::run(needs.network == Network::Out);
+    }
     Ok(())
 }
 
