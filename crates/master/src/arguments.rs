@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::Failure;
+use crate::readiness::Readiness;
 use crate::services::{self, Service};
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -19,6 +20,9 @@ pub struct Arguments {
     /// Run in a session of its own and let go of the standard streams once ready (for `zpost start`)
     #[arg(long)]
     pub background: bool,
+    /// Write a newline to this descriptor once every process is ready, then close it (as s6 wants to be told)
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(3..))]
+    ready_fd: Option<i32>,
     /// Check configuration, users and programs, then exit (done by an upgrade before it gives itself up)
     #[arg(long)]
     pub check: bool,
@@ -35,6 +39,17 @@ impl Arguments {
             }
             Err(e) => Err(Failure { code: daemon::EX_USAGE, text: e.to_string() }),
         }
+    }
+
+    /// Whom to tell of readiness. To be called before anything is opened: the number could be ours by then.
+    pub fn readiness(&self) -> Result<Readiness, Failure> {
+        let take = |number| {
+            sys::take_descriptor(number).map_err(|e| Failure {
+                code: daemon::EX_USAGE,
+                text: format!("zpost-master: --ready-fd {number}: {e}; who starts zpost-master has to open it (s6: file notification-fd)"),
+            })
+        };
+        Ok(Readiness::new(self.ready_fd.map(take).transpose()?))
     }
 
     /// The services of `--role`; `None`: all.

@@ -163,7 +163,7 @@ impl Master {
             Err(e) => e,
         };
         daemon::event!(Error, "upgrade_failed", error = error);
-        self.readiness.ready();
+        self.announce_again();
         self.answer_refusal(client, 71, &format!("cannot become the new program, the old one goes on: {error}"));
     }
 

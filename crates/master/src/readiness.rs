@@ -1,20 +1,29 @@
-//! The systemd readiness protocol: one datagram of `KEY=value` lines to `NOTIFY_SOCKET`.
+//! Telling a supervisor: systemd by one datagram of `KEY=value` lines to `NOTIFY_SOCKET`, s6 by a newline on a descriptor.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Where to tell; does nothing when nobody asked.
 #[derive(Debug, Default)]
-pub struct Readiness(Option<SocketAddr>);
+pub struct Readiness {
+    socket: Option<SocketAddr>,
+    /// Gone once it has been told.
+    line: Option<File>,
+}
 
 impl Readiness {
-    pub fn from_environment() -> Self {
-        Self(std::env::var("NOTIFY_SOCKET").ok().and_then(|name| address(&name)))
+    /// `line`: the descriptor of `--ready-fd`. The socket is that of the environment.
+    pub fn new(line: Option<OwnedFd>) -> Self {
+        let socket = std::env::var("NOTIFY_SOCKET").ok().and_then(|name| address(&name));
+        Self { socket, line: line.map(File::from) }
     }
 
     /// Tells the supervisor. That it does not listen is no trouble of ours.
     pub fn tell(&self, lines: &str) {
-        if let Some(address) = &self.0
+        if let Some(address) = &self.socket
             && let Ok(socket) = UnixDatagram::unbound()
         {
             let _ = socket.set_nonblocking(true);
@@ -22,7 +31,10 @@ impl Readiness {
         }
     }
 
-    pub fn ready(&self) {
+    pub fn ready(&mut self) {
+        if let Some(mut line) = self.line.take() {
+            let _ = line.write_all(b"\n");
+        }
         self.tell(&format!("READY=1\nMAINPID={}\nSTATUS=every process is ready", std::process::id()));
     }
 
@@ -50,6 +62,7 @@ fn address(name: &str) -> Option<SocketAddr> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::io::Read;
 
     #[test]
     fn tells_by_path_and_by_abstract_name() {
@@ -60,10 +73,21 @@ mod tests {
             (path.to_str().unwrap(), UnixDatagram::bind(&path).unwrap()),
             (name.as_str(), UnixDatagram::bind_addr(&address(&name).unwrap()).unwrap()),
         ] {
-            Readiness(address(text)).ready();
+            Readiness { socket: address(text), line: None }.ready();
             let mut buffer = [0; 200];
             let length = socket.recv(&mut buffer).unwrap();
             assert!(buffer.get(..length).unwrap().starts_with(b"READY=1\nMAINPID="));
         }
+    }
+
+    #[test]
+    fn the_descriptor_hears_one_line_and_is_closed() {
+        let (mut theirs, ours) = std::io::pipe().unwrap();
+        let mut readiness = Readiness { socket: None, line: Some(File::from(OwnedFd::from(ours))) };
+        readiness.ready();
+        readiness.ready();
+        let mut heard = Vec::new();
+        theirs.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, b"\n");
     }
 }

@@ -42,12 +42,13 @@ impl Master {
             Ok(prepared) => prepared,
             Err(failure) => {
                 daemon::event!(Error, "reload_refused", reason = failure.text);
-                self.readiness.ready();
+                self.announce_again();
                 return self.answer_refusal(client, failure.code, &failure.text);
             }
         };
         if let Err(e) = self.swap(prepared) {
             daemon::event!(Error, "reload_failed", reason = e);
+            self.announce_again();
             return self.answer_refusal(client, 71, &format!("the reload came half through: {e}; restart the suite"));
         }
         daemon::event!(Info, "reloading", generation = self.generation);

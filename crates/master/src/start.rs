@@ -29,6 +29,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 /// From the command line to the end of the suite.
 pub fn begin() -> Result<ExitCode, Failure> {
     let Some(arguments) = Arguments::read()? else { return Ok(ExitCode::SUCCESS) };
+    let readiness = arguments.readiness()?;
     // Before the first thread or child: they inherit the mask.
     let signals = Signals::block().map_err(|e| Failure::system(format!("zpost-master: cannot block signals: {e}")))?;
     let handover = Handover::receive().map_err(|e| Failure::system(format!("zpost-master: upgrade: {e}")))?;
@@ -58,7 +59,8 @@ pub fn begin() -> Result<ExitCode, Failure> {
     for doubt in doubts {
         daemon::event!(Warning, "doubtful", line = doubt.line, reason = doubt.text);
     }
-    let beginning = Beginning { configuration, site, roles, signals, keepsakes, listeners: bound, log, background: arguments.background };
+    let background = arguments.background;
+    let beginning = Beginning { configuration, site, roles, signals, keepsakes, listeners: bound, log, background, readiness };
     let code = run(beginning, handover).map_err(|e| Failure::system(format!("zpost-master: {e}")))?;
     Ok(ExitCode::from(code))
 }

@@ -104,11 +104,12 @@ pub struct Beginning {
     pub listeners: Vec<Listener>,
     pub log: Option<OwnedFd>,
     pub background: bool,
+    pub readiness: Readiness,
 }
 
 impl Master {
     pub fn new(beginning: Beginning) -> io::Result<Self> {
-        let Beginning { configuration, site, roles, mut signals, keepsakes, listeners, log, background } = beginning;
+        let Beginning { configuration, site, roles, mut signals, keepsakes, listeners, log, background, readiness } = beginning;
         let poll = Poll::new()?;
         poll.registry().register(&mut signals, Token(SIGNALS), Interest::READABLE)?;
         let mut control = UnixListener::from_std(keepsakes.control.try_clone()?.into());
@@ -144,7 +145,7 @@ impl Master {
             shed_until: None,
             next_session: 0,
             next_key: FIRST_KEY,
-            readiness: Readiness::from_environment(),
+            readiness,
             announced: false,
             background,
             frozen: false,
@@ -278,6 +279,13 @@ impl Master {
         self.readiness.ready();
         if self.background {
             self.let_go();
+        }
+    }
+
+    /// Says so again, after an attempt at something else that came to nothing.
+    pub fn announce_again(&mut self) {
+        if self.announced {
+            self.readiness.ready();
         }
     }
 

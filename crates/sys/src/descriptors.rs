@@ -6,6 +6,7 @@ use sendfd::{RecvWithFd, SendWithFd};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Most descriptors that one frame may carry. The kernel's own limit is 253 (SCM_MAX_FD).
 pub const MAX_DESCRIPTORS: usize = 64;
@@ -59,6 +60,21 @@ pub fn take_standard_input() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Takes a descriptor that whoever started us left open under this number, as one that programs we start do not get.
+/// To be called before this process opens anything of its own: the number could be something else's by then. The second
+/// call is refused, so that nothing has two owners.
+pub fn take_descriptor(number: i32) -> io::Result<OwnedFd> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if number < 3 || TAKEN.swap(true, Ordering::Relaxed) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the number is only asked about; that nothing is open there is an error of fcntl.
+    let inherited = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl(inherited, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    // SAFETY: it is open, no standard stream, and taken here for the first time, at a time when nothing else was opened.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// How many descriptors this process may have (RLIMIT_NOFILE).
 pub fn most_descriptors() -> usize {
     use nix::sys::resource::{Resource, getrlimit};
@@ -92,6 +108,12 @@ mod tests {
         let mut got = String::new();
         reader.read_to_string(&mut got).unwrap();
         assert_eq!(got, "x");
+    }
+
+    #[test]
+    fn a_number_nobody_opened_is_an_error() {
+        assert_eq!(take_descriptor(1).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(take_descriptor(1_000_000).unwrap_err().raw_os_error(), Some(nix::libc::EBADF));
     }
 
     #[test]

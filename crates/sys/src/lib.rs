@@ -14,7 +14,7 @@ mod schedule;
 mod spawn;
 
 pub use counters::SharedCounters;
-pub use descriptors::{MAX_DESCRIPTORS, most_descriptors, receive, send, take_standard_input};
+pub use descriptors::{MAX_DESCRIPTORS, most_descriptors, receive, send, take_descriptor, take_standard_input};
 pub use file::{read_at_no_wait, start_writeback};
 pub use foreign::{Launch, spawn_foreign, watch};
 pub use identity::become_user;
