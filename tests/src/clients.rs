@@ -22,7 +22,7 @@ pub fn site() -> Site {
     let builder = Suite::builder();
     let lmtp = format!("kind = \"lmtp\"\nbind = \"unix:{}/lmtp\"", builder.folder().display());
     let auth = "backends = [\"file\"]\npassword_file = \"{at}/passwords\"\nfailure_delay = 0\nreceived_user = true\n";
-    let site = Site::start(auth, builder.listening(&lmtp).with("[server]\nxclient = [\"127.0.0.0/8\"]\n"));
+    let site = Site::start(auth, builder.listening(&lmtp).with("[server]\nxclient = [\"127.0.0.0/8\"]\nxclient_repeated = true\n"));
     site.user(USER, PASSWORD, "");
     site
 }

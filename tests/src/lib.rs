@@ -7,6 +7,7 @@ pub mod clients;
 pub mod dialogue;
 pub mod dns;
 pub mod dovecot;
+pub mod exim;
 pub mod flood;
 pub mod killer;
 pub mod late;

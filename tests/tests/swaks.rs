@@ -187,7 +187,7 @@ fn extensions() {
     let (good, text) = swaks(site.submissions, "e", &with(LOGIN, &["--protocol", "ESMTPSA", "--tls-on-connect"]));
     assert!(good, "{text}");
     Arrived::at(&site.suite, "e").assert("ESMTPSA", &awkward());
-    // Offered where the verdicts of recipients can differ, which nothing of ours makes them yet.
+    // Offered where the verdicts of recipients can differ: see verdicts.rs.
     let (good, text) = swaks(site.suite.port, "f", &["--prdr"]);
     assert!(!good && text.contains("Host did not advertise PRDR support"), "{text}");
     let attributes = ["--xclient-addr", "203.0.113.9", "--xclient-name", "out.example", "--xclient-helo", "helo.example"];

@@ -61,6 +61,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "tls_resumed",
             "key_failures",
             "sync_micros_now",
+            "partly_accepted",
         ],
     ),
     (

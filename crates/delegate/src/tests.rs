@@ -25,7 +25,7 @@ struct Driver {
 
 impl Driver {
     fn new(server: Bind, connections: usize, timeout: Duration) -> Self {
-        let service = PolicyService { name: "test".into(), server, timeout, connections };
+        let service = PolicyService { name: "test".into(), server, timeout, connections, states: vec!["rcpt".into()] };
         let pool = Pool::new(service, Counters::detached("delegate").unwrap());
         Self { poll: Poll::new().unwrap(), pool, next: 0, number: 0 }
     }

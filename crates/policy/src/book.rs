@@ -1,5 +1,6 @@
 //! The rules of a configuration, found by key.
 
+use crate::delegation::State;
 use crate::facts::Facts;
 use crate::networks::Networks;
 use crate::rule::{Rule, domain_keys, mailbox_keys};
@@ -45,6 +46,12 @@ pub struct Policy {
     /// There are tables of further domains, which the routers know.
     pub(crate) asks_kinship: bool,
     pub(crate) ahead_domains: Vec<String>,
+    /// A content filter is at work.
+    pub(crate) filters: bool,
+    /// SPF results go into the message.
+    pub(crate) received_spf: bool,
+    /// Name of each policy service, and at which states it is asked.
+    services: Vec<(String, Vec<String>)>,
     pub(crate) rate_failure: FailMode,
     limits_messages: Limited,
     limits_recipients: Limited,
@@ -92,6 +99,9 @@ impl Policy {
             asks_kinship: settings.has_domain_tables(),
             relay_domains: settings.relay.domains.clone(),
             ahead_domains: settings.call_ahead.domains.clone(),
+            filters: !settings.filter.program.is_empty(),
+            received_spf: access.received_spf,
+            services: settings.policy_services.iter().map(|service| (service.name.clone(), service.states.clone())).collect(),
             rate_failure: rates.failure,
             limits_messages: Limited {
                 all: rates.messages_per_address.or(rates.messages_per_network).or(rates.messages_per_sender_domain).is_some(),
@@ -148,6 +158,21 @@ impl Policy {
     /// No rule, no list, no table: nothing but what `[rates]` and the routers say.
     pub fn is_plain(&self) -> bool {
         self.rules.is_empty() && self.lists.is_empty() && self.tables.is_empty() && self.ahead_domains.is_empty()
+    }
+
+    /// Recipients of one message may fare differently at its end: some have the content filter, some not.
+    pub fn has_verdicts(&self) -> bool {
+        self.filters && (!self.tables.is_empty() || self.rules.iter().any(|rule| rule.attributes.filter.is_some()))
+    }
+
+    /// Some policy service is asked at this state.
+    pub fn is_served_at(&self, state: State) -> bool {
+        self.services.iter().any(|(_, states)| states.iter().any(|word| word == state.layer()))
+    }
+
+    pub(crate) fn serves(&self, service: &str, state: State) -> bool {
+        let own = self.services.iter().find(|(name, _)| name == service);
+        own.is_some_and(|(_, states)| states.iter().any(|word| word == state.layer()))
     }
 
     /// Does `[rates]` want the tracker's word?

@@ -2,6 +2,7 @@
 
 use crate::book::{By, Policy};
 use crate::decision::{Cause, Decision, Questions, Turn};
+use crate::delegation::State;
 use crate::facts::Facts;
 use crate::lists::{Score, Subject};
 use crate::query::{Query, QueryId, What};
@@ -28,7 +29,7 @@ impl Session {
             return self.decide(refusal);
         }
         if self.result.is_some() || self.is_trusted() {
-            return self.connected(policy, facts);
+            return self.connected(policy, facts, ask);
         }
         let turn = self.next_turn();
         if let Some(address) = facts.client {
@@ -61,10 +62,10 @@ impl Session {
             let named = self.said(|a| a.dns_lists.as_ref()).map(|(zones, _)| zones.clone());
             policy.ask_lists(About::Name, &Subject::Domain(name), named.as_ref(), turn, ask);
         }
-        if self.asked(Stage::Named, ask) { Turn::Asked } else { self.connected(policy, facts) }
+        if self.asked(Stage::Named, ask) { Turn::Asked } else { self.connected(policy, facts, ask) }
     }
 
-    pub(crate) fn connected(&mut self, policy: &Policy, facts: &Facts<'_>) -> Turn {
+    pub(crate) fn connected(&mut self, policy: &Policy, facts: &Facts<'_>, ask: &mut Questions) -> Turn {
         if let Some(more) = &mut self.more {
             more.of_connection = more.rules.len();
         }
@@ -74,7 +75,10 @@ impl Session {
                 return self.finish(decision);
             }
         }
-        self.finish(Decision::accept())
+        if self.result.is_some() {
+            return self.finish(Decision::accept());
+        }
+        self.served(policy, facts, State::Connect, ask)
     }
 
     /// `refuse` or `defer` of the rule that was found last. One about everybody is no refusal before the greeting.

@@ -1,17 +1,39 @@
-//! The end of data, and what policy services of others are told.
+//! The end of data: what holds for the message, and for which recipients the content filter's verdict does.
 
+use crate::book::Policy;
 use crate::decision::Decision;
-use crate::delegation::{self, Encryption, Login, State};
 use crate::facts::Facts;
 use crate::session::{End, Session};
-use address::{Address, Path};
 use status::{Enhanced, Reply};
+
+/// To a client that could not be told of each recipient.
+const APART: &str = "this recipient takes mail that is refused for the others: send it in a transaction of its own";
 
 impl Session {
     /// What holds for the message, once its recipients are known.
-    pub fn end(&self) -> End {
+    pub fn end(&self, recipients: usize) -> End {
         let Some(more) = &self.more else { return End::default() };
-        End { unfiltered: !more.end.filtered && self.transactions > 0, ..more.end.clone() }
+        // Of one that was refused after all, for a reason that is not ours, there is no number.
+        let exempt: Vec<usize> = more.end.exempt.iter().copied().filter(|number| *number < recipients).collect();
+        End { unfiltered: recipients > 0 && exempt.len() == recipients, exempt, ..more.end.clone() }
+    }
+
+    /// Does the filter's verdict hold for this recipient? One transaction has recipients of one kind, unless each gets a
+    /// reply of its own.
+    pub(crate) fn class(&mut self, policy: &Policy, facts: &Facts<'_>) {
+        let Some(more) = &mut self.more else { return };
+        let by_rule = more.rule.as_ref().and_then(|rule| rule.attributes.filter.map(|filter| (filter, rule.place.clone())));
+        let filtered = by_rule.as_ref().map_or(!more.end.unfiltered, |(filter, _)| *filter);
+        more.end.exempt.retain(|number| *number < facts.recipients);
+        let others = if filtered { more.end.exempt.len() } else { facts.recipients.saturating_sub(more.end.exempt.len()) };
+        if policy.filters && !facts.verdicts && others > 0 {
+            let place = by_rule.map(|(_, place)| place).unwrap_or_default();
+            let reply = Reply::new(452, Enhanced::transient(5, 3), APART);
+            return self.conclude(Decision::refuse(reply, "filter", &place));
+        }
+        if !filtered {
+            more.end.exempt.push(facts.recipients);
+        }
     }
 
     /// Header lines to be added.
@@ -23,32 +45,5 @@ impl Session {
     pub fn content(&self, size: u64) -> Option<Decision> {
         let (_, rule) = self.more.as_ref()?.end.max_size.as_ref().filter(|(most, _)| size > *most)?;
         Some(Decision::refuse(Reply::new(552, Enhanced::permanent(3, 4), "message too large"), "size", rule))
-    }
-
-    /// The request of Postfix's policy delegation protocol.
-    pub(crate) fn attributes(&self, facts: &Facts<'_>, recipient: &Address) -> Vec<(String, String)> {
-        let sender = match facts.sender {
-            Some(Path::Mailbox(address)) => address.as_str(),
-            _ => "",
-        };
-        // Workers count by themselves, and services tell messages apart by this.
-        let instance = format!("{:x}.{:x}.{:x}", std::process::id(), facts.number, self.transactions);
-        let login = facts.user.map(|user| Login { method: user.mechanism, user: user.name, sender: "" });
-        let asked = delegation::Facts {
-            extended: facts.extended,
-            hello: facts.hello,
-            sender,
-            recipient: recipient.as_str(),
-            client_port: facts.port,
-            client_name: self.name(),
-            reverse_client_name: self.name(),
-            instance: &instance,
-            login: login.unwrap_or_default(),
-            size: Some(facts.declared_size),
-            encryption: facts.tls.then_some(Encryption { protocol: "TLS", cipher: "", key_bits: 0 }),
-            policy_context: facts.listener_word(),
-            ..delegation::Facts::new(State::Rcpt, facts.client)
-        };
-        asked.attributes()
     }
 }

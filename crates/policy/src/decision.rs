@@ -32,7 +32,7 @@ pub enum Verdict {
 /// For the log and the trace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cause {
-    /// rule, dns_list, spf, sender_domain, sender_login, rate, greylist, policy_service, call_ahead, router, relay, size, table
+    /// rule, dns_list, spf, sender_domain, sender_login, rate, greylist, policy_service, call_ahead, router, relay, size, table, filter
     pub what: &'static str,
     /// `file:line` of the rule; empty where the program itself decides.
     pub rule: String,

@@ -28,6 +28,19 @@ pub enum State {
 }
 
 impl State {
+    /// As in `[[policy_service]] states`.
+    pub(crate) const fn layer(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Ehlo | Self::Helo => "helo",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::EndOfMessage => "end-of-message",
+            Self::Vrfy | Self::Etrn => "",
+        }
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Connect => "CONNECT",

@@ -25,9 +25,23 @@ pub struct Facts<'a> {
     pub declared_size: u64,
     /// Accepted so far.
     pub recipients: usize,
+    /// The one that was accepted, where there is no other.
+    pub only: Option<&'a Address>,
+    /// Each recipient gets a reply of its own at the end (LMTP, PRDR), so that they may fare differently.
+    pub verdicts: bool,
+    /// The message, once all of it is there.
+    pub message: Option<Message<'a>>,
     pub candidate: Option<(&'a Address, Standing)>,
     /// The connection's number, for policy services.
     pub number: u64,
+}
+
+/// What is known of a message only at its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    pub id: &'a str,
+    /// Bytes that came.
+    pub size: u64,
 }
 
 /// Who has logged in.

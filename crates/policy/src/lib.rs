@@ -1,7 +1,7 @@
 //! Decisions about clients, senders and recipients: facts in, questions and verdicts out.
 //!
 //! A [`Policy`] is what the configuration says, compiled once. A [`Session`] is what it comes to for one connection. The
-//! driver calls one layer after the other (`connect`, `mail`, `recipient`, `data`) with the [`Facts`]; each gives its
+//! driver calls one layer after the other (`connect`, `hello`, `mail`, `recipient`, `data`, `end_of_message`) with the [`Facts`]; each gives its
 //! [`Turn`]: a decision, or questions for other processes. Each answer comes back by [`Session::told`], until the layer
 //! decides. What a layer needs to know is asked all at once; what it does not need is not asked.
 //!
@@ -23,6 +23,7 @@ mod networks;
 mod query;
 mod recipient;
 mod rule;
+mod services;
 mod session;
 mod sheet;
 mod source;
@@ -32,7 +33,7 @@ mod zmailer;
 
 pub use book::{Policy, Site};
 pub use decision::{Cause, Decision, Questions, Turn, Verdict};
-pub use facts::{Facts, User};
+pub use facts::{Facts, Message, User};
 pub use query::{Answer, Query, QueryId, What};
 pub use rule::Rule;
 pub use session::{End, Session};

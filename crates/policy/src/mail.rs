@@ -3,13 +3,15 @@
 
 use crate::book::{By, Policy};
 use crate::decision::{Cause, Decision, Questions, Turn};
+use crate::delegation::State;
 use crate::facts::Facts;
 use crate::lists::Subject;
 use crate::query::{Answer, Query, QueryId, What};
 use crate::rule::{Rule, covers};
-use crate::session::{End, Session, Stage, message, refusal};
+use crate::session::{End, Session, Stage, message as text_of, refusal};
 use ipc::dns::{self, SpfResult};
 use ipc::rates::{Event, Kind, Limit, Per};
+use message::ReceivedSpf;
 use settings::{About, SpfAction};
 use status::{Enhanced, Reply};
 
@@ -32,6 +34,7 @@ impl Session {
         self.ask_rate(policy, facts, Kind::Message, turn, ask);
         if !policy.is_plain() && !self.is_trusted() && self.more.as_ref().is_some_and(|more| more.carried.is_none()) {
             self.ask_about_sender(policy, facts, turn, ask);
+            self.ask_services(policy, facts, State::Mail, turn, ask);
         }
         if self.asked(Stage::Mail, ask) { Turn::Asked } else { self.mailed(policy, facts) }
     }
@@ -86,7 +89,7 @@ impl Session {
 
     fn too_large(&self, size: u64) -> Option<Decision> {
         let (_, rule) = self.said(|a| a.max_size).filter(|(most, _)| size > *most)?;
-        Some(Decision::refuse(Reply::new(552, Enhanced::permanent(3, 4), message(rule, "message too large")), "size", &rule.place))
+        Some(Decision::refuse(Reply::new(552, Enhanced::permanent(3, 4), text_of(rule, "message too large")), "size", &rule.place))
     }
 
     fn ask_about_sender(&mut self, policy: &Policy, facts: &Facts<'_>, turn: u32, ask: &mut Questions) {
@@ -149,7 +152,7 @@ impl Session {
     pub(crate) fn sender_hosts(&mut self, answer: Answer) {
         let rule = self.said(|a| a.check_sender_domain).map(|(_, rule)| rule);
         let place = rule.map(|rule| rule.place.clone()).unwrap_or_default();
-        let text = |otherwise: &str| rule.map_or(otherwise, |rule| message(rule, otherwise)).to_owned();
+        let text = |otherwise: &str| rule.map_or(otherwise, |rule| text_of(rule, otherwise)).to_owned();
         let reply = match answer {
             Answer::Dns(Ok(dns::Answer::MailHosts(_))) => return,
             Answer::Dns(Err(dns::Trouble::NullMx)) => {
@@ -163,17 +166,18 @@ impl Session {
         self.carry(Some(Decision::refuse(reply, "sender_domain", &place)));
     }
 
-    pub(crate) fn spf(&mut self, facts: &Facts<'_>, answer: Answer) {
+    pub(crate) fn spf(&mut self, policy: &Policy, facts: &Facts<'_>, answer: Answer) {
         let (result, domain, explanation) = match answer {
             Answer::Dns(Ok(dns::Answer::Spf(spf))) => (spf.result, spf.domain, spf.explanation),
             _ => (SpfResult::TempError, facts.sender_domain().unwrap_or_else(|| facts.hello.to_owned()), String::new()),
         };
+        self.record_spf(policy, facts, result);
         let Some((action, rule)) = self.said(|a| a.spf.as_ref()?.get(result.word()).copied()) else { return };
         let place = rule.place.clone();
         let detail = format!("{} {domain}", result.word());
         let plain = format!("SPF of {domain} says {} for this client", result.word());
         let text = if explanation.is_empty() { plain } else { format!("{plain}: {explanation}") };
-        let text = message(rule, &text).to_owned();
+        let text = text_of(rule, &text).to_owned();
         let status = if result == SpfResult::PermError { 24 } else { 23 };
         match action {
             SpfAction::Accept => {}
@@ -193,6 +197,21 @@ impl Session {
                 self.carry(Some(Decision::refuse(reply, "spf", &place).detailed(detail)));
             }
         }
+    }
+
+    /// RFC 7208 section 9.1.
+    fn record_spf(&mut self, policy: &Policy, facts: &Facts<'_>, result: SpfResult) {
+        let (Some(client), Some(more)) = (facts.client.filter(|_| policy.received_spf), &mut self.more) else { return };
+        let sender = facts.sender.and_then(|path| path.address()).map_or("", |address| address.as_str());
+        let spf = ReceivedSpf {
+            result: result.word(),
+            receiver: &policy.hostname,
+            client,
+            sender,
+            helo: facts.hello,
+            by_sender: !sender.is_empty(),
+        };
+        more.end.prepend.push(message::received_spf(&spf));
     }
 
     pub(crate) fn log(&mut self, cause: Cause) {

@@ -1,8 +1,8 @@
 //! RCPT: what was carried here, the recipient's own rule, its right to be taken, and who else is asked.
 
 use crate::book::{By, Policy};
-use crate::decision::{Cause, Decision, Questions, Turn, Verdict};
-use crate::delegation::Action;
+use crate::decision::{Decision, Questions, Turn, Verdict};
+use crate::delegation::State;
 use crate::facts::{Facts, mailbox_key};
 use crate::query::{Answer, Query, QueryId, What};
 use crate::rule::{Rule, covers};
@@ -183,7 +183,9 @@ impl Session {
 
     /// Within the limits, and with a right: does the recipient exist?
     pub(crate) fn limited(&mut self, policy: &Policy, facts: &Facts<'_>, ask: &mut Questions) -> Turn {
-        let Some((recipient, standing)) = facts.candidate.filter(|_| self.result.is_none()) else { return self.end_recipient() };
+        let Some((recipient, standing)) = facts.candidate.filter(|_| self.result.is_none()) else {
+            return self.end_recipient(policy, facts);
+        };
         let turn = self.next_turn();
         let unchecked = self.said(|a| a.trust_recipients).is_some_and(|(unchecked, _)| unchecked);
         let wanted = self.said(|a| a.verify_recipient).map_or(standing == Standing::Verify || self.is_ours(), |(wanted, _)| wanted);
@@ -219,7 +221,9 @@ impl Session {
 
     /// It exists as far as we know: the next hop and policy services.
     pub(crate) fn verified(&mut self, policy: &Policy, facts: &Facts<'_>, ask: &mut Questions) -> Turn {
-        let Some((recipient, _)) = facts.candidate.filter(|_| self.result.is_none()) else { return self.end_recipient() };
+        let Some((recipient, _)) = facts.candidate.filter(|_| self.result.is_none()) else {
+            return self.end_recipient(policy, facts);
+        };
         let turn = self.next_turn();
         if self.wants_next_hop(policy, recipient)
             && let Some(more) = &self.more
@@ -229,12 +233,8 @@ impl Session {
             let (recipient, host, channel) = (recipient.as_str().to_owned(), host.clone(), channel.clone());
             ask.push((QueryId { turn, what: What::CallAhead }, Query::CallAhead { recipient, host, channel }));
         }
-        if !self.is_postmaster(facts) && !self.is_trusted() {
-            let services = self.said(|a| a.policy_services.as_ref()).map(|(services, _)| services.clone()).unwrap_or_default();
-            for (number, service) in (0_u16..).zip(services) {
-                let attributes = self.attributes(facts, recipient);
-                ask.push((QueryId { turn, what: What::Service(number) }, Query::Delegate { service, attributes }));
-            }
+        if !self.is_postmaster(facts) {
+            self.ask_services(policy, facts, State::Rcpt, turn, ask);
         }
         if self.asked(Stage::Ahead, ask) { Turn::Asked } else { self.judged(policy, facts, ask) }
     }
@@ -252,47 +252,17 @@ impl Session {
         }
     }
 
-    pub(crate) fn service_said(&mut self, number: u16, answer: Answer) {
-        let (name, place) = match self.said(|a| a.policy_services.as_ref()) {
-            Some((services, rule)) => (services.get(usize::from(number)).cloned().unwrap_or_default(), rule.place.clone()),
-            None => return,
-        };
-        let refused = |reply: Reply| Decision::refuse(reply, "policy_service", &place).detailed(name.clone());
-        match answer {
-            Answer::Action(Ok(text)) => match Action::read(&text) {
-                Ok(Action::Permit | Action::Continue) => {}
-                // Nothing comes after the services that could refuse instead, but greylisting, which defers too.
-                Ok(Action::Reply(reply) | Action::DeferIfPermit(reply)) => self.conclude(refused(reply)),
-                Ok(Action::DeferIfReject(reply)) => {
-                    if let Some(result) = self.result.as_mut().filter(|r| matches!(&r.verdict, Verdict::Refuse(hard) if hard.code >= 500)) {
-                        **result = refused(reply);
-                    }
-                }
-                Ok(Action::Hold(_) | Action::Discard(_)) => self.freeze("policy_service", &place, &name),
-                Ok(Action::Warn(detail)) => self.log(Cause { what: "policy_service", rule: place, score: None, detail }),
-                Ok(Action::Prepend(line)) => {
-                    if let Some(more) = self.more.as_mut().filter(|more| more.end.prepend.len() < 20 && !more.end.prepend.contains(&line)) {
-                        more.end.prepend.push(line);
-                    }
-                }
-                Err(unusable) => {
-                    let decision = Decision::refuse(unusable.reply(), "policy_service", &place).detailed(format!("{name}: {unusable}"));
-                    self.conclude(decision);
-                }
-            },
-            _ => self.conclude(refused(Reply::new(451, Enhanced::transient(3, 5), "a policy service did not answer, try again later"))),
-        }
-    }
-
     /// Nobody refuses: is it new?
     pub(crate) fn judged(&mut self, policy: &Policy, facts: &Facts<'_>, ask: &mut Questions) -> Turn {
         let wanted = self.said(|a| a.greylist).map(|(wanted, _)| wanted);
         let by_spf = self.more.as_ref().is_some_and(|more| more.greylist.is_some());
         let exempt = facts.friend || facts.user.is_some() || self.is_trusted() || self.is_postmaster(facts);
         if policy.is_plain() || exempt || self.result.is_some() || !(wanted == Some(true) || by_spf && wanted.is_none()) {
-            return self.end_recipient();
+            return self.end_recipient(policy, facts);
         }
-        let (Some(address), Some((recipient, _))) = (facts.client, facts.candidate) else { return self.end_recipient() };
+        let (Some(address), Some((recipient, _))) = (facts.client, facts.candidate) else {
+            return self.end_recipient(policy, facts);
+        };
         let sender = Some(facts.sender_key()).filter(|sender| sender != "<>").unwrap_or_default();
         let triplet = Triplet { address, sender, recipient: mailbox_key(recipient) };
         let turn = self.next_turn();
@@ -316,16 +286,14 @@ impl Session {
         self.conclude(Decision::refuse(reply, "greylist", &place));
     }
 
-    pub(crate) fn end_recipient(&mut self) -> Turn {
+    pub(crate) fn end_recipient(&mut self, policy: &Policy, facts: &Facts<'_>) -> Turn {
+        if self.result.is_none() {
+            self.class(policy, facts);
+        }
         let mut granted = false;
         if let Some(more) = self.more.as_mut().filter(|_| self.result.is_none()) {
             granted = more.granted;
             let own = more.rule.as_ref();
-            match own.and_then(|rule| rule.attributes.filter) {
-                Some(true) => more.end.filtered = true,
-                Some(false) => {}
-                None => more.end.filtered |= !more.end.unfiltered,
-            }
             let least = own.and_then(|rule| rule.attributes.max_size.map(|size| (size, rule.place.clone())));
             if let Some(own) = least.filter(|own| more.end.max_size.as_ref().is_none_or(|most| own.0 < most.0)) {
                 more.end.max_size = Some(own);

@@ -2,6 +2,7 @@
 
 use crate::book::Policy;
 use crate::decision::{Cause, Decision, Questions, Turn};
+use crate::delegation::State;
 use crate::facts::Facts;
 use crate::lists::Score;
 use crate::query::{Answer, QueryId, What};
@@ -28,6 +29,8 @@ pub(crate) enum Stage {
     /// The next hop and policy services.
     Ahead,
     Grey,
+    /// Policy services, at one of the states where nothing else is asked.
+    Served(State),
 }
 
 /// What policy remembers of a connection. A few bytes where there are no rules.
@@ -75,14 +78,14 @@ pub(crate) struct More {
 pub struct End {
     /// Accepted, and set aside for this reason.
     pub freeze: Option<String>,
-    /// False: the content filter is not to see it.
+    /// The content filter is not to see it: all its recipients take it as it is.
     pub unfiltered: bool,
+    /// Recipients that take it as it is whatever the filter says, by their numbers in the order of RCPT.
+    pub exempt: Vec<usize>,
     /// Header lines that go before the message's own.
     pub prepend: Vec<String>,
     /// Bytes; with the rule.
     pub max_size: Option<(u64, String)>,
-    /// Some recipient wants it filtered.
-    pub(crate) filtered: bool,
 }
 
 impl Default for Session {
@@ -137,12 +140,13 @@ impl Session {
         let turn = match self.stage {
             Stage::Idle => Turn::Decided(Decision::accept()),
             Stage::Connect => self.named(policy, facts, ask),
-            Stage::Named => self.connected(policy, facts),
+            Stage::Named => self.connected(policy, facts, ask),
             Stage::Mail => self.mailed(policy, facts),
             Stage::Recipient => self.limited(policy, facts, ask),
             Stage::Verify => self.verified(policy, facts, ask),
             Stage::Ahead => self.judged(policy, facts, ask),
-            Stage::Grey => self.end_recipient(),
+            Stage::Grey => self.end_recipient(policy, facts),
+            Stage::Served(_) => self.finish(Decision::accept()),
         };
         Some(turn)
     }
@@ -166,7 +170,7 @@ impl Session {
             // A list that does not answer says nothing of the client; neither does a name server about names.
             (What::List(_) | What::Names, _) => {}
             (What::SenderHosts, answer) => self.sender_hosts(answer),
-            (What::Spf, answer) => self.spf(facts, answer),
+            (What::Spf, answer) => self.spf(policy, facts, answer),
             (What::OwnHosts, answer) => self.own_hosts(policy, answer),
             (What::Kinship, answer) => self.kinship_said(policy, facts, answer),
             (What::Verify, answer) => self.router_said(facts, answer),
@@ -260,6 +264,7 @@ impl Session {
             Stage::Named => "name",
             Stage::Mail => "mail",
             Stage::Recipient | Stage::Verify | Stage::Ahead | Stage::Grey => "rcpt",
+            Stage::Served(state) => state.layer(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::book::Policy;
 use crate::decision::{Decision, Questions, Turn, Verdict};
+use crate::delegation::State;
 use crate::facts::{Facts, User};
 use crate::query::{Answer, QueryId};
 use crate::session::Session;
@@ -15,6 +16,7 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Connect,
+    Hello,
     Mail,
     Recipient(usize),
     End,
@@ -36,6 +38,10 @@ pub struct Trial {
     at: At,
     /// Nobody can be asked anything.
     alone: bool,
+    /// Somebody is asked at EHLO.
+    greets: bool,
+    /// Recipients that were taken so far.
+    taken: usize,
     steps: Vec<PolicyStep>,
 }
 
@@ -72,12 +78,15 @@ impl Trial {
             recipients: recipients.collect::<Result<_, _>>()?,
             at: At::Connect,
             alone,
+            greets: false,
+            taken: 0,
             steps: Vec::new(),
         })
     }
 
     /// Goes on to the end, or to questions for others. True: the end.
     pub fn begin(&mut self, policy: &Policy, ask: &mut Questions) -> bool {
+        self.greets = policy.is_served_at(State::Ehlo);
         let turn = self.layer(policy, ask);
         self.pursue(policy, turn, ask)
     }
@@ -106,9 +115,12 @@ impl Trial {
             hello: &self.hello,
             extended: true,
             port: 0,
-            sender: if self.at == At::Connect { None } else { self.sender.as_ref() },
+            sender: if matches!(self.at, At::Connect | At::Hello) { None } else { self.sender.as_ref() },
             declared_size: 0,
-            recipients: 0,
+            recipients: self.taken,
+            only: None,
+            verdicts: false,
+            message: None,
             candidate: candidate.map(|(address, standing)| (address, *standing)),
             number: 0,
         };
@@ -118,6 +130,7 @@ impl Trial {
     fn layer(&mut self, policy: &Policy, ask: &mut Questions) -> Turn {
         match self.at {
             At::Connect => self.with(|session, facts| session.connect(policy, facts, ask)),
+            At::Hello => self.with(|session, facts| session.hello(policy, facts, ask)),
             At::Mail => self.with(|session, facts| session.mail(policy, facts, ask)),
             At::Recipient(_) | At::End => self.with(|session, facts| session.recipient(policy, facts, ask)),
         }
@@ -158,6 +171,7 @@ impl Trial {
     fn close(&mut self, decision: &Decision) {
         let (layer, accepted) = match self.at {
             At::Connect => ("connect", "220".to_owned()),
+            At::Hello => ("helo", "250".to_owned()),
             At::Mail => ("mail", "250 2.1.0 sender ok".to_owned()),
             At::Recipient(_) | At::End => ("rcpt", "250 2.1.5 recipient ok".to_owned()),
         };
@@ -189,9 +203,12 @@ impl Trial {
         steps.push(PolicyStep { layer: layer.to_owned(), place, text, reply: Some(reply) });
         self.steps.append(&mut steps);
         let refused = matches!(decision.verdict, Verdict::Refuse(_));
+        let denied = denied && decision.verdict == Verdict::Accept;
+        self.taken += usize::from(matches!(self.at, At::Recipient(_)) && !refused && !denied);
         self.at = match self.at {
-            At::Connect | At::Mail if refused => At::End,
-            At::Connect if self.sender.is_some() => At::Mail,
+            At::Connect | At::Hello | At::Mail if refused => At::End,
+            At::Connect if self.greets => At::Hello,
+            At::Connect | At::Hello if self.sender.is_some() => At::Mail,
             At::Mail if !self.recipients.is_empty() => At::Recipient(0),
             At::Recipient(number) if number + 1 < self.recipients.len() => At::Recipient(number + 1),
             _ => At::End,

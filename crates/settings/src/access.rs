@@ -126,6 +126,8 @@ pub struct AccessPolicy {
     pub scores: DnsLists,
     /// Compiled tables.
     pub tables: Vec<PathBuf>,
+    /// Results of SPF are written into the message.
+    pub received_spf: bool,
 }
 
 impl AnswerPattern {
@@ -331,6 +333,7 @@ pub(crate) fn build(sheet: &Sheet) -> AccessPolicy {
         lists: sheet.groups("dns_list").iter().map(list).collect(),
         scores: DnsLists { refuse_at: score("refuse_at"), defer_at: score("defer_at"), at_connect: scores.text("at") == "connect" },
         tables: policy.texts("tables").into_iter().map(PathBuf::from).collect(),
+        received_spf: policy.is("received_spf"),
     }
 }
 

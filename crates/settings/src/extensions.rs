@@ -10,6 +10,8 @@ pub struct Extensions {
     /// Load balancers whose PROXY headers count; empty: those on this machine.
     pub proxies: Vec<Network>,
     pub xclient: Vec<Network>,
+    /// More than one XCLIENT in a session.
+    pub xclient_repeated: bool,
     pub xforward: Vec<Network>,
     pub vrfy: Vec<Network>,
     pub expn: Vec<Network>,
@@ -35,6 +37,7 @@ pub fn extensions(g: &Group) -> Extensions {
     Extensions {
         proxies: g.networks("proxies"),
         xclient: g.networks("xclient"),
+        xclient_repeated: g.is("xclient_repeated"),
         xforward: g.networks("xforward"),
         vrfy: g.networks("vrfy"),
         expn: g.networks("expn"),

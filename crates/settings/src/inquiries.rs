@@ -15,7 +15,12 @@ pub struct PolicyService {
     pub timeout: Duration,
     /// At a time; each has one question.
     pub connections: usize,
+    /// Of [`STATES`]: where in a session it is asked.
+    pub states: Vec<String>,
 }
+
+/// States of a session at which a policy service can be asked.
+pub const STATES: &[&str] = &["connect", "helo", "mail", "rcpt", "data", "end-of-message"];
 
 /// `[call_ahead]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +41,13 @@ pub struct CallAhead {
 
 pub fn policy_service(g: &Group) -> PolicyService {
     let server = if let Some(Value::Bind(bind)) = g.value("server") { bind.clone() } else { Bind::Unix(Default::default()) };
-    PolicyService { name: g.text("name"), server, timeout: g.duration("timeout"), connections: g.usize("connections") }
+    PolicyService {
+        name: g.text("name"),
+        server,
+        timeout: g.duration("timeout"),
+        connections: g.usize("connections"),
+        states: g.texts("states"),
+    }
 }
 
 pub fn call_ahead(g: &Group) -> CallAhead {
@@ -60,5 +71,10 @@ pub fn check(sheet: &Sheet, faults: &mut Vec<Fault>) {
             faults.push(at(group, "name", format!("policy_service.name: `{name}` must be given once")));
         }
         seen.push(name);
+        let Some(Value::Texts(states)) = group.entry("states").map(|entry| &entry.value) else { continue };
+        for state in states.iter().filter(|state| !STATES.contains(&state.as_str())) {
+            let known = STATES.join(", ");
+            faults.push(at(group, "states", format!("policy_service.states: `{}` is not one of {known}", state.escape_debug())));
+        }
     }
 }

@@ -21,6 +21,14 @@ pub(crate) fn no_helper() -> Reply {
     Reply::new(451, Enhanced::transient(3, 0), "temporary trouble in processing, try again later")
 }
 
+fn rejection(text: String) -> Reply {
+    Reply::new(550, Enhanced::permanent(7, 1), text)
+}
+
+fn deferral(text: String) -> Reply {
+    Reply::new(451, Enhanced::transient(7, 1), text)
+}
+
 impl Worker {
     /// Takes what the router farm has answered.
     pub(crate) fn hear_router(&mut self) {
@@ -87,6 +95,8 @@ impl Worker {
     /// The complete, unsynced message goes to the filter.
     pub(crate) fn judge(&mut self, mut meta: Box<Meta>, draft: Draft) {
         if let Some(reason) = meta.freeze.take() {
+            // Policy sets aside what all of them get.
+            meta.apart = None;
             return self.judged(Judging { meta, draft }, Judgement::Freeze(reason.into()));
         }
         if !self.filter.exists() {
@@ -109,20 +119,41 @@ impl Worker {
 
     fn judged(&mut self, judging: Judging, verdict: Judgement) {
         let Judging { meta, draft } = judging;
+        if meta.apart.is_some() {
+            return self.judged_apart(meta, draft, verdict);
+        }
         match verdict {
             Judgement::Accept => self.disks.put(meta.volume, Job::Commit { meta, draft }),
             Judgement::Freeze(reason) => {
                 self.counters.add("frozen", 1);
                 self.disks.put(meta.volume, Job::Freeze { meta, draft, reason });
             }
-            Judgement::Reject(text) => self.turned_down(&meta, draft, Reply::new(550, Enhanced::permanent(7, 1), text)),
-            Judgement::Defer(text) => self.turned_down(&meta, draft, Reply::new(451, Enhanced::transient(7, 1), text)),
+            Judgement::Reject(text) => self.turned_down(&meta, draft, rejection(text)),
+            Judgement::Defer(text) => self.turned_down(&meta, draft, deferral(text)),
         }
     }
 
     fn turned_down(&mut self, meta: &Meta, draft: Draft, reply: Reply) {
         self.disks.put(meta.volume, Job::Discard(draft));
-        self.reply_to(meta.key, Err(reply));
+        self.reply_to(meta, Err(reply));
+    }
+
+    /// Some recipients take the message whatever the verdict; the others are taken away from it where it is against them.
+    fn judged_apart(&mut self, mut meta: Box<Meta>, draft: Draft, verdict: Judgement) {
+        let reply = match verdict {
+            Judgement::Accept => return self.disks.put(meta.volume, Job::Commit { meta, draft }),
+            Judgement::Reject(text) => rejection(text),
+            Judgement::Defer(text) => deferral(text),
+            // Set aside it can be for all of them only: the others come again alone.
+            Judgement::Freeze(_) => {
+                Reply::new(452, Enhanced::transient(5, 3), "for this recipient in a transaction of its own, send it again")
+            }
+        };
+        if let Some(apart) = &mut meta.apart {
+            apart.refusal = Some(reply);
+        }
+        self.counters.add("partly_accepted", 1);
+        self.disks.put(meta.volume, Job::Narrow { meta, draft });
     }
 
     /// Deadlines of the helpers.

@@ -120,8 +120,10 @@ impl Worker {
         let user = stand.user(c.session.user().map(Into::into));
         let tls = c.session.security() == Security::Tls;
         let of_client = self.context.rights(c.client, c.listener, tls, self.scheduler.exists());
-        // It is still the same peer that speaks.
-        let mut rights = Rights { xclient: before.xclient, xforward: before.xforward, ..Rights::clone(&of_client) };
+        // It is the same peer that speaks, or its client, whose commands many proxies pass on from here: that one must not
+        // be whoever it likes. What XFORWARD says goes to the log and gives no right.
+        let xclient = before.xclient && self.context.settings.extensions.xclient_repeated;
+        let mut rights = Rights { xclient, xforward: before.xforward, ..Rights::clone(&of_client) };
         rights.relay |= user.is_some();
         let name = stand.name.clone().and_then(Said::value).unwrap_or_default();
         daemon::event!(Info, "xclient", peer = peer, client = c.client, name = name, user = user.unwrap_or_default());

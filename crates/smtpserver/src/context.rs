@@ -2,6 +2,7 @@
 
 use crate::connection::{Connection, Stream};
 use ipc::master::Peer;
+use policy::delegation::State;
 use policy::{Policy, Table};
 use settings::{Auth, BareNewline, ListenerKind, Network, Settings};
 use smtp::server::{Config, Offers, Protocol, RelayPolicy, Rights};
@@ -57,9 +58,21 @@ impl Class {
         }
     }
 
-    fn rights(self, auth: &Auth) -> Rights {
+    fn rights(self, auth: &Auth, policy: &Policy) -> Rights {
         let Self { relay, etrn, vrfy, expn, xclient, xforward, login, tls, tls_wanted } = self;
-        let mut rights = Rights { relay, etrn, vrfy, expn, xclient, xforward, tls_required: tls_wanted && !tls, ..Rights::default() };
+        let mut rights = Rights {
+            relay,
+            etrn,
+            vrfy,
+            expn,
+            xclient,
+            xforward,
+            tls_required: tls_wanted && !tls,
+            prdr: policy.has_verdicts(),
+            ask_hello: policy.is_served_at(State::Ehlo),
+            ask_data: policy.is_served_at(State::Data),
+            ..Rights::default()
+        };
         if login && (tls || auth.without_tls) {
             // Without TLS there is nothing to bind to.
             let offered = auth.mechanisms.iter().filter(|name| tls || !name.ends_with("-PLUS"));
@@ -96,9 +109,9 @@ impl Context {
             relay: relay_policy(&settings),
             offers: offers(&settings),
         };
-        let rights = (0..Class::ALL).map(|index| Arc::new(Class::of(index).rights(&settings.auth))).collect();
         let site = policy::Site { own_addresses: machine.relay.own_addresses.clone(), file: "zpost.toml".into() };
         let policy = Arc::new(Policy::new(&settings, site, tables));
+        let rights = (0..Class::ALL).map(|index| Arc::new(Class::of(index).rights(&settings.auth, &policy))).collect();
         Self { settings, machine: Arc::new(machine), policy, rights }
     }
 

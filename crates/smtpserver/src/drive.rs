@@ -152,14 +152,14 @@ impl Worker {
                 }
                 Step::Hello => {
                     self.drop_message(c);
-                    c.session.answer(Ok(()));
+                    self.hello_policy(c, key);
                 }
                 Step::Authenticate { mechanism, initial } => self.authenticate(c, key, mechanism, initial),
                 Step::AuthResponse(response) => self.auth_response(c, key, response),
                 Step::AuthCancelled => self.auth_cancelled(c),
                 Step::Sender => self.sender(c, key),
                 Step::Recipient { standing } => self.recipient(c, key, standing),
-                Step::Data => self.data(c),
+                Step::Data => self.data_policy(c, key),
                 Step::Begin => self.begin_message(c),
                 Step::End(transaction) => self.end_message(c, key, transaction, with),
                 Step::Refused => self.drop_message(c),
@@ -202,12 +202,6 @@ impl Worker {
             return c.session.answer(Err(reply));
         }
         self.recipient_policy(c, key, standing);
-    }
-
-    /// DATA, where somebody wants to be asked.
-    fn data(&mut self, c: &mut Connection) {
-        c.session.answer(Ok(()));
-        self.begin_message(c);
     }
 
     /// Refusals for log and counters.

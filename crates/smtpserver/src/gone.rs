@@ -69,6 +69,6 @@ impl Worker {
         self.counters.add("aborts", 1);
         self.tally.count(meta.client, Kind::Abort, 1);
         daemon::event!(Info, "taken_back", id = meta.id, peer = meta.client, reason = "the client closed before the reply");
-        self.reply_to(meta.key, Err(Reply::new(451, Enhanced::transient(4, 2), "the connection was closed before the reply")));
+        self.reply_to(meta, Err(Reply::new(451, Enhanced::transient(4, 2), "the connection was closed before the reply")));
     }
 }

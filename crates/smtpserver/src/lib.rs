@@ -32,6 +32,7 @@ mod context;
 mod crowd;
 mod disks;
 mod drive;
+mod ending;
 mod envelopes;
 mod foreign;
 mod gone;

@@ -2,13 +2,13 @@
 //!
 //! Memory of one session is at most two pieces: one with a thread, one being filled; then the client waits.
 
-use crate::connection::{Awaiting, Connection};
+use crate::connection::Connection;
+use crate::ending::Ended;
 use crate::envelopes;
 use crate::sync::{Done, Job, Key, Meta, Opening};
 use crate::worker::Worker;
 use envelope::{BodyType, MessageId};
 use ipc::rates::Kind;
-use policy::Verdict;
 use smtp::server::Transaction;
 use spool::{Draft, POSTOFFICE, VolumeNumber};
 use status::{Enhanced, Reply};
@@ -44,11 +44,18 @@ pub(crate) struct Incoming {
     /// Bytes given to threads.
     pub given: u64,
     pub earlier: Earlier,
+    /// The content has ended, and policy is asked about the message.
+    pub ended: Option<Ended>,
     /// The content has ended while the draft was away.
     pub ending: Option<Box<Meta>>,
 }
 
 impl Incoming {
+    /// Bytes of the client's, as they are stored.
+    pub fn size(&self) -> u64 {
+        (self.given + self.content.len() as u64).saturating_sub(self.added as u64)
+    }
+
     /// The client must wait until the thread is back.
     pub fn is_full(&self) -> bool {
         self.content.len() >= PIECE && matches!(self.earlier, Earlier::Away)
@@ -87,95 +94,41 @@ impl Worker {
         let volume = self.disks.choose(room, self.now).unwrap_or(POSTOFFICE);
         self.disks.placed();
         let mends = self.mends(c);
-        c.message = Some(Box::new(Incoming { id, volume, content, added, mends, given: 0, earlier: Earlier::Nothing, ending: None }));
+        c.message =
+            Some(Box::new(Incoming { id, volume, content, added, mends, given: 0, earlier: Earlier::Nothing, ended: None, ending: None }));
     }
 
     /// Gives a full buffer to a thread, unless one is still at the piece before it.
     pub(crate) fn spill(&mut self, c: &mut Connection, key: Key) {
-        let Some(message) = &mut c.message else { return };
-        if message.content.len() < PIECE {
-            return;
+        // At the end all that is left goes together.
+        let Some(transaction) = c.session.transaction() else { return };
+        let Some(mut message) = c.message.take_if(|message| message.content.len() >= PIECE) else { return };
+        if message.mends {
+            self.mend(&mut message, c.session.user(), transaction, false);
         }
-        if let (true, Some(transaction)) = (message.mends, c.session.transaction()) {
-            self.mend(message, c.session.user(), transaction, false);
+        if let Some(opening) = self.opening(c, transaction, &mut message) {
+            let piece = std::mem::take(&mut message.content);
+            message.given += piece.len() as u64;
+            self.disks.put(message.volume, Job::Append { key, id: message.id, opening, piece });
         }
-        let opening = match std::mem::replace(&mut message.earlier, Earlier::Away) {
+        c.message = Some(message);
+    }
+
+    /// Where the next piece goes; none: it has to wait, or is lost already.
+    fn opening(&self, c: &Connection, transaction: &Transaction, message: &mut Incoming) -> Option<Opening> {
+        match std::mem::replace(&mut message.earlier, Earlier::Away) {
             Earlier::Nothing => {
-                let Some(transaction) = c.session.transaction() else { return };
-                let mut envelope = envelopes::envelope(c.client, c.session.hello().unwrap_or_default(), c.session.with(), transaction);
-                envelope.authinfo = c.session.user().map(str::to_owned);
-                envelope.submitter = envelopes::submitter(c.client, c.listener, &self.context);
-                envelope.recipients = transaction.recipients().iter().cloned().map(envelopes::recipient).collect();
-                Opening::New(Box::new(envelope))
+                let envelope = self.envelope(c, transaction, transaction.recipients().to_vec(), c.session.with());
+                Some(Opening::New(Box::new(envelope)))
             }
-            Earlier::Draft(draft) => Opening::Open(draft),
-            Earlier::Away => return,
+            Earlier::Draft(draft) => Some(Opening::Open(draft)),
+            Earlier::Away => None,
             Earlier::Failed(reply) => {
                 message.content.clear();
                 message.earlier = Earlier::Failed(reply);
-                return;
+                None
             }
-        };
-        let piece = std::mem::take(&mut message.content);
-        message.given += piece.len() as u64;
-        self.disks.put(message.volume, Job::Append { key, id: message.id, opening, piece });
-    }
-
-    /// The dot has come and the content is acceptable.
-    pub(crate) fn end_message(&mut self, c: &mut Connection, key: Key, mut transaction: Box<Transaction>, with: &'static str) {
-        c.awaiting = Awaiting::Commit;
-        if self.is_refused_whole(c) {
-            return;
         }
-        let end = c.policy.end();
-        let stage = end.freeze.is_some() || self.filters() && !end.unfiltered;
-        let Some(mut message) = c.message.take() else {
-            return self.finish(c, Err(Reply::new(451, Enhanced::transient(3, 0), "local error in processing")));
-        };
-        self.mend(&mut message, c.session.user(), &transaction, true);
-        let meta = Box::new(Meta {
-            key,
-            id: message.id,
-            volume: message.volume,
-            from: envelopes::sender_text(&transaction),
-            client: c.client,
-            user: c.session.user().map(str::to_lowercase),
-            size: message.given + message.content.len() as u64,
-            nrcpt: transaction.recipients().len(),
-            proto: with,
-            freeze: end.freeze.map(String::into_boxed_str),
-            stage,
-            counted: c.policy.counted(),
-        });
-        match message.earlier {
-            Earlier::Nothing => {
-                let mut envelope = envelopes::envelope(c.client, c.session.hello().unwrap_or_default(), with, &transaction);
-                envelope.authinfo = c.session.user().map(str::to_owned);
-                envelope.submitter = envelopes::submitter(c.client, c.listener, &self.context);
-                envelope.recipients = transaction.take_recipients().into_iter().map(envelopes::recipient).collect();
-                let content = std::mem::take(&mut message.content);
-                self.disks.put(message.volume, Job::Submit { meta, envelope: Box::new(envelope), content, stage });
-            }
-            Earlier::Draft(draft) => self.disks.put(message.volume, Job::Finish { meta, draft, piece: message.content, stage }),
-            Earlier::Away => {
-                message.ending = Some(meta);
-                c.message = Some(message);
-            }
-            Earlier::Failed(reply) => self.finish(c, Err(reply)),
-        }
-    }
-
-    /// A rule allows less than what has come: the message goes, and the client has its reply.
-    fn is_refused_whole(&mut self, c: &mut Connection) -> bool {
-        let Some(message) = &c.message else { return false };
-        let size = (message.given + message.content.len() as u64).saturating_sub(message.added as u64);
-        let Some(decision) = c.policy.content(size) else { return false };
-        let Verdict::Refuse(reply) = decision.verdict else { return false };
-        self.drop_message(c);
-        self.note(c);
-        self.finish(c, Err(reply));
-        self.note_because(c, decision.cause.as_deref());
-        true
     }
 
     /// The content was refused, or the client is gone: what there is of it goes.
@@ -193,10 +146,6 @@ impl Worker {
             buffer.clear();
             self.buffers.push(buffer);
         }
-    }
-
-    fn filters(&self) -> bool {
-        !self.context.settings.filter.program.is_empty()
     }
 
     /// Something came back from a thread.
@@ -256,32 +205,17 @@ impl Worker {
         self.settle(key, c);
     }
 
-    fn end_if_ended(&mut self, c: &mut Connection) {
-        let Some(meta) = c.message.as_mut().and_then(|message| message.ending.take()) else { return };
-        let Some(message) = c.message.take() else { return };
-        let message = *message;
-        match message.earlier {
-            Earlier::Draft(draft) => {
-                let stage = meta.stage;
-                self.disks.put(message.volume, Job::Finish { meta, draft, piece: message.content, stage })
-            }
-            Earlier::Failed(reply) => self.finish(c, Err(reply)),
-            Earlier::Nothing | Earlier::Away => {
-                self.finish(c, Err(Reply::new(451, Enhanced::transient(3, 0), "local error in processing")))
-            }
-        }
-    }
-
     /// The message is durable: the log, the counters, the client.
     fn accepted(&mut self, meta: &Meta, frozen: bool) {
         self.counters.add("messages", 1);
         self.counters.add("syncs", 1);
-        self.counters.add("recipients", meta.nrcpt as u64);
+        let nrcpt = meta.accepted();
+        self.counters.add("recipients", nrcpt as u64);
         self.counters.add("bytes", meta.size);
         let event = if frozen { "frozen" } else { "accepted" };
         if let Some(line) = daemon::log::Line::begin(settings::LogLevel::Info, event) {
             let line = line.field("id", &meta.id).field("from", &meta.from).field("peer", &meta.client).field("size", &meta.size);
-            let line = line.field("nrcpt", &meta.nrcpt).field("proto", &meta.proto);
+            let line = line.field("nrcpt", &nrcpt).field("proto", &meta.proto);
             let volume = self.disks.volumes.all().get(usize::from(meta.volume)).map_or("", |volume| &volume.name);
             if volume.is_empty() { line.end() } else { line.field("volume", &volume).end() }
         }
@@ -290,34 +224,17 @@ impl Worker {
             self.tally.count_of(meta.client, user, Kind::Message, 1);
         }
         if !meta.counted.1 {
-            self.tally.count_of(meta.client, user, Kind::Recipient, meta.nrcpt);
+            self.tally.count_of(meta.client, user, Kind::Recipient, nrcpt);
         }
         if !frozen {
             self.arrived.push(self.disks.volumes.written(meta.volume, meta.id.as_str()));
         }
-        self.reply_to(meta.key, Ok(meta.id));
+        self.reply_to(meta, Ok(meta.id));
     }
 
     fn not_written(&mut self, meta: &Meta, error: &io::Error) {
         daemon::event!(Warning, "not_written", id = meta.id, reason = error);
         self.disks.failed(meta.volume, self.now);
-        self.reply_to(meta.key, Err(io_reply(error)));
-    }
-
-    /// The verdict on a message, to its session if that is still there.
-    pub(crate) fn reply_to(&mut self, key: Key, verdict: Result<MessageId, Reply>) {
-        self.settled(key.number);
-        let Some(mut c) = self.take_connection(key) else { return };
-        self.finish(&mut c, verdict);
-        self.settle(key, c);
-    }
-
-    pub(crate) fn finish(&mut self, c: &mut Connection, verdict: Result<MessageId, Reply>) {
-        c.awaiting = Awaiting::Nothing;
-        self.settled(c.number);
-        match verdict {
-            Ok(id) => c.session.finish(Ok(id.as_str())),
-            Err(reply) => c.session.finish(Err(reply)),
-        }
+        self.reply_to(meta, Err(io_reply(error)));
     }
 }

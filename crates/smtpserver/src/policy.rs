@@ -31,13 +31,34 @@ pub(crate) enum Asker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layer {
     Connect,
+    Hello,
     Mail,
     Recipient(Standing),
+    /// Before the content.
+    Data,
+    /// The content is there.
+    End,
+}
+
+impl Layer {
+    /// For the log.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Hello => "helo",
+            Self::Mail => "mail",
+            Self::Recipient(_) => "rcpt",
+            Self::Data => "data",
+            Self::End => "end-of-message",
+        }
+    }
 }
 
 /// What a policy may look at. Parts of the connection and not the whole, since its policy is at work meanwhile.
 fn facts<'c>(c: &'c Connection, kind: Option<ListenerKind>, rule: SenderRule, standing: Option<Standing>) -> Facts<'c> {
-    let transaction = c.session.transaction();
+    let ended = c.message.as_ref().and_then(|message| Some((message, message.ended.as_ref()?)));
+    let transaction = c.session.transaction().or(ended.map(|(_, ended)| &*ended.transaction));
+    let recipients = transaction.map_or(&[][..], |t| t.recipients());
     let user = crate::authentication::user(c, rule);
     Facts {
         client: if let Client::Network(address) = c.client { Some(address) } else { None },
@@ -50,7 +71,10 @@ fn facts<'c>(c: &'c Connection, kind: Option<ListenerKind>, rule: SenderRule, st
         port: 0,
         sender: transaction.map(|t| &t.sender),
         declared_size: transaction.map_or(0, |t| t.declared_size),
-        recipients: transaction.map_or(0, |t| t.recipients().len()),
+        recipients: recipients.len(),
+        only: if let [only] = recipients { Some(&only.address) } else { None },
+        verdicts: c.session.has_verdicts(),
+        message: ended.map(|(message, _)| policy::Message { id: message.id.as_str(), size: message.size() }),
         candidate: standing.and_then(|standing| Some((c.session.candidate()?, standing))),
         number: c.number,
     }
@@ -83,6 +107,23 @@ impl Worker {
         self.pursue(c, key, Layer::Connect, turn)
     }
 
+    /// Where a policy service is asked about names of EHLO.
+    pub(crate) fn hello_policy(&mut self, c: &mut Connection, key: Key) {
+        let turn = self.with_policy(c, Layer::Hello, policy::Session::hello);
+        self.pursue(c, key, Layer::Hello, turn);
+    }
+
+    /// DATA, where one is asked then.
+    pub(crate) fn data_policy(&mut self, c: &mut Connection, key: Key) {
+        let turn = self.with_policy(c, Layer::Data, policy::Session::data);
+        self.pursue(c, key, Layer::Data, turn);
+    }
+
+    pub(crate) fn end_policy(&mut self, c: &mut Connection, key: Key) {
+        let turn = self.with_policy(c, Layer::End, policy::Session::end_of_message);
+        self.pursue(c, key, Layer::End, turn);
+    }
+
     pub(crate) fn sender_policy(&mut self, c: &mut Connection, key: Key) {
         let turn = self.with_policy(c, Layer::Mail, policy::Session::mail);
         self.pursue(c, key, Layer::Mail, turn);
@@ -98,7 +139,7 @@ impl Worker {
     fn pursue(&mut self, c: &mut Connection, key: Key, layer: Layer, mut turn: Turn) -> bool {
         loop {
             match turn {
-                Turn::Decided(decision) => return self.decided(c, layer, decision),
+                Turn::Decided(decision) => return self.decided(c, key, layer, decision),
                 Turn::Asked => {
                     let mut open = std::mem::take(&mut self.questions);
                     let mut next = None;
@@ -216,7 +257,7 @@ impl Worker {
     }
 
     /// What a layer has decided, said to the session and to the log. True: accepted.
-    fn decided(&mut self, c: &mut Connection, layer: Layer, decision: Decision) -> bool {
+    fn decided(&mut self, c: &mut Connection, key: Key, layer: Layer, decision: Decision) -> bool {
         c.awaiting = Awaiting::Nothing;
         self.log_policy(c, layer);
         if decision.cause.is_some() {
@@ -227,6 +268,12 @@ impl Worker {
         match (layer, decision.verdict) {
             (Layer::Connect, Verdict::Refuse(reply)) => c.session.turn_away(&reply),
             (Layer::Connect, _) => {}
+            (Layer::End, Verdict::Refuse(reply)) => self.end_refused(c, reply),
+            (Layer::End, _) => self.end_approved(c, key),
+            (Layer::Data, Verdict::Accept | Verdict::Grant) => {
+                c.session.answer(Ok(()));
+                self.begin_message(c);
+            }
             (Layer::Recipient(_), Verdict::Grant) => c.session.grant(Grant::Relay),
             (_, Verdict::Accept | Verdict::Grant) => c.session.answer(Ok(())),
             (_, Verdict::Refuse(reply)) => c.session.answer(Err(reply)),
@@ -240,17 +287,12 @@ impl Worker {
     /// Decisions that refuse nothing: warnings, and what freezes the message.
     fn log_policy(&mut self, c: &mut Connection, layer: Layer) {
         for cause in c.policy.take_log() {
-            let word = match layer {
-                Layer::Connect => "connect",
-                Layer::Mail => "mail",
-                Layer::Recipient(_) => "rcpt",
-            };
             let verdict = if cause.detail == "freeze" { "freeze" } else { "warn" };
             let from = c.session.transaction().map(crate::envelopes::sender_text).unwrap_or_default();
             daemon::event!(
                 Info,
                 "policy",
-                layer = word,
+                layer = layer.word(),
                 verdict = verdict,
                 rule = cause.rule,
                 cause = cause.what,

@@ -2,6 +2,7 @@
 //! and the marks of [`Gone`].
 
 use crate::context::Client;
+use crate::ending::Apart;
 use crate::gone::Gone;
 use envelope::{Envelope, MessageId};
 use mio::Waker;
@@ -41,6 +42,8 @@ pub(crate) struct Meta {
     pub stage: bool,
     /// The tracker knows of the message, of its recipients.
     pub counted: (bool, bool),
+    /// The filter's verdict is not for all recipients.
+    pub apart: Option<Box<Apart>>,
 }
 
 /// A draft, or what is needed to begin one.
@@ -74,6 +77,11 @@ pub(crate) enum Job {
         stage: bool,
     },
     Commit {
+        meta: Box<Meta>,
+        draft: Draft,
+    },
+    /// For some of its recipients: see [`Apart`].
+    Narrow {
         meta: Box<Meta>,
         draft: Draft,
     },
@@ -279,6 +287,14 @@ fn perform(job: Job, shared: &Shared, submitter: &mut Submitter) -> Done {
             Done::Committed { result: whole.and_then(|draft| commit(draft, &meta, shared)), meta, frozen: false, buffer: piece }
         }
         Job::Commit { meta, draft } => Done::Committed { result: commit(draft, &meta, shared), meta, frozen: false, buffer: Vec::new() },
+        Job::Narrow { meta, mut draft } => {
+            let narrowed = match &meta.apart {
+                Some(apart) => draft.narrow(&apart.envelope),
+                None => Ok(()),
+            };
+            let result = narrowed.and_then(|()| commit(draft, &meta, shared));
+            Done::Committed { meta, result, frozen: false, buffer: Vec::new() }
+        }
         Job::Freeze { meta, draft, reason } => {
             Done::Committed { meta, result: draft.freeze(&reason).map(drop), frozen: true, buffer: Vec::new() }
         }

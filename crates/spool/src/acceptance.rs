@@ -50,6 +50,8 @@ pub struct Draft {
     file: File,
     /// What is not written yet.
     buffer: Vec<u8>,
+    /// Bytes of the length line and the envelope; 0: not known.
+    envelope: u64,
     /// Bytes in the file.
     written: u64,
     /// The length line is right already.
@@ -72,6 +74,7 @@ impl Submitter {
     pub fn draft(&mut self, id: MessageId, envelope: &Envelope) -> io::Result<Draft> {
         let mut draft = self.create(id)?;
         begin(envelope, &mut draft.buffer);
+        draft.envelope = draft.buffer.len() as u64;
         Ok(draft)
     }
     /// The whole of a small message at once: create, one write, one sync, rename. `content` = headers and body.
@@ -101,8 +104,16 @@ impl Submitter {
     fn create(&mut self, id: MessageId) -> io::Result<Draft> {
         fault::point()?;
         let file = self.spool.create_message(id.as_str())?;
-        let draft =
-            Draft { spool: Arc::clone(&self.spool), id, file, buffer: Vec::new(), written: 0, length_known: false, committed: false };
+        let draft = Draft {
+            spool: Arc::clone(&self.spool),
+            id,
+            file,
+            buffer: Vec::new(),
+            envelope: 0,
+            written: 0,
+            length_known: false,
+            committed: false,
+        };
         draft.file.try_lock().map_err(|e| io::Error::other(e.to_string()))?;
         fault::point()?;
         Ok(draft)
@@ -116,6 +127,26 @@ fn begin(envelope: &Envelope, out: &mut Vec<u8>) {
         out.extend_from_slice(b" 00000000000000000000\n");
     }
     write_envelope(envelope, out);
+}
+/// Bytes of the envelope's last line.
+const END: u64 = "env-end\n".len() as u64;
+/// Lines of an envelope that say nothing, so many bytes; none where they are too few.
+fn comment(bytes: usize) -> Vec<u8> {
+    const WORD: &[u8] = b"comment";
+    const LINE: usize = 72;
+    let mut out = Vec::with_capacity(bytes);
+    while out.len() < bytes {
+        let left = bytes - out.len();
+        // What is left after this one is enough for another.
+        let line = if left < 2 * LINE { left } else { LINE };
+        if line <= WORD.len() {
+            return Vec::new();
+        }
+        out.extend_from_slice(WORD);
+        out.resize(out.len() + line - WORD.len() - 1, b' ');
+        out.push(b'\n');
+    }
+    out
 }
 /// Where the digits of the length line stand.
 const DIGITS_AT: usize = LENGTH_FIELD.len() + 1;
@@ -152,6 +183,26 @@ impl Draft {
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
+    }
+    /// Leaves only the first recipients: `envelope` is the one the draft was made with, without the last of them. Their lines
+    /// become a comment (a writer cannot read what it has written, so nothing is moved), and are durable as such before the
+    /// length can be: recovery never finds them in a complete file.
+    pub fn narrow(&mut self, envelope: &Envelope) -> io::Result<()> {
+        let mut kept = Vec::new();
+        begin(envelope, &mut kept);
+        let (from, to) = ((kept.len() as u64).checked_sub(END), self.envelope.checked_sub(END));
+        let (Some(from), Some(room)) = (from, from.zip(to).and_then(|(from, to)| to.checked_sub(from))) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        let comment = comment(usize::try_from(room).unwrap_or(0));
+        if self.length_known || comment.len() as u64 != room {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        self.flush()?;
+        fault::point()?;
+        self.file.write_all_at(&comment, from)?;
+        fault::point()?;
+        self.file.sync_all()
     }
     /// Fills in the length, syncs, renames into `router/`. After Ok: durable (S2).
     pub fn commit(self) -> io::Result<MessageId> {

@@ -100,7 +100,7 @@ fn spf_says_what_the_rule_makes_of_it() {
         };
         let mut client = Client::new(&policy, answer);
         let said = client.whole("s@sender.example", "u@local.example");
-        (said, client.session.end().freeze.is_some())
+        (said, client.end().freeze.is_some())
     };
     assert_eq!(of(SpfResult::Pass), ("ok".into(), false));
     assert_eq!(of(SpfResult::Fail).0, "550 5.7.23 SPF of sender.example says fail for this client (spf z:8)");
@@ -200,6 +200,9 @@ fn answers_of_a_turn_that_is_over_are_dropped() {
         sender: None,
         declared_size: 0,
         recipients: 0,
+        only: None,
+        verdicts: false,
+        message: None,
         candidate: None,
         number: 1,
     };

@@ -124,7 +124,7 @@ fn tags_fill_in_what_a_rule_does_not_say() {
     assert_eq!(client.whole("s@sender.example", "u@local.example"), "552 5.3.4 outer (size z:16)");
     client.size = 0;
     assert_eq!(client.whole("s@sender.example", "u@local.example"), "ok");
-    assert_eq!(client.session.end().freeze.as_deref(), Some("by rule (z:16)"));
+    assert_eq!(client.end().freeze.as_deref(), Some("by rule (z:16)"));
 }
 
 #[test]
@@ -166,12 +166,12 @@ fn the_filter_sees_what_somebody_wants_filtered() {
     let policy = policy(rules);
     let mut client = Client::new(&policy, kind);
     assert_eq!(client.whole("", "u@local.example"), "ok");
-    assert!(client.session.end().unfiltered);
+    assert!(client.end().unfiltered);
     client.rcpt("careful@local.example");
-    assert!(!client.session.end().unfiltered);
+    assert!(!client.end().unfiltered);
     let mut other = Client::new(&policy, kind).from("203.0.113.1");
     assert_eq!(other.whole("", "easy@local.example"), "ok");
-    assert!(other.session.end().unfiltered);
+    assert!(other.end().unfiltered);
     other.rcpt("u@local.example");
-    assert!(!other.session.end().unfiltered);
+    assert!(!other.end().unfiltered);
 }

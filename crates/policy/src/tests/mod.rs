@@ -4,7 +4,9 @@ mod asking;
 mod finding;
 mod kinship;
 mod layers;
+mod services;
 mod sources;
+mod verdicts;
 
 use crate::{Answer, Decision, Facts, Policy, Query, Session, Site, Table, Turn, User, Verdict};
 use address::{Address, Path};
@@ -41,6 +43,11 @@ pub struct Client<'p> {
     pub hello: String,
     sender: Path,
     pub size: u64,
+    /// Recipients of the transaction so far, and whether each gets its own reply.
+    pub accepted: usize,
+    pub verdicts: bool,
+    /// The message is there.
+    pub message: bool,
     /// What was asked, in words.
     pub asked: Vec<String>,
     /// Questions put at once, at most.
@@ -75,6 +82,9 @@ impl<'p> Client<'p> {
             hello: "client.example".into(),
             sender: Path::Null,
             size: 0,
+            accepted: 0,
+            verdicts: false,
+            message: false,
             asked: Vec::new(),
             together: 0,
             answer: Box::new(answer),
@@ -102,16 +112,22 @@ impl<'p> Client<'p> {
             hello: &self.hello,
             extended: true,
             port: 4711,
-            sender: (layer != "connect").then_some(&self.sender),
-            declared_size: self.size,
-            recipients: 0,
+            sender: (!matches!(layer, "connect" | "helo")).then_some(&self.sender),
+            declared_size: if matches!(layer, "connect" | "helo") { 0 } else { self.size },
+            recipients: self.accepted,
+            only: None,
+            verdicts: self.verdicts,
+            message: self.message.then_some(crate::Message { id: "ID", size: 4321 }),
             candidate,
             number: 7,
         };
         let mut ask = Vec::new();
         let mut turn = match layer {
             "connect" => self.session.connect(self.policy, &facts, &mut ask),
+            "helo" => self.session.hello(self.policy, &facts, &mut ask),
             "mail" => self.session.mail(self.policy, &facts, &mut ask),
+            "data" => self.session.data(self.policy, &facts, &mut ask),
+            "end" => self.session.end_of_message(self.policy, &facts, &mut ask),
             _ => self.session.recipient(self.policy, &facts, &mut ask),
         };
         loop {
@@ -137,6 +153,7 @@ impl<'p> Client<'p> {
     }
 
     pub fn mail(&mut self, sender: &str) -> Decision {
+        self.accepted = 0;
         self.sender = if sender.is_empty() { Path::Null } else { Path::Mailbox(Address::parse(sender).unwrap()) };
         self.turn("mail", None)
     }
@@ -149,7 +166,20 @@ impl<'p> Client<'p> {
             _ if self.friend => Standing::Permitted,
             _ => Standing::Denied,
         };
-        self.turn("rcpt", Some((&address, standing)))
+        let decision = self.turn("rcpt", Some((&address, standing)));
+        self.accepted += usize::from(!matches!(decision.verdict, Verdict::Refuse(_)));
+        decision
+    }
+
+    /// `helo`, `data` or `end`.
+    pub fn at(&mut self, layer: &str) -> Decision {
+        self.message = layer == "end";
+        self.turn(layer, None)
+    }
+
+    /// What holds for the message.
+    pub fn end(&self) -> crate::End {
+        self.session.end(self.accepted)
     }
 
     /// All of it, up to the first refusal: the reply or `ok`, and the rule.

@@ -100,7 +100,7 @@ fn a_source_of_zmailers() {
     let policy = with_tables("", vec![table(&records)]);
     let mut client = Client::new(&policy, kind).from("192.0.2.1");
     assert_eq!(client.whole("odd@any.example", "u@local.example"), "ok");
-    assert!(client.session.end().freeze.is_some());
+    assert!(client.end().freeze.is_some());
     client.size = 1001;
     assert_eq!(say(&client.mail("x@a.partner.example")).get(..9), Some("552 5.3.4"));
 }

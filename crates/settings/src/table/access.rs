@@ -120,13 +120,13 @@ pub const ATTRIBUTES: &[Parameter] = &[
         "false",
         "The next hop is asked whether it takes the recipient. Left out: as [call_ahead] domains says.",
     ),
-    optional("access", "policy_services", Kind::Texts, "", "Names of [[policy_service]] that are asked about each recipient."),
+    optional("access", "policy_services", Kind::Texts, "", "Names of [[policy_service]] that are asked, each at its states."),
     optional(
         "access",
         "filter",
         Kind::Bool,
         "true",
-        "false: the content filter does not see the message, unless another recipient's rule says so.",
+        "false: the message is taken whatever the content filter says, as abuse@ and postmaster@ should take it. By recipient it holds for that one: where others of the message are filtered, each gets its own reply by LMTP or PRDR; other clients are told to send the recipient in a transaction of its own (452). [filter] refusals and freezes are for the others only.",
     ),
 ];
 
@@ -137,6 +137,13 @@ pub const TABLE: &[Parameter] = &[
         Kind::Paths,
         "",
         "Tables made by zpost newdb from sources of their own, for many rules; zpost-policy(5). Rules of this file come first. Read at start and at zpost reload.",
+    ),
+    optional(
+        "policy",
+        "received_spf",
+        Kind::Bool,
+        "true",
+        "Where a rule's spf had SPF evaluated, its result goes into the message, as a Received-SPF field above our Received (RFC 7208 section 9.1).",
     ),
     required("dns_list", "zone", Kind::Host, "Where the list is asked, such as bl.example.org."),
     optional(

@@ -26,6 +26,13 @@ pub const TABLE: &[Parameter] = &[
     ),
     optional(
         "server",
+        "xclient_repeated",
+        Kind::Bool,
+        "false",
+        "A peer may say XCLIENT more than once in a session, as at Postfix. Not for proxies that pass on what their clients say, as those of nginx and Dovecot do: behind them every client could be whoever it likes.",
+    ),
+    optional(
+        "server",
         "xforward",
         Kind::Networks,
         "",

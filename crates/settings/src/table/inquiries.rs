@@ -16,6 +16,13 @@ pub const TABLE: &[Parameter] = &[
         "10",
         "Connections at a time. Each is made when it is needed, has one question at a time, and is closed after 5 minutes without any.",
     ),
+    optional(
+        "policy_service",
+        "states",
+        Kind::Texts,
+        "rcpt",
+        "Where in a session it is asked: connect (before the greeting), helo, mail, rcpt (about each recipient), data, end-of-message (with the message's size). What it refuses is refused there and then, so that connect, helo and mail keep a client from postmaster too. At connect and helo [[access]] rules by client and name say which services are asked, from data on all but those by recipient.",
+    ),
     optional("call_ahead", "domains", Kind::Domains, "", "Recipients' domains whose next hop is asked before the recipient is accepted."),
     optional(
         "call_ahead",

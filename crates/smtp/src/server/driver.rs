@@ -1,6 +1,6 @@
 //! A driver for tests: accepts senders, knows the user `known` only, and collects messages.
 
-use super::{Config, Inquiry, Protocol, RelayPolicy, Rights, Security, Session, Stand, Standing, Step};
+use super::{Config, Inquiry, Protocol, RelayPolicy, Rights, Security, Session, Stand, Standing, Step, Verdict};
 use status::{Enhanced, Reply};
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub(super) struct Driver {
     pub stood: Option<Stand>,
     /// What the commit says; `None`: an id.
     pub commit: Option<Reply>,
+    /// What it says for each recipient, once; else all fare alike.
+    pub verdicts: Option<Vec<Option<Reply>>>,
     sink: Vec<u8>,
 }
 
@@ -52,6 +54,7 @@ impl Driver {
             cancelled: 0,
             stood: None,
             commit: None,
+            verdicts: None,
             sink: Vec::new(),
         }
     }
@@ -109,8 +112,14 @@ impl Driver {
                     self.sink.clear();
                 }
                 Step::End(mut transaction) => {
-                    let to = transaction.take_recipients().into_iter().map(|r| r.address.to_string()).collect();
+                    let to: Vec<String> = transaction.take_recipients().into_iter().map(|r| r.address.to_string()).collect();
                     let text = String::from_utf8_lossy(&std::mem::take(&mut self.sink)).into_owned();
+                    if let Some(refusals) = self.verdicts.take() {
+                        let recipients = to.into_iter().chain(std::iter::repeat(String::new()));
+                        let verdicts = recipients.zip(refusals).map(|(recipient, refusal)| Verdict { recipient, refusal });
+                        self.session.finish_each("ID", &verdicts.collect::<Vec<_>>());
+                        continue;
+                    }
                     match self.commit.clone() {
                         Some(reply) => self.session.finish(Err(reply)),
                         None => {

@@ -54,6 +54,7 @@ impl Session {
         let future_release = self.future_release();
         let starttls = self.security == Security::Offered;
         let etrn = self.may_etrn();
+        let prdr = self.offers_prdr();
         let authenticated = self.user.is_some();
         let out = self.output();
         // One piece: most of it is the same for everybody.
@@ -69,7 +70,7 @@ impl Session {
             0 => out.extend_from_slice(b"\r\n250-DELIVERBY\r\n"),
             least => drop(write!(out, "\r\n250-DELIVERBY {least}\r\n")),
         }
-        let flags = [(starttls, "STARTTLS"), (etrn, "ETRN"), (requiretls, "REQUIRETLS"), (rights.prdr, "PRDR")];
+        let flags = [(starttls, "STARTTLS"), (etrn, "ETRN"), (requiretls, "REQUIRETLS"), (prdr, "PRDR")];
         for (_, word) in flags.iter().filter(|(on, _)| *on) {
             let _ = write!(out, "250-{word}\r\n");
         }

@@ -2,7 +2,7 @@
 //!
 //! A driver feeds what it read to [`Session::step`], writes [`Session::output`] to the client, and answers the
 //! questions that a [`Step`] asks: by [`Session::answer`] for a name, sender, recipient or the start of content, by
-//! [`Session::challenge`] and its like for a login, by [`Session::finish`] for the message. While a question is open the
+//! [`Session::challenge`] and its like for a login, by [`Session::finish`] or [`Session::finish_each`] for the message. While a question is open the
 //! session takes no input. What the client may do is in [`Rights`], which the driver sets.
 //!
 //! **Invariants.** A line ends in CRLF and content ends at CRLF.CRLF, never at anything less (so no message can be
@@ -31,6 +31,7 @@ mod session;
 mod terms;
 mod transaction;
 mod verbs;
+mod verdicts;
 mod xclient;
 
 pub use command::showable;
@@ -40,6 +41,7 @@ pub use rights::{Grant, Rights, Standing};
 pub use session::{Errors, Security, Session, Step};
 pub use terms::Offers;
 pub use transaction::{Recipient, Transaction};
+pub use verdicts::Verdict;
 pub use xclient::{Said, Stand};
 
 /// What holds for all sessions of a server.
@@ -132,6 +134,10 @@ mod extensions_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod session_tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod verdicts_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]

@@ -23,7 +23,7 @@ pub struct Rights {
     pub tls_required: bool,
     /// Largest message in bytes, where that is less than [`super::Config`] says.
     pub max_message_size: Option<u64>,
-    /// Every recipient may get its own reply at the end of data.
+    /// Recipients may fare differently at the end of data: PRDR is offered, so that each can have its own reply.
     pub prdr: bool,
     /// The driver answers [`super::Step::Hello`] at each EHLO, HELO, LHLO.
     pub ask_hello: bool,

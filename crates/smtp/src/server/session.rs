@@ -10,6 +10,7 @@ use super::relay::Judgement;
 use super::replies::reply_of;
 use super::rights::{Rights, Standing};
 use super::transaction::{Recipient, Transaction};
+use super::verdicts::Due;
 use super::xclient::Stand;
 use super::{Config, Protocol, Rejection, Stage};
 use address::Address;
@@ -41,7 +42,8 @@ pub enum Step {
     Data,
     /// Content follows. What is decoded goes into the sink of [`Session::step`].
     Begin,
-    /// The content is complete and acceptable. Make it durable, then say so by [`Session::finish`].
+    /// The content is complete and acceptable. Make it durable, then say so by [`Session::finish`], or by
+    /// [`Session::finish_each`] where it is not for all recipients.
     End(Box<Transaction>),
     /// The content was refused, or the client has taken it back (RSET between chunks); the reply is in the output. Drop what
     /// is in the sink.
@@ -104,8 +106,8 @@ pub(super) enum State {
     /// BDAT: the next one, or the end of it.
     BetweenChunks(Box<Chunked>),
     Skipping(Box<Skipping>),
-    /// The transaction has gone to the driver; this many LMTP replies will be due.
-    AwaitingCommit(usize),
+    /// The transaction has gone to the driver; these replies will be due.
+    AwaitingCommit(Due),
     /// 220 is said; the next bytes belong to the handshake.
     AwaitingTls,
     Closed,
@@ -269,28 +271,6 @@ impl Session {
         self.state = State::Idle;
     }
 
-    /// The answer to [`Step::End`]: the id under which the message is durable, or the reply that refuses it.
-    pub fn finish(&mut self, verdict: Result<&str, Reply>) {
-        let State::AwaitingCommit(recipients) = self.state else { return };
-        self.leave_transaction();
-        let replies = if self.protocol == Protocol::Lmtp { recipients } else { 1 };
-        match verdict {
-            Ok(id) => {
-                self.idle_commands = 0;
-                self.messages = self.messages.saturating_add(1);
-                for _ in 0..replies {
-                    let _ = write!(self.output, "250 2.0.0 ok queued as {id}\r\n");
-                }
-            }
-            Err(reply) => {
-                for _ in 1..replies {
-                    self.write(&reply);
-                }
-                self.refuse(Stage::Data, "", &reply);
-            }
-        }
-    }
-
     /// The dot has come: the transaction goes to the driver, or the content's fault to the client.
     fn end_of_data(&mut self) -> Step {
         let State::Receiving(transaction, content) = std::mem::replace(&mut self.state, State::Idle) else { return Step::Read };
@@ -299,8 +279,7 @@ impl Session {
 
     /// The one way from content to a message, by whichever command it came.
     pub(super) fn end_of_content(&mut self, transaction: Box<Transaction>, fault: Option<Fault>) -> Step {
-        let recipients = transaction.recipients().len();
-        self.state = State::AwaitingCommit(recipients);
+        self.state = State::AwaitingCommit(Due::of(self.protocol, &transaction));
         match fault {
             None => Step::End(transaction),
             Some(fault) => {

@@ -3,6 +3,7 @@
 //! DELIVERBY (RFC 2852), MT-PRIORITY (RFC 6710), FUTURERELEASE (RFC 4865), REQUIRETLS (RFC 8689), AUTH= (RFC 4954
 //! section 5), PRDR.
 
+use super::Protocol;
 use super::parameters::ParameterError;
 use super::session::{Security, Session};
 use envelope::{DeliverBy, Terms, TlsTerms};
@@ -67,6 +68,11 @@ impl Session {
         self.rights.relay || self.user.is_some()
     }
 
+    /// LMTP has replies for each recipient anyway.
+    pub(super) fn offers_prdr(&self) -> bool {
+        self.rights.prdr && self.protocol != Protocol::Lmtp
+    }
+
     pub(super) fn offers_future_release(&self) -> bool {
         self.config.offers.max_hold > 0 && self.is_trusted()
     }
@@ -79,7 +85,7 @@ impl Session {
         if asked.requiretls && self.security != Security::Tls {
             return Err((530, "5.7.10", "REQUIRETLS needs TLS"));
         }
-        if asked.prdr && !self.rights.prdr {
+        if asked.prdr && !self.offers_prdr() {
             return Err((555, "5.5.4", "PRDR is not offered"));
         }
         // The clock is read once at most.

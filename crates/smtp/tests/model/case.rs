@@ -55,6 +55,7 @@ pub const WORDS: &[&[u8]] = &[
     b"MAIL FROM:<a@sender.example> BY=100;R HOLDFOR=50 MT-PRIORITY=3 PRDR\r\n",
     b"MAIL FROM:<a@sender.example> REQUIRETLS AUTH=<>\r\n",
     b"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+    b"MAIL FROM:<a@sender.example> PRDR\r\n",
 ];
 
 /// The driver's answer to a question; to those that it does not fit, yes.
@@ -66,6 +67,8 @@ pub enum Answer {
     Grant,
     /// One more message of a login.
     Challenge,
+    /// At the end of a message: refused for the recipients of these bits.
+    Each(u8),
 }
 
 #[derive(Debug, Clone)]
@@ -144,12 +147,14 @@ impl Case {
             match byte {
                 CUT => self.cut(),
                 ANSWER => {
-                    let answer = match bytes.next().unwrap_or(0) % 8 {
+                    let byte = bytes.next().unwrap_or(0);
+                    let answer = match byte % 8 {
                         0 => Answer::Yes,
                         1 => Answer::No(550),
                         2 => Answer::No(450),
                         3 => Answer::No(421),
                         4 => Answer::Grant,
+                        5 => Answer::Each(byte >> 3),
                         _ => Answer::Challenge,
                     };
                     self.answers.push(answer);

@@ -41,6 +41,8 @@ pub struct Oracle<'c> {
     /// Recipients of the open transaction.
     transaction: Option<Vec<String>>,
     binary: bool,
+    /// It asked for a reply for each recipient.
+    prdr: bool,
     /// Chunks so far: their octets.
     chunks: Option<Vec<u8>>,
     /// What the driver has said of the chunk that is being skipped.
@@ -63,6 +65,7 @@ impl<'c> Oracle<'c> {
             user: false,
             transaction: None,
             binary: false,
+            prdr: false,
             chunks: None,
             refused: None,
             closed: false,
@@ -178,7 +181,7 @@ impl<'c> Oracle<'c> {
 
     /// The transaction and all of it.
     fn clear(&mut self) {
-        (self.transaction, self.chunks, self.binary) = (None, None, false);
+        (self.transaction, self.chunks, self.binary, self.prdr) = (None, None, false, false);
     }
 
     fn line(&mut self, line: &[u8]) {
@@ -270,7 +273,10 @@ impl<'c> Oracle<'c> {
         assert!(self.user || rights.relay || self.case.protocol != Protocol::Submission, "submission by a stranger");
         if code == 250 {
             self.transaction = Some(Vec::new());
-            self.binary = argument.to_ascii_uppercase().windows(15).any(|window| window == b"BODY=BINARYMIME");
+            let argument = argument.to_ascii_uppercase();
+            self.binary = argument.windows(15).any(|window| window == b"BODY=BINARYMIME");
+            self.prdr = argument.windows(5).any(|window| window == b" PRDR");
+            assert!(!self.prdr || rights.prdr && self.case.protocol != Protocol::Lmtp, "PRDR was not offered");
         }
     }
 

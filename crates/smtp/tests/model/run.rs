@@ -2,7 +2,7 @@
 
 use super::case::{Answer, Case};
 use super::oracle::Oracle;
-use smtp::server::{Grant, Protocol, Session, Standing, Step};
+use smtp::server::{Grant, Protocol, Session, Standing, Step, Verdict};
 use status::{Enhanced, Reply};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub enum Event {
     End {
         recipients: Vec<String>,
         content: Vec<u8>,
-        verdict: Result<(), u16>,
+        verdicts: Vec<Result<(), u16>>,
     },
     Refused,
     Secured,
@@ -133,10 +133,9 @@ impl Driver<'_> {
                 Event::Begin
             }
             Step::End(mut transaction) => {
-                let recipients = transaction.take_recipients().into_iter().map(|r| r.address.as_str().to_owned()).collect();
-                let verdict = self.verdict();
-                self.session.finish(verdict.map(|()| "ID").map_err(reply));
-                Event::End { recipients, content: std::mem::take(&mut self.sink), verdict }
+                let recipients: Vec<String> = transaction.take_recipients().into_iter().map(|r| r.address.as_str().to_owned()).collect();
+                let verdicts = self.end(&recipients);
+                Event::End { recipients, content: std::mem::take(&mut self.sink), verdicts }
             }
             Step::Refused => {
                 self.sink.clear();
@@ -181,6 +180,24 @@ impl Driver<'_> {
         (None, Some(event))
     }
 
+    /// What becomes of a message: for each of its recipients.
+    fn end(&mut self, recipients: &[String]) -> Vec<Result<(), u16>> {
+        let answer = self.answer();
+        let Answer::Each(bits) = answer else {
+            let verdict = if let Answer::No(code) = answer { Err(code) } else { Ok(()) };
+            self.session.finish(verdict.map(|()| "ID").map_err(reply));
+            return vec![verdict; recipients.len()];
+        };
+        let code = |at: usize| if bits == 0x1f { 550 } else { [550, 450, 421][at % 3] };
+        let verdicts: Vec<_> = (0..recipients.len()).map(|at| if bits >> at & 1 == 1 { Err(code(at)) } else { Ok(()) }).collect();
+        let each = recipients
+            .iter()
+            .zip(&verdicts)
+            .map(|(recipient, verdict)| Verdict { recipient: recipient.clone(), refusal: verdict.err().map(reply) });
+        self.session.finish_each("ID", &each.collect::<Vec<_>>());
+        verdicts
+    }
+
     fn recipient(&mut self, standing: Standing) -> Event {
         let address = self.session.candidate().expect("a candidate").as_str().to_owned();
         let answer = self.answer();
@@ -211,7 +228,7 @@ impl Driver<'_> {
                 self.session.not_authenticated(&reply(if code == 421 { 421 } else { 535 }));
                 Event::NotLoggedIn
             }
-            Answer::Yes | Answer::Grant => {
+            Answer::Yes | Answer::Grant | Answer::Each(_) => {
                 self.session.authenticated("u", Arc::new(self.case.rights.clone()));
                 Event::LoggedIn
             }
@@ -219,7 +236,7 @@ impl Driver<'_> {
     }
 }
 
-/// LMTP answers for each recipient; everybody else once.
+/// LMTP answers for each recipient; everybody else once, but with PRDR where recipients fare differently.
 pub fn replies_due(case: &Case, recipients: usize) -> usize {
     if case.protocol == Protocol::Lmtp { recipients } else { 1 }
 }

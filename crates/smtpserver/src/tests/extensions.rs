@@ -146,7 +146,11 @@ fn trusting(settings: &mut settings::Settings) {
 
 #[test]
 fn a_trusted_relay_stands_for_its_client() {
-    let mut site = Site::new(Plan { change: Some(trusting), ..Plan::default() });
+    let repeating = |settings: &mut settings::Settings| {
+        trusting(settings);
+        settings.extensions.xclient_repeated = true;
+    };
+    let mut site = Site::new(Plan { change: Some(repeating), ..Plan::default() });
     let mut client = site.client();
     client.hello();
     client.say("XCLIENT ADDR=203.0.113.9 NAME=out.example", "220");
@@ -177,6 +181,21 @@ fn a_trusted_relay_stands_for_its_client() {
     client.say("XCLIENT ADDR=203.0.113.9", "550 5.7.0");
     client.say("XFORWARD ADDR=203.0.113.9", "550 5.7.0");
     client.say("QUIT", "221");
+}
+
+/// Behind a proxy that passes commands on it may be the client that speaks after the first one.
+#[test]
+fn the_right_to_stand_for_others_is_used_once() {
+    let mut site = Site::new(Plan { change: Some(trusting), ..Plan::default() });
+    for first in ["ADDR=203.0.113.9", "LOGIN=joe"] {
+        let mut client = site.client();
+        client.hello();
+        client.say(&format!("XCLIENT {first}"), "220");
+        client.say("EHLO out.example", "250");
+        client.say("XCLIENT ADDR=127.0.0.1", "550 5.7.0");
+        client.say("XCLIENT LOGIN=root", "550 5.7.0");
+        client.say("QUIT", "221");
+    }
 }
 
 #[test]

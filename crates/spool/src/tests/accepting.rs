@@ -56,6 +56,70 @@ fn a_dropped_draft_leaves_nothing() {
     assert!(office.files().is_empty());
 }
 
+/// What a content filter refuses for some recipients: nothing of them is left in the file, whatever its size.
+#[test]
+fn a_draft_is_narrowed_to_its_first_recipients() {
+    let mut office = office();
+    for (kept, others, size) in [(1, 1, 0), (1, 500, 300_000), (3, 2, 70_000), (2, 3000, 10)] {
+        let all: Vec<EnvelopeRecipient> = (0..kept + others)
+            .map(|n| {
+                let address = if n < kept { format!("kept{n}@local.example") } else { format!("r{n}@b") };
+                let dsn = RecipientDsn { orcpt: (n % 2 == 0).then(|| format!("rfc822;o{n}@x.example")), ..RecipientDsn::default() };
+                EnvelopeRecipient { address: Address::parse(&address).unwrap(), dsn }
+            })
+            .collect();
+        let whole = Envelope { recipients: all.clone(), ..envelope() };
+        let narrow = Envelope { recipients: all[..kept].to_vec(), ..envelope() };
+        let id = office.submitter.next_id();
+        let mut draft = office.submitter.draft(id, &whole).unwrap();
+        let content = [CONTENT, &vec![b'x'; size]].concat();
+        draft.write(&content).unwrap();
+        draft.flush().unwrap();
+        draft.narrow(&narrow).unwrap();
+        draft.commit().unwrap();
+        let text = office.text(Place::Router, id.as_str());
+        check_complete(&text, &content);
+        assert_eq!(parse_envelope(text.as_bytes()).unwrap().0.recipients, narrow.recipients);
+        assert!(!text.contains("@b") && text.lines().all(|line| line.len() < 200 || line.starts_with('x')), "{text}");
+    }
+}
+
+#[test]
+fn a_draft_is_never_widened_and_never_complete_before_it_is_narrow() {
+    let mut office = office();
+    let wide = Envelope { recipients: [envelope().recipients, envelope().recipients].concat(), ..envelope() };
+    let id = office.submitter.next_id();
+    let mut draft = office.submitter.draft(id, &envelope()).unwrap();
+    assert!(draft.narrow(&wide).is_err());
+    drop(draft);
+    let mut draft = office.submitter.stage(id, &wide, CONTENT).unwrap();
+    assert!(draft.narrow(&envelope()).is_err(), "complete already");
+    drop(draft);
+    // The power fails anywhere: the two recipients together are in no complete file.
+    for steps in 0..20 {
+        let mut office = super::office();
+        fault::at(steps, None);
+        let done = (|| {
+            let mut draft = office.submitter.draft(id, &wide)?;
+            draft.write(CONTENT)?;
+            draft.flush()?;
+            draft.narrow(&envelope())?;
+            draft.commit()
+        })();
+        let came = fault::reset();
+        for name in office.files() {
+            let text = std::fs::read_to_string(office.path.join(&name)).unwrap();
+            let whole = parse_envelope(text.as_bytes()).is_ok_and(|(e, _)| e.length == Some(text.len() as u64) && e.recipients.len() > 1);
+            assert!(!whole, "after {steps} steps {name} is {text}");
+        }
+        assert!(came || done.is_ok());
+        if !came {
+            return assert!(steps > 5, "{steps} steps");
+        }
+    }
+    panic!("never done");
+}
+
 #[test]
 fn a_frozen_message_has_its_reason() {
     let mut office = office();

@@ -3,6 +3,7 @@
 use super::super::content::{self, Due, Framing};
 use super::super::run::{Event, replies_due};
 use super::{Oracle, Phase};
+use smtp::server::Protocol;
 
 impl Oracle<'_> {
     pub(super) fn data(&mut self, code: u16) {
@@ -108,15 +109,20 @@ impl Oracle<'_> {
     pub(super) fn end(&mut self, wire: &[u8], framing: Framing) {
         let due = self.due(wire, framing, true);
         let recipients = self.transaction.take().expect("content has a transaction");
+        let prdr = self.prdr;
         self.clear();
         let (first, count) = (self.replies.matched, replies_due(self.case, recipients.len()));
         let event = self.event_of(first).or_else(|| self.event_of(first + count - 1)).expect("an end that nobody was told of");
-        let codes: Vec<u16> = (0..count).map(|_| self.reply(false).code).collect();
+        let due_codes = match &event {
+            Event::End { verdicts, .. } => self.codes_due(verdicts, prdr),
+            _ => vec![0; count],
+        };
+        let codes: Vec<u16> = due_codes.iter().map(|_| self.reply(false).code).collect();
         let sent = wire.escape_ascii().to_string();
         match event {
-            Event::End { recipients: given, content, verdict } => {
+            Event::End { recipients: given, content, verdicts } => {
                 assert_eq!(given, recipients, "the message's recipients");
-                assert!(codes.iter().all(|code| *code == verdict.err().unwrap_or(250)), "{codes:?} after {verdict:?}");
+                assert_eq!(codes, due_codes, "after {verdicts:?}");
                 match due {
                     Due::Taken(text) | Due::Either(text) => {
                         assert_eq!(content.escape_ascii().to_string(), text.escape_ascii().to_string(), "content of {sent:?}");
@@ -131,5 +137,30 @@ impl Oracle<'_> {
             }
             other => panic!("{other:?} at the end of content"),
         }
+    }
+
+    /// Nobody is told of a message that is not there, and whoever is refused hears so: one by one where the protocol allows
+    /// it, else all together.
+    fn codes_due(&self, verdicts: &[Result<(), u16>], prdr: bool) -> Vec<u16> {
+        let first = verdicts.iter().find_map(|verdict| verdict.err());
+        let alike = verdicts.iter().all(|verdict| verdict.err() == first);
+        let lmtp = self.case.protocol == Protocol::Lmtp;
+        if alike || !(prdr || lmtp) {
+            let code = first.unwrap_or(250);
+            return vec![code; if lmtp { verdicts.len() } else { 1 }];
+        }
+        // 421 is for sessions.
+        let mut codes: Vec<u16> = verdicts.iter().map(|v| v.err().map_or(250, |code| if code == 421 { 451 } else { code })).collect();
+        if prdr {
+            // The last reply overrules the others.
+            let whole = match () {
+                () if codes.contains(&250) => 250,
+                () if codes.iter().any(|code| *code < 500) => 450,
+                () => 550,
+            };
+            codes.insert(0, 353);
+            codes.push(whole);
+        }
+        codes
     }
 }
