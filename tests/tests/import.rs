@@ -194,8 +194,9 @@ fn tables_of_sendmail_route_as_theirs() {
     for (name, text) in [
         (
             "virtusertable",
-            "info@foo.example root\ninfo@bar.example jane@elsewhere.example\n@baz.example jane@elsewhere.example\n@old.example %1@new.example\n@gone.example error:nouser User unknown\n",
+            "info@foo.example root\ninfo@bar.example jane@elsewhere.example\n@baz.example jane@elsewhere.example\n@old.example %1@new.example\n@gone.example error:nouser User unknown\nann@stranger.example root\n",
         ),
+        ("virtuserdomains", "baz.example\nold.example\n"),
         (
             "mailertable",
             "badhost error:nohost mail to %0 is prohibited\n.baddomain error:nohost mail to %1%0 is prohibited\nfriend.example smtp:[%0]:[smart.example]\n.friend.example smtp:[%1%0]\ndirect.example esmtp:[relay.example]\nann.example local:root\n. smtp:[smart.example]\n",
@@ -221,7 +222,9 @@ fn tables_of_sendmail_route_as_theirs() {
     assert!(output.status.success(), "{}", said(&output));
     let report = said(&output);
     assert!(
-        report.contains("mailertable:3: friend.example: only its first host") && report.contains("virtusertable:5: @gone.example"),
+        report.contains("mailertable:3: friend.example: only its first host")
+            && report.contains("virtusertable:5: @gone.example")
+            && report.contains("virtusertable:6: ann@stranger.example: its domain is neither"),
         "{report}"
     );
     // What it says of the access table works as it says.

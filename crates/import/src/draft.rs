@@ -16,6 +16,8 @@ pub struct Table {
 #[derive(Debug)]
 pub struct Draft {
     pub(crate) folder: String,
+    /// Of Sendmail: domains of its virtusertable beside the local ones.
+    pub(crate) virtual_hosts: Vec<String>,
     /// Section, key: elements of a list.
     lists: BTreeMap<(&'static str, &'static str), Vec<String>>,
     /// Section, key: the value as TOML writes it.
@@ -49,6 +51,7 @@ impl Draft {
     pub(crate) fn new(folder: &str) -> Self {
         Self {
             folder: folder.trim_end_matches('/').to_owned(),
+            virtual_hosts: Vec::new(),
             lists: BTreeMap::new(),
             values: BTreeMap::new(),
             repeated: Vec::new(),
@@ -75,6 +78,11 @@ impl Draft {
         if !list.contains(&element) {
             list.push(element);
         }
+    }
+
+    /// What a list has by now.
+    pub(crate) fn list(&self, section: &'static str, key: &'static str) -> &[String] {
+        self.lists.get(&(section, key)).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn text(&mut self, section: &'static str, key: &'static str, text: &str) {

@@ -96,7 +96,9 @@ pub type Reader<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 /// Imports files. `folder`: where the new files will be, as an absolute path for the configuration.
 pub fn import(system: System, sources: &[Source], folder: &str, reader: &Reader<'_>) -> Imported {
     let mut draft = Draft::new(folder);
-    for source in sources {
+    // What a virtusertable means the other files say.
+    let (last, first): (Vec<_>, Vec<_>) = sources.iter().partition(|source| system == System::Sendmail && sendmail::depends(source));
+    for source in first.into_iter().chain(last) {
         let text = match reader(&source.path) {
             Ok(text) => text,
             Err(reason) => {

@@ -10,8 +10,9 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(),
     match source.word() {
         "aliases" => tables::aliases(path, text, draft),
         "virtusertable" => {
-            remark_details(path, text, draft);
-            let text = tables::aliases_of_addresses(path, text, str::to_owned, draft);
+            let text = of_hosted_domains(path, text, draft);
+            remark_details(path, &text, draft);
+            let text = tables::aliases_of_addresses(path, &text, str::to_owned, draft);
             draft.text_table("virtusertable", "virtusertable", text, &["exact", "without_detail", "@domain"], ("routing", "fqdn_aliases"));
         }
         "mailertable" => {
@@ -34,11 +35,54 @@ pub(crate) fn file(source: &Source, text: &str, draft: &mut Draft) -> Result<(),
         "sendmail.cf" | "sendmail.mc" | "submit.cf" | "submit.mc" => {
             draft.remark(path, 0, "it is a program, and is not read: give the tables that it names");
         }
+        "virtuserdomains" => {
+            draft.virtual_hosts.extend(logical(text).iter().filter_map(|(_, text)| domain(pair(text).0)));
+            tables::domains(path, text, "relay", "domains", draft);
+            draft.remark(
+                path,
+                0,
+                "mail to these domains is taken from everybody ([relay] domains), and who is not in virtusertable goes by MX",
+            );
+        }
         "local-host-names" | "localnames" => tables::domains(path, text, "local", "domains", draft),
         "access" => access(path, text, draft),
-        _ => return Err("aliases, virtusertable, mailertable, genericstable, domaintable, relay-domains, local-host-names, access"),
+        _ => {
+            return Err(
+                "aliases, virtusertable, virtuserdomains, mailertable, genericstable, domaintable, relay-domains, local-host-names, access",
+            );
+        }
     }
     Ok(())
+}
+
+/// Whether the meaning of a file depends on the others.
+pub(crate) fn depends(source: &Source) -> bool {
+    source.word() == "virtusertable"
+}
+
+/// Sendmail looks for addresses of its own domains only, here all are looked for: what it would never have found is left out.
+/// Lines keep their numbers.
+fn of_hosted_domains(path: &str, text: &str, draft: &mut Draft) -> String {
+    let hosted: Vec<String> = draft.list("local", "domains").iter().chain(&draft.virtual_hosts).cloned().collect();
+    if hosted.is_empty() {
+        let why = "Sendmail looks here for addresses of class w (local-host-names) and of VIRTUSER_DOMAIN (virtuserdomains) only; here all \
+            are looked for, of any domain. Import those files with it, and what is of other domains is left out";
+        draft.remark(path, 0, why);
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    for (line, text) in logical(text) {
+        let key = pair(&text).0;
+        if key.rsplit_once('@').and_then(|(_, name)| domain(name)).is_some_and(|name| !hosted.contains(&name)) {
+            let why = "its domain is neither in local-host-names nor in virtuserdomains, so Sendmail does not look for it; left out";
+            draft.remark(path, line, format!("{key}: {why}"));
+            continue;
+        }
+        out.push_str(&"\n".repeat(line.saturating_sub(out.lines().count() + 1)));
+        out.push_str(&text);
+        out.push('\n');
+    }
+    out
 }
 
 /// `%1` of `@domain` means the same there and here; `%2` and `%3` do not.

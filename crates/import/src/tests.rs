@@ -143,8 +143,9 @@ fn a_sendmail_site() {
             ("/etc/mail/aliases", "root: ann\n"),
             (
                 "/etc/mail/virtusertable",
-                "info@virt.example ann\n@old.example %1@new.example\nx@virt.example a%2@b.example\nbad@virt.example error:nouser No such\n",
+                "info@virt.example ann\n@old.example %1@new.example\nx@virt.example a%2@b.example\nbad@virt.example error:nouser No such\nx@far.example y\n",
             ),
+            ("/etc/mail/virtuserdomains", "virt.example\nold.example\n"),
             (
                 "/etc/mail/mailertable",
                 "far.example esmtp:[10.0.0.1]:[10.0.0.2]\n.sub.example relay:gw.example\n.bad.example error:nohost mail to %1%0 is prohibited\nhere.example local:ann\n.direct.example smtp:[%1%0]\nx.example error:nouser \"550 no such user\"\ny.example uucp-dom:z\n",
@@ -160,7 +161,7 @@ fn a_sendmail_site() {
     let s = settings(&got);
     assert_eq!(
         (s.local.domains.as_slice(), s.relay.domains.as_slice()),
-        (&["example.org".to_owned()][..], &[".partner.example".to_owned(), "partner.example".to_owned()][..])
+        (&["example.org".to_owned()][..], &["virt.example", "old.example", ".partner.example", "partner.example"].map(str::to_owned)[..])
     );
     assert_eq!(
         file(&got, "mailertable"),
@@ -187,10 +188,21 @@ fn a_sendmail_site() {
         "access:6: TLS_Srv",
         "virtusertable:3: x@virt.example: %2",
         "virtusertable:4: bad@virt.example: refusals",
+        "virtusertable:5: x@far.example: its domain is neither in local-host-names nor in virtuserdomains",
+        "virtuserdomains: mail to these domains is taken from everybody",
         "relay-domains: hosts of these domains",
     ] {
         assert!(remarks.contains(wanted), "{wanted}\n{remarks}");
     }
+}
+
+/// Whose addresses it is about another file says.
+#[test]
+fn a_virtusertable_alone() {
+    let got = imported(System::Sendmail, &[("/etc/mail/virtusertable", "info@virt.example ann\n")]);
+    settings(&got);
+    assert_eq!(file(&got, "virtusertable"), "info@virt.example ann\n");
+    assert!(remarks(&got).join("\n").contains("of class w (local-host-names) and of VIRTUSER_DOMAIN"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ const CONFIGURATION: &str = "zpost.toml";
 pub enum From {
     /// main.cf with what it names; aliases, virtual, transport, canonical, relay, localnames
     Postfix,
-    /// aliases, virtusertable, mailertable, genericstable, relay-domains, local-host-names, access
+    /// aliases, virtusertable, virtuserdomains, mailertable, genericstable, relay-domains, local-host-names, access
     Sendmail,
     /// aliases, fqdnaliases, routes, localnames, userdb, smtp-policy.src
     Zmailer,
