@@ -109,6 +109,12 @@ impl Pool {
         self.workers.iter().filter(|worker| worker.connected).count()
     }
 
+    /// Threads that are in their place: all, those given up included; of a retired one those that end at once.
+    pub fn threads(&self) -> usize {
+        let idle = || self.workers.iter().filter(|worker| worker.hand.is_none()).count();
+        if self.retired { idle() } else { self.workers.len() + self.lost.len() }
+    }
+
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }

@@ -1,14 +1,15 @@
 //! The process: questions of routers to the pools, answers back.
 
-use crate::pool::{Pool, Question};
-use crate::worker::{self, Done};
+use crate::pool::{Outcome, Pool, Question};
+use crate::worker::{self, Alive, Done};
 use crate::{Source, bounds, confinement};
+use daemon::Counters;
 use ipc::tables::{Answer, LookedUp, Lookup};
 use mio::Waker;
 use settings::{Settings, Table};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 use subdaemon::{Asker, Desk, Service};
 
@@ -16,8 +17,8 @@ use subdaemon::{Asker, Desk, Service};
 pub fn run(name: &'static str, source: impl Source) -> ExitCode {
     subdaemon::run(name, |desk| {
         let mut server = Server::new(name, source, desk.waker());
-        server.configure(desk);
         let settings = &desk.started.settings;
+        server.configure(settings, &desk.started.counters);
         server.granted = confinement::granted(tables(settings, name));
         let connecting = tables(settings, name).any(|table| !table.servers.is_empty());
         confinement::confine(settings.processes.sandbox, connecting, &server.granted)?;
@@ -34,8 +35,9 @@ pub struct Server<S: Source> {
     process: &'static str,
     source: Arc<S>,
     pools: Vec<Pool>,
-    done: (Sender<Done>, Receiver<Done>),
-    waker: Arc<Waker>,
+    done: Receiver<Done>,
+    /// What threads are given.
+    threads_desk: worker::Desk,
     /// Number of the thread made last.
     threads: u64,
     granted: Vec<confinement::Granted>,
@@ -43,20 +45,49 @@ pub struct Server<S: Source> {
 
 impl<S: Source> Server<S> {
     pub fn new(process: &'static str, source: S, waker: Arc<Waker>) -> Self {
-        Self { process, source: Arc::new(source), pools: Vec::new(), done: channel(), waker, threads: 0, granted: Vec::new() }
+        let (sender, done) = channel();
+        let threads_desk = worker::Desk { done: sender, waker, alive: Alive::default() };
+        Self { process, source: Arc::new(source), pools: Vec::new(), done, threads_desk, threads: 0, granted: Vec::new() }
     }
 
     /// Tables that are new or changed get a pool; the former ones end with their last question.
-    pub fn configure(&mut self, desk: &Desk<LookedUp>) {
-        let settings = Arc::clone(&desk.started.settings);
+    fn configure(&mut self, settings: &Settings, counters: &Counters) {
         for pool in &mut self.pools {
-            pool.retired |= !tables(&settings, self.process).any(|table| same(table, &pool.table));
+            pool.retired |= !tables(settings, self.process).any(|table| same(table, &pool.table));
         }
-        for table in tables(&settings, self.process) {
+        for table in tables(settings, self.process) {
             if self.pool(&table.name).is_none() {
-                self.pools.push(Pool::new(table.clone(), desk.started.counters.clone()));
+                self.pools.push(Pool::new(table.clone(), counters.clone()));
             }
         }
+    }
+
+    /// What threads have done, and what they do next.
+    fn turn(&mut self, now: Instant) -> Vec<Outcome> {
+        for done in self.done.try_iter() {
+            let _ = self.pools.iter_mut().any(|pool| pool.done(&done, now));
+        }
+        let mut outcomes = Vec::new();
+        for pool in &mut self.pools {
+            let mut start = |table: &Arc<Table>, number: u64| {
+                worker::start(number, Arc::clone(&self.source), Arc::clone(table), self.threads_desk.clone())
+            };
+            pool.work(now, &mut start, &mut self.threads);
+            outcomes.extend(pool.take_outcomes());
+        }
+        self.pools.retain(|pool| !(pool.retired && pool.is_idle()));
+        outcomes
+    }
+
+    /// Whether more threads hang behind tables that were changed or removed than all tables of today may have. A thread in a
+    /// system call cannot be ended but with its process.
+    fn is_haunted(&self) -> bool {
+        let (mut ours, mut allowed) = (0, 0);
+        for pool in &self.pools {
+            ours += pool.threads();
+            allowed += if pool.retired { 0 } else { pool.table.connections };
+        }
+        self.threads_desk.alive.threads().saturating_sub(ours) > allowed
     }
 
     fn pool(&mut self, name: &str) -> Option<&mut Pool> {
@@ -99,24 +130,12 @@ impl<S: Source> Service for Server<S> {
     }
 
     fn work(&mut self, now: Instant, desk: &mut Desk<LookedUp>) {
-        for done in self.done.1.try_iter() {
-            let _ = self.pools.iter_mut().any(|pool| pool.done(&done, now));
+        for (asker, number, answer) in self.turn(now) {
+            desk.answer(asker, LookedUp { number, answer });
         }
-        let (mut connections, mut waiting) = (0, 0);
-        for pool in &mut self.pools {
-            let mut start = |table: &Arc<Table>, number: u64| {
-                worker::start(number, Arc::clone(&self.source), Arc::clone(table), self.done.0.clone(), Arc::clone(&self.waker))
-            };
-            pool.work(now, &mut start, &mut self.threads);
-            connections += pool.connections();
-            waiting += pool.waiting();
-            for (asker, number, answer) in pool.take_outcomes() {
-                desk.answer(asker, LookedUp { number, answer });
-            }
-        }
-        self.pools.retain(|pool| !(pool.retired && pool.is_idle()));
-        desk.started.counters.set("connections_now", connections as u64);
-        desk.started.counters.set("waiting_now", waiting as u64);
+        let all = |count: fn(&Pool) -> usize| self.pools.iter().map(count).sum::<usize>() as u64;
+        desk.started.counters.set("connections_now", all(Pool::connections));
+        desk.started.counters.set("waiting_now", all(Pool::waiting));
     }
 
     fn wake(&self) -> Option<Instant> {
@@ -124,9 +143,12 @@ impl<S: Source> Service for Server<S> {
     }
 
     fn reload(&mut self, _contacts: daemon::Contacts, desk: &mut Desk<LookedUp>) -> Result<(), String> {
-        self.configure(desk);
+        self.configure(&desk.started.settings, &desk.started.counters);
         if confinement::granted(tables(&desk.started.settings, self.process)).iter().any(|path| !self.granted.contains(path)) {
             // It may not read them any more.
+            desk.retire();
+        } else if self.is_haunted() {
+            daemon::event!(Warning, "table_threads_left", threads = self.threads_desk.alive.threads());
             desk.retire();
         }
         Ok(())
@@ -136,3 +158,8 @@ impl<S: Source> Service for Server<S> {
         self.pools.iter().all(Pool::is_idle)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "serve_tests.rs"]
+mod tests;

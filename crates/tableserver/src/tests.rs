@@ -15,20 +15,20 @@ use subdaemon::Asker;
 
 /// What the source has seen, and what the test wants of it.
 #[derive(Default)]
-struct World {
+pub(crate) struct World {
     down: AtomicBool,
     connects: AtomicUsize,
     /// Connections there are, and the most at a time.
     open: AtomicUsize,
     asked: Mutex<Vec<String>>,
     /// Threads at `wait` go on.
-    gate: (Mutex<bool>, Condvar),
-    waiting: AtomicUsize,
+    pub(crate) gate: (Mutex<bool>, Condvar),
+    pub(crate) waiting: AtomicUsize,
 }
 
-struct Fake(Arc<World>);
+pub(crate) struct Fake(pub(crate) Arc<World>);
 
-struct Line {
+pub(crate) struct Line {
     world: Arc<World>,
     used: usize,
 }
@@ -118,10 +118,10 @@ impl Driver {
         for done in self.done.1.try_iter() {
             assert!(self.pool.done(&done, now));
         }
-        let (world, done, waker) = (&self.world, &self.done.0, &self.waker);
-        let mut start = |table: &Arc<Table>, number: u64| {
-            worker::start(number, Arc::new(Fake(Arc::clone(world))), Arc::clone(table), done.clone(), Arc::clone(waker))
-        };
+        let (done, waker) = (self.done.0.clone(), Arc::clone(&self.waker));
+        let (world, desk) = (&self.world, worker::Desk { done, waker, alive: worker::Alive::default() });
+        let mut start =
+            |table: &Arc<Table>, number: u64| worker::start(number, Arc::new(Fake(Arc::clone(world))), Arc::clone(table), desk.clone());
         self.pool.work(now, &mut start, &mut self.threads);
         self.pool.take_outcomes()
     }

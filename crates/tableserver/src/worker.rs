@@ -27,11 +27,31 @@ pub struct Done {
     pub connected: bool,
 }
 
+/// Lives as long as its thread: the number of clones is the number of threads, and one.
+#[derive(Debug, Clone, Default)]
+pub struct Alive(Arc<()>);
+
+impl Alive {
+    /// Threads that have not ended.
+    pub fn threads(&self) -> usize {
+        Arc::strong_count(&self.0).saturating_sub(1)
+    }
+}
+
+/// Where threads say what they have done.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    pub done: Sender<Done>,
+    pub waker: Arc<Waker>,
+    pub alive: Alive,
+}
+
 /// Starts one; it ends when the sender given back is dropped.
-pub fn start<S: Source>(number: u64, source: Arc<S>, table: Arc<Table>, done: Sender<Done>, waker: Arc<Waker>) -> io::Result<Sender<Job>> {
+pub fn start<S: Source>(number: u64, source: Arc<S>, table: Arc<Table>, desk: Desk) -> io::Result<Sender<Job>> {
     let (jobs, to_do) = channel();
     let name = table.name.chars().take(15).collect();
     std::thread::Builder::new().name(name).stack_size(512 * 1024).spawn(move || {
+        let Desk { done, waker, alive: _alive } = desk;
         let mut thread = Thread { source, table, connection: None, answered: 0, connects: 0 };
         thread.serve(number, &to_do, &done, &waker);
     })?;
