@@ -3,7 +3,8 @@
 //! **Does.** One search for a key: the values of the table's attributes in all entries found. Simple bind, or none; TLS by
 //! `ldaps://`, or StartTLS.
 //!
-//! **Trusts** no server: lengths, numbers, results and whole answers are checked; referrals are not followed.
+//! **Trusts** no server: lengths, numbers, results and whole answers are checked; referrals are not followed, and what may be
+//! at their end counts as not known.
 //!
 //! **Invariant:** what a key holds is a value of a parsed filter, with a length of its own on the wire: there is nothing that
 //! it could end or begin.

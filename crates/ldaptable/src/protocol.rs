@@ -71,7 +71,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub enum Answer<'a> {
     Entry(Content<'a>),
-    /// To another server, which is not asked.
+    /// To another server, which is not asked: a part of what is searched is there.
     Reference,
     Done(Outcome),
     /// The server is about to end the connection (section 4.4.1).

@@ -80,7 +80,7 @@ impl Session {
         self.message = self.message % 0x7fff_ffff + 1;
         self.link.send(&protocol::search(self.message, table, filter))?;
         let mut values = Values::default();
-        let mut trouble = None;
+        let (mut trouble, mut elsewhere) = (None, false);
         for _ in 0..MOST_MESSAGES {
             let message = self.link.element(SEQUENCE, LONGEST)?;
             match answer(&message, self.message)? {
@@ -89,9 +89,12 @@ impl Session {
                     Err(passing) if !passing.broken => trouble = Some(passing),
                     other => other?,
                 },
-                Answer::Reference => {}
+                Answer::Reference => elsewhere = true,
                 Answer::Leaving => return Err(Trouble::broken("the server ends the connection")),
-                Answer::Done(outcome) => return trouble.map_or_else(|| ended(&outcome, values), Err),
+                Answer::Done(outcome) => {
+                    let said = trouble.map_or_else(|| ended(&outcome, values), Err);
+                    return if elsewhere && !table.ignore_referrals { said.and_then(certain) } else { said };
+                }
             }
         }
         Err(Trouble::malformed(format!("it answers with more than {MOST_MESSAGES} messages")))
@@ -105,6 +108,13 @@ fn ended(outcome: &Outcome, values: Values) -> Result<Option<Vec<String>>, Troub
         // Its text may hold the key.
         code => Err(Trouble::passing(format!("it does not search: {}", named(code)))),
     }
+}
+
+/// Where a part of the tree is on another server, not to have found the key is not to know.
+fn certain(found: Option<Vec<String>>) -> Result<Option<Vec<String>>, Trouble> {
+    let why = "it has not found the key, and a part of what is searched is on another server (referral), which is not asked; \
+        see referrals in zpost.toml(5)";
+    found.map(Some).ok_or_else(|| Trouble::passing(why))
 }
 
 /// Who we are; `None`: nobody.

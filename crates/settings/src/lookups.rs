@@ -182,6 +182,8 @@ pub struct Table {
     pub attributes: Vec<String>,
     /// `ldap`: `base`, `one`, `sub`.
     pub scope: String,
+    /// Of ldap: nothing is missed where a part of the tree is on another server.
+    pub ignore_referrals: bool,
     /// `ldap`, `postgresql`, `mysql`: `no`, `starttls` (or what the protocol calls so), `yes`.
     pub tls: String,
     /// PEM file of authorities; `None`: the system's.
@@ -221,6 +223,7 @@ pub fn table(g: &Group) -> Table {
         filter: g.text("filter"),
         attributes: g.texts("attributes"),
         scope: g.text("scope"),
+        ignore_referrals: g.text("referrals") == "ignore",
         tls: g.text("tls"),
         ca: g.path("ca"),
         timeout: g.duration("timeout"),

@@ -1,5 +1,6 @@
 //! Values: text of a parameter's kind to a checked value.
 
+use crate::nearest::nearest;
 use crate::table::Kind;
 use crate::times::{Hours, Rate, factors};
 use crate::{Bind, Network, units};
@@ -53,7 +54,10 @@ fn worded(kind: Kind, text: &str) -> Result<String, String> {
         Kind::Path => Err(format!("`{text}` is no absolute path; daemons have no folder of their own to start from")),
         Kind::Pattern => pattern(text),
         Kind::Choice(words) if words.contains(&text) => Ok(text.to_owned()),
-        Kind::Choice(words) => Err(format!("`{text}` is not one of {}", words.join(", "))),
+        Kind::Choice(words) => {
+            let near = nearest(text, words.iter().copied()).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            Err(format!("`{text}` is not one of {}{near}", words.join(", ")))
+        }
         Kind::Host => host(text),
         Kind::Domain => domain(text, true),
         Kind::Sender => sender(text),

@@ -19,7 +19,7 @@ fn prepared() -> Option<Server> {
 }
 
 fn toml(server: &str, more: &str) -> String {
-    format!("kind = \"ldap\"\nservers = [\"{server}\"]\nbase = \"dc=example,dc=org\"\n{more}")
+    format!("kind = \"ldap\"\nservers = [\"{server}\"]\nbase = \"dc=example,dc=org\"\nreferrals = \"ignore\"\n{more}")
 }
 
 const MAIL: &str = "filter = \"(&(objectClass=inetOrgPerson)(|(mail=%k)(cn=%k)(&(uid=%u)(o=%d))))\"\nattributes = [\"mail\"]\n";
@@ -62,6 +62,22 @@ fn results_that_are_no_answers() {
         let elsewhere = toml(&url, MAIL).replace("base = \"dc=example,dc=org\"", &format!("base = \"{base}\""));
         assert!(Asked::open(&elsewhere).unwrap().trouble("hidden-key@x").contains(says));
     }
+}
+
+/// A part of the tree is on another server: who is not found here may be there.
+#[test]
+fn what_is_on_another_server_is_not_absent() {
+    let Some(server) = prepared() else { return };
+    let url = format!("ldap://127.0.0.1:{}", server.port);
+    let whole = toml(&url, MAIL);
+    let strict = whole.replace("referrals = \"ignore\"\n", "");
+    let mut asked = Asked::open(&strict).unwrap();
+    let trouble = asked.trouble("hidden-key@x");
+    assert!(trouble.contains("referral") && trouble.contains("zpost.toml(5)") && !trouble.contains("hidden-key"), "{trouble}");
+    assert_eq!(asked.found("tim@x"), "tim@example.org second@example.org", "the same connection goes on, and who is here is found");
+    assert_eq!(Asked::open(&whole).unwrap().ask("ann@x"), None, "the administrator says that nobody is there");
+    let people = strict.replace("base = \"dc=example", "base = \"ou=people,dc=example");
+    assert_eq!(Asked::open(&people).unwrap().ask("ann@x"), None, "no referral in what is searched");
 }
 
 #[test]

@@ -38,6 +38,6 @@ pub const TABLE: &[Parameter] = &[
         "senders",
         Kind::Texts,
         "",
-        "Tables of senders that a user of this host may give to mail that he drops into the spool or gives to sendmail, beside his own address: key is his name, value an address, @domain, or * for any. Root and the suite's own users may give any.",
+        "Tables of senders that a user of this host may give to mail that he drops into the spool or gives to sendmail, beside his own address: key is his name, value an address, @domain, or * for any. Root and the suite's own users may give any. Mail with another sender is not refused: it goes, with the user's own address as its sender, and the log says sender_denied. Programs seldom read an exit status and would lose their mail; so it reaches its recipients, and what comes back reaches who sent it.",
     ),
 ];

@@ -69,6 +69,13 @@ pub const TABLE: &[Parameter] = &[
     optional("table", "scope", Kind::Choice(&["sub", "one", "base"]), "sub", "Of ldap: how deep the search goes."),
     optional(
         "table",
+        "referrals",
+        Kind::Choice(&["trouble", "ignore"]),
+        "trouble",
+        "Of ldap: what it means that a part of what is searched is on another server, as the server says (a referral), and that nothing was found here. trouble: the key may be there, so the lookup has failed for now; ignore: it is not there. Other servers are never asked: whoever writes to the directory would choose who hears our questions and our password. A search whose base is on another server has always failed.",
+    ),
+    optional(
+        "table",
         "tls",
         Kind::Choice(&["no", "starttls", "yes"]),
         "no",
