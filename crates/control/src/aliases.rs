@@ -56,6 +56,22 @@ fn make(table: &Table, errors: &mut Vec<String>) -> Result<(), Trouble> {
     }
 }
 
+/// What is wrong with the alias files that the routers read as text, as far as they can be read here.
+pub fn faults(settings: &Settings) -> Vec<String> {
+    let mut errors = Vec::new();
+    let declared = settings.tables.iter().filter(|table| table.kind == TableKind::Aliases).filter_map(|table| table.file.as_ref());
+    let named = settings.local.aliases.iter().filter_map(|source| match source {
+        AliasSource::File(path) => Some(path),
+        AliasSource::Declared(_) => None,
+    });
+    for path in named.chain(declared) {
+        if let Ok(text) = std::fs::read_to_string(path) {
+            read(path, &text, &mut errors);
+        }
+    }
+    errors
+}
+
 /// Counts to standard output, errors into the list.
 fn check(path: &Path, errors: &mut Vec<String>) -> Result<(), Trouble> {
     match std::fs::read_to_string(path) {
@@ -106,7 +122,9 @@ mod tests {
         std::fs::write(&path, "# c\nroot: alice\nteam: bob,\n  carol\n").unwrap();
         assert_eq!(rebuild(&settings(&format!("local.aliases = [{path:?}]\n"))), Ok(0));
         std::fs::write(&path, "root: alice\nRoot: bob\nno colon\n").unwrap();
-        let trouble = rebuild(&settings(&format!("local.aliases = [{path:?}, {missing:?}]\n"))).unwrap_err();
+        let of_both = settings(&format!("local.aliases = [{path:?}, {missing:?}]\n"));
+        assert_eq!(faults(&of_both).len(), 2);
+        let trouble = rebuild(&of_both).unwrap_err();
         assert_eq!((trouble.code, trouble.text.lines().count()), (EX_DATAERR, 3), "{}", trouble.text);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::alias_syntax::{Value, parse_alias};
 use crate::lines::{Lines, SyntaxFault};
+use crate::nameless::{self, Nameless};
 use crate::{Keeper, TableError, Watched};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,11 +26,29 @@ pub struct AliasEntry {
 /// Line, and the values or why they do not parse.
 type Definition = (usize, Result<Rc<[Value]>, String>);
 
+/// Its line, and its values.
+type Line<'a> = (usize, &'a Rc<[Value]>);
+
 /// An alias file in memory, by [`key`].
 #[derive(Debug)]
 pub(crate) struct Aliases {
-    pub names: HashMap<String, Definition>,
+    names: HashMap<String, Definition>,
+    nameless: Vec<Nameless>,
     faults: Vec<SyntaxFault>,
+}
+
+impl Aliases {
+    /// What stands under a key, and in which line. `Err`: a line that may be about it, and what is wrong there.
+    pub fn find(&self, key: &str) -> Result<Option<Line<'_>>, (usize, &str)> {
+        match self.names.get(key) {
+            Some((line, Ok(values))) => Ok(Some((*line, values))),
+            Some((line, Err(reason))) => Err((*line, reason)),
+            None => match self.nameless.iter().find_map(|line| line.doubt(key)) {
+                Some(fault) => Err((fault.line, &fault.reason)),
+                None => Ok(None),
+            },
+        }
+    }
 }
 
 /// All alias files.
@@ -50,13 +69,13 @@ impl AliasFiles {
     pub fn find(&mut self, now: Instant, key: &str) -> Result<Option<AliasEntry>, TableError> {
         for (file, table) in &mut self.0 {
             let aliases = table.read(now, load)?;
-            match aliases.names.get(key) {
-                Some((line, Ok(values))) => {
-                    let (values, line) = (Rc::clone(values), *line);
+            match aliases.find(key) {
+                Ok(Some((line, values))) => {
+                    let values = Rc::clone(values);
                     return Ok(Some(AliasEntry { values, file: Rc::clone(file), line, keeper: table.keeper() }));
                 }
-                Some((line, Err(reason))) => return Err(TableError::Temporary(format!("{file}:{line}: {reason}"))),
-                None => {}
+                Err((line, reason)) => return Err(TableError::Temporary(format!("{file}:{line}: {reason}"))),
+                Ok(None) => {}
             }
         }
         Ok(None)
@@ -76,21 +95,33 @@ impl AliasFiles {
 }
 
 pub(crate) fn load(text: &str) -> Result<Aliases, SyntaxFault> {
-    let (mut names, mut faults) = (HashMap::new(), Vec::new());
+    let (mut names, mut nameless, mut faults) = (HashMap::<String, Definition>::new(), Vec::new(), Vec::new());
+    // The definition before, where it ends with a comma.
+    let mut before = None;
     for line in Lines::new(text.as_bytes()) {
         // Nothing is read behind a line that is too long: the names there are not unknown, so nobody is.
         let (line, text) = line?;
+        let unended: Option<String> = before.take();
         match parse_alias(line, &text) {
-            Ok(alias) => match names.entry(key(&alias.name)) {
-                Entry::Occupied(_) => {
-                    faults.push(SyntaxFault { line, reason: format!("{} is defined above; this line is not used", alias.name) })
+            Ok(alias) => {
+                before = text.ends_with(',').then(|| key(&alias.name));
+                match names.entry(key(&alias.name)) {
+                    Entry::Occupied(_) => {
+                        faults.push(SyntaxFault { line, reason: format!("{} is defined above; this line is not used", alias.name) })
+                    }
+                    Entry::Vacant(place) => drop(place.insert((line, alias.values.map(Rc::from)))),
                 }
-                Entry::Vacant(place) => drop(place.insert((line, alias.values.map(Rc::from)))),
-            },
-            Err(fault) => faults.push(fault),
+            }
+            Err(fault) => {
+                match unended.and_then(|name| names.get_mut(&name)) {
+                    Some((_, values)) => *values = Err(nameless::unended(line)),
+                    None => nameless.extend(Nameless::new(&text, &fault)),
+                }
+                faults.push(fault);
+            }
         }
     }
-    Ok(Aliases { names, faults })
+    Ok(Aliases { names, nameless, faults })
 }
 
 /// The form under which names are kept: lower case, the domain (if any) normalised.
@@ -122,6 +153,23 @@ mod tests {
         assert!(files.find(now, "nobody").unwrap().is_none());
         assert!(matches!(files.find(now, "bad"), Err(TableError::Temporary(_))));
         assert_eq!(files.faults(now).len(), 1);
+    }
+
+    #[test]
+    fn a_line_without_its_colon_makes_nobody_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aliases");
+        std::fs::write(&path, "first: a\nTeam b, c\nmany: d,\ne, f\nlast: g\n").unwrap();
+        let mut files = AliasFiles::new(&[path]);
+        let mut said = |name: &str| match files.find(Instant::now(), name) {
+            Ok(found) => found.map_or_else(|| "absent".to_owned(), |entry| entry.values[0].to_string()),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!((said("first").as_str(), said("last").as_str(), said("nobody").as_str()), ("a", "g", "absent"));
+        assert!(said("team").contains("aliases:2: no colon after the name"), "{}", said("team"));
+        assert!(said("many").contains("aliases:3: it ends with a comma; begin line 4 with a blank"), "{}", said("many"));
+        assert_eq!((said("e"), said("b")), ("absent".to_owned(), "absent".to_owned()), "members have their own mail");
+        assert_eq!(files.faults(Instant::now()).len(), 2);
     }
 
     #[test]

@@ -115,10 +115,10 @@ impl Kind {
 
 fn aliases(file: &mut Watched<Aliases>, now: Instant, text: &str) -> Result<Option<Hit>, TableError> {
     let aliases = file.read(now, load)?;
-    match aliases.names.get(text) {
-        Some((line, Ok(values))) => Ok(Some(Hit::new(values.iter().map(ToString::to_string).collect(), Some(*line), file.keeper()))),
-        Some((line, Err(reason))) => Err(TableError::Temporary(format!("{}:{line}: {reason}", file.path().display()))),
-        None => Ok(None),
+    match aliases.find(text) {
+        Ok(Some((line, values))) => Ok(Some(Hit::new(values.iter().map(ToString::to_string).collect(), Some(line), file.keeper()))),
+        Err((line, reason)) => Err(TableError::Temporary(format!("{}:{line}: {reason}", file.path().display()))),
+        Ok(None) => Ok(None),
     }
 }
 

@@ -22,6 +22,7 @@ mod list_folder;
 mod list_manner;
 mod lists;
 mod memory;
+mod nameless;
 mod networks;
 mod pairs;
 pub mod privilege;

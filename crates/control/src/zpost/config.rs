@@ -81,6 +81,9 @@ fn check(path: &Path, text: &str, faults: Vec<Fault>, text_only: bool, json: boo
 /// cannot read is no fault.
 fn look_around(path: &Path, text: &str, found: &mut Findings) -> Result<(), Trouble> {
     let Ok(settings) = settings::parse(text, "") else { return Ok(()) };
+    // The suite runs all the same: whom such a line is about, his mail waits.
+    let aliases = crate::aliases::faults(&settings).into_iter();
+    found.warnings.extend(aliases.map(|text| Fault { line: 0, column: 0, text }));
     let own = nix::unistd::geteuid();
     let owner = std::fs::metadata(&settings.paths.postoffice).map(|folder| folder.uid()).ok();
     if !own.is_root() && owner.is_some_and(|uid| uid != own.as_raw()) {
