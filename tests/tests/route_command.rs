@@ -69,6 +69,34 @@ fn several_addresses_and_keys_at_once() {
     assert!(code == Some(75) && silent["found"].is_null() && silent["trouble"].is_string(), "{silent}");
 }
 
+/// Each member of an alias has its line, and the exit status tells of the worst. A slip in the alias file makes nobody unknown,
+/// and whoever asks is told of it.
+#[test]
+fn every_member_is_told_and_a_slip_bounces_nobody() {
+    let builder = Suite::builder();
+    let aliases = builder.folder().join("aliases");
+    fs::write(&aliases, "team: tim, ghost\nsound: tim\nslip tim\n").unwrap();
+    let mail = builder.folder().join("mail/%u").display().to_string();
+    let suite = builder
+        .with(&format!(
+            "[local]\ndomains = [\"local.example\"]\ndelivery = \"maildir\"\nmaildir = \"{mail}\"\nusers = \"known\"\naliases = [{aliases:?}]\n\
+             [[table]]\nname = \"known\"\nkind = \"inline\"\nentries = {{ tim = \"\" }}\n"
+        ))
+        .start();
+    let (code, out, _) = both(&suite.zpost(&["route", "team@local.example"]));
+    assert_eq!(code, Some(67), "{out}");
+    assert!(out.contains("team@local.example: channel local host - user tim@local.example\n"), "{out}");
+    assert!(out.contains("team@local.example: ghost@local.example: refused: 5.1.1 User unknown\n"), "{out}");
+    assert_eq!(both(&suite.zpost(&["route", "sound@local.example"])).0, Some(0));
+    assert_eq!(both(&suite.zpost(&["route", "nobody@local.example"])).0, Some(67));
+    let (code, out, _) = both(&suite.zpost(&["route", "slip@local.example", "--explain"]));
+    assert_eq!((code, out.contains("aliases:3: no colon after the name")), (Some(75), true), "{out}");
+    let (code, _, said) = both(&suite.command(programs().join("newaliases")).output().unwrap());
+    assert_eq!((code, said.contains("aliases:3: no colon after the name")), (Some(65), true), "{said}");
+    let (code, _, said) = both(&suite.zpost(&["config", "check"]));
+    assert_eq!((code, said.contains("warning: ") && said.contains("aliases:3: no colon after the name")), (Some(0), true), "{said}");
+}
+
 #[test]
 fn a_question_a_line_through_a_pipe() {
     let mut suite = suite();

@@ -193,7 +193,7 @@ pub mod tests {
 
     fn recipient(user: &str, state: RecipientState) -> ControlRecipient {
         let quad = Quad { channel: "smtp".to_owned(), host: "mx.example".to_owned(), user: user.to_owned(), attributes: "-".to_owned() };
-        ControlRecipient { offset: 0, state, quad, original: None, dsn: RecipientDsn::default(), form: 0 }
+        ControlRecipient { offset: 0, state, quad, original: None, via: None, dsn: RecipientDsn::default(), form: 0 }
     }
 
     fn sender() -> Path {
@@ -205,7 +205,7 @@ pub mod tests {
         Spool::create(folder, &Owners::default()).unwrap();
         let mut submitter = Submitter::new(std::sync::Arc::new(Spool::open(folder).unwrap()));
         let id = submitter.next_id();
-        let to = EnvelopeRecipient { address: Address::parse("a@b.example").unwrap(), dsn: RecipientDsn::default() };
+        let to = EnvelopeRecipient::new(Address::parse("a@b.example").unwrap(), RecipientDsn::default());
         let envelope = Envelope { from: Some(sender()), recipients: vec![to], ..Envelope::default() };
         submitter.submit(id, &envelope, b"Subject: x\n\nbody\n").unwrap();
         id

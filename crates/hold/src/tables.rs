@@ -2,7 +2,7 @@
 
 use crate::probe::clean;
 use ipc::Caller;
-use ipc::routing::{Answer, Ask, Question, ToRoutermux, Told};
+use ipc::routing::{Ask, OfTable, Question, ToRoutermux, Told};
 use settings::Settings;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,8 +54,8 @@ impl Tables {
         let question = Question::Lookup { table: name.to_owned(), key: key.to_owned() };
         conversation.send(&ToRoutermux::Ask(Ask { number: 1, question })).map_err(|e| trouble(&e))?;
         let (told, _) = conversation.recv_by(Instant::now() + patience + GRACE).map_err(|e| trouble(&e))?;
-        match told.answer {
-            Answer::Refused { reply, .. } if reply.code < 500 => Err(format!("held: {}", clean(&reply.text))),
+        match OfTable::read(told.answer) {
+            Some(OfTable::Silent(reply)) => Err(format!("held: {}", clean(&reply.text))),
             _ => Ok(format!("table {name} answers")),
         }
     }

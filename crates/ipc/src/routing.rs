@@ -51,6 +51,33 @@ pub enum Answer {
     Kinship(Kinship),
 }
 
+/// What a table says: the answer to [`Question::Lookup`], read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OfTable {
+    Found {
+        values: Vec<String>,
+        place: Option<String>,
+    },
+    Absent,
+    /// It gives no answer now.
+    Silent(Reply),
+}
+
+impl OfTable {
+    /// `None`: an answer to another question.
+    pub fn read(answer: Answer) -> Option<Self> {
+        match answer {
+            Answer::Routed { quads, .. } if quads.is_empty() => Some(Self::Absent),
+            Answer::Routed { quads, steps } => {
+                Some(Self::Found { values: quads.into_iter().map(|quad| quad.user).collect(), place: steps.into_iter().next() })
+            }
+            Answer::Refused { reply, .. } if reply.code >= 500 => Some(Self::Absent),
+            Answer::Refused { reply, .. } => Some(Self::Silent(reply)),
+            Answer::Kinship(_) => None,
+        }
+    }
+}
+
 /// Whose a domain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kinship {

@@ -6,7 +6,7 @@ use crate::scripted::policy;
 use crate::sender_form::formed_sender;
 use crate::steps::kinship;
 use crate::tables::Tables;
-use crate::verdict::Verdict;
+use crate::verdict::{Routed, Verdict};
 use address::{Address, Path};
 use envelope::Quad;
 use ipc::routing::{Answer, Question};
@@ -59,7 +59,7 @@ pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables
     let form = match formed_sender(&given, rules, tables) {
         Ok(form) => form,
         Err(Verdict::Pending) => return None,
-        Err(verdict) => return Some(answer_from(Routing::of(&address, verdict))),
+        Err(verdict) => return Some(answer_from(Routing::of(&address, None, verdict))),
     };
     let sender = form.as_ref().unwrap_or(&given);
     let mut routing = route(&address, sender, want, rules, tables);
@@ -72,6 +72,7 @@ pub(crate) fn decide(question: &Question, rules: &Rules, tables: &mut dyn Tables
     }
     Some(match question {
         Question::Expand { .. } => members(&address, routing),
+        Question::Explain { .. } if routing.outcomes.len() > 1 => everything(routing),
         Question::Verify { .. } if known => {
             return by_policy(&address, sender, rules, tables).unwrap_or_else(|| Some(answer_from(routing)));
         }
@@ -85,7 +86,7 @@ fn by_policy(address: &Address, sender: &Path, rules: &Rules, tables: &mut dyn T
         Ok(None) => None,
         Ok(Some(reply)) => Some(Some(Answer::Refused { reply, steps: Vec::new() })),
         Err(Verdict::Pending) => Some(None),
-        Err(verdict) => Some(Some(answer_from(Routing::of(address, verdict)))),
+        Err(verdict) => Some(Some(answer_from(Routing::of(address, None, verdict)))),
     }
 }
 
@@ -135,6 +136,15 @@ fn members(asked: &Address, mut routing: Routing) -> Answer {
     }
     routing.outcomes.retain(|outcome| if let Verdict::Deliver(quad) = &outcome.verdict { seen.insert(quad.user.clone()) } else { true });
     answer_from(routing)
+}
+
+/// What becomes of each of several, also of those for whom it is a report: as in a control file.
+fn everything(routing: Routing) -> Answer {
+    let place = |outcome: Routed| match outcome.verdict {
+        Verdict::Pending => outcome,
+        _ => Routed { verdict: Verdict::Deliver(outcome.clone().into_quad()), ..outcome },
+    };
+    answer_from(Routing { outcomes: routing.outcomes.into_iter().map(place).collect(), ..routing })
 }
 
 /// Taken when there is one place to deliver to; else 4xx when a table failed, else the first refusal.

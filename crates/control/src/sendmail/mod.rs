@@ -73,7 +73,7 @@ fn prepare(site: &Site, invocation: &Invocation, origin: &Origin, bytes: &[u8]) 
         from: Some(from),
         envid: invocation.envid.as_deref().map(origin::xtext),
         ret: invocation.ret,
-        recipients: recipients.into_iter().map(|address| EnvelopeRecipient { address, dsn: dsn.clone() }).collect(),
+        recipients: recipients.into_iter().map(|address| EnvelopeRecipient::new(address, dsn.clone())).collect(),
         ..Envelope::default()
     };
     Ok(Prepared { envelope, content })

@@ -5,7 +5,7 @@ use crate::output::{complain, print, print_json, shown};
 use crate::site::Site;
 use crate::trouble::{EX_CONFIG, EX_SOFTWARE, EX_TEMPFAIL, Trouble};
 use ipc::control::{Reply, Request};
-use ipc::routing::Answer;
+use ipc::routing::OfTable;
 use ipc::tables::LONGEST_KEY;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -82,18 +82,10 @@ pub fn find(site: &Site, table: &str, key: &str) -> Result<Finding, Trouble> {
     let request = Request::Lookup { table: table.to_owned(), key: key.to_owned() };
     let replies = link::ask(&site.settings.paths.run, &request)?;
     let answer = replies.into_iter().find_map(|reply| if let Reply::Routed(answer) = reply { Some(answer) } else { None });
-    match answer.ok_or_else(|| Trouble::new(EX_SOFTWARE, "the suite's answer is none of a table"))? {
-        Answer::Routed { quads, steps } => {
-            finding.values = quads.into_iter().map(|quad| quad.user).collect();
-            finding.found = Some(!finding.values.is_empty());
-            finding.place = steps.into_iter().next();
-        }
-        Answer::Refused { reply, .. } if reply.code >= 500 => {}
-        Answer::Refused { reply, .. } => {
-            finding.found = None;
-            finding.trouble = Some(reply.to_string());
-        }
-        Answer::Kinship(_) => return Err(Trouble::new(EX_SOFTWARE, "the suite's answer is none of a table")),
+    match answer.and_then(OfTable::read).ok_or_else(|| Trouble::new(EX_SOFTWARE, "the suite's answer is none of a table"))? {
+        OfTable::Found { values, place } => (finding.found, finding.values, finding.place) = (Some(true), values, place),
+        OfTable::Absent => {}
+        OfTable::Silent(reply) => (finding.found, finding.trouble) = (None, Some(reply.to_string())),
     }
     Ok(finding)
 }
@@ -125,6 +117,7 @@ pub fn unanswered(finding: &Finding, trouble: &str) -> String {
 mod tests {
     use super::*;
     use envelope::Quad;
+    use ipc::routing::Answer;
     use std::path::Path;
 
     fn site(folder: &Path, tables: &str) -> Site {

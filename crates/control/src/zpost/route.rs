@@ -5,6 +5,7 @@ use crate::output::{print, print_json, shown};
 use crate::site::Site;
 use crate::trouble::{EX_DATAERR, EX_NOUSER, EX_SOFTWARE, EX_TEMPFAIL, Trouble};
 use address::Address;
+use envelope::Quad;
 use ipc::control::{Reply, Request};
 use ipc::routing::Answer;
 use serde_json::json;
@@ -52,23 +53,40 @@ pub fn ask(site: &Site, address: &str, sender: &str) -> Result<Answer, Trouble> 
     answer.ok_or_else(|| Trouble::new(EX_SOFTWARE, "the suite's answer is no route"))
 }
 
-/// 0 routed, 67 refused for good, 75 not now.
+/// 0 routed, 67 refused for good, 75 not now; of several the worst, so that nobody is overlooked.
 pub fn code(answer: &Answer) -> u8 {
     match answer {
-        Answer::Routed { .. } => 0,
+        Answer::Routed { quads, .. } => quads.iter().map(of_place).max().unwrap_or(0),
         Answer::Refused { reply, .. } if reply.code >= 500 => EX_NOUSER,
         Answer::Refused { .. } | Answer::Kinship(_) => EX_TEMPFAIL,
     }
 }
 
+/// A member of an alias that goes nowhere, or not now, has its reason for a place.
+fn of_place(quad: &Quad) -> u8 {
+    match quad.channel.as_str() {
+        "error" => EX_NOUSER,
+        "hold" if quad.host.starts_with("table:") || quad.host.starts_with("retry") => EX_TEMPFAIL,
+        _ => 0,
+    }
+}
+
+fn line(address: &str, quad: &Quad) -> String {
+    let (address, user) = (shown(address), shown(&quad.user));
+    match of_place(quad) {
+        EX_NOUSER => {
+            // STATUS:TEXT, the blanks of which are escaped.
+            let (status, text) = quad.host.split_once(':').unwrap_or(("", &quad.host));
+            let text = envelope::unescape(text.as_bytes()).unwrap_or(text.into());
+            format!("{address}: {user}: refused: {status} {}\n", shown(&text))
+        }
+        _ => format!("{address}: channel {} host {} user {user}\n", shown(&quad.channel), shown(&quad.host)),
+    }
+}
+
 pub fn text(address: &str, answer: &Answer, explain: bool) -> String {
     let (mut out, steps) = match answer {
-        Answer::Routed { quads, steps } => {
-            let line = |q: &envelope::Quad| {
-                format!("{}: channel {} host {} user {}\n", shown(address), shown(&q.channel), shown(&q.host), shown(&q.user))
-            };
-            (quads.iter().map(line).collect::<String>(), steps)
-        }
+        Answer::Routed { quads, steps } => (quads.iter().map(|quad| line(address, quad)).collect::<String>(), steps),
         Answer::Refused { reply, steps } => (format!("{}: refused: {}\n", shown(address), shown(&reply.to_string())), steps),
         Answer::Kinship(_) => return format!("{}: an answer to another question\n", shown(address)),
     };
@@ -87,7 +105,7 @@ pub fn document(address: &str, sender: &str, answer: &Answer) -> serde_json::Val
         Answer::Refused { reply, steps } => (&[][..], Some(reply.to_string()), steps.as_slice()),
         Answer::Kinship(_) => (&[][..], None, &[][..]),
     };
-    let route = |q: &envelope::Quad| json!({ "channel": q.channel, "host": q.host, "user": q.user, "attributes": q.attributes });
+    let route = |q: &Quad| json!({ "channel": q.channel, "host": q.host, "user": q.user, "attributes": q.attributes });
     let routes: Vec<_> = routes.iter().map(route).collect();
     json!({ "address": address, "sender": sender, "routes": routes, "refused": refused, "steps": steps })
 }
@@ -96,7 +114,6 @@ pub fn document(address: &str, sender: &str, answer: &Answer) -> serde_json::Val
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use envelope::Quad;
 
     #[test]
     fn a_route_and_its_reasons() {
@@ -109,6 +126,26 @@ mod tests {
         );
         assert_eq!(code(&answer), 0);
         assert_eq!(document("a@b.example", "", &answer).pointer("/routes/0/host").unwrap(), "b.example");
+    }
+
+    #[test]
+    fn each_of_several_is_told_and_the_worst_counts() {
+        let quad = |channel: &str, host: &str, user: &str| Quad {
+            channel: channel.to_owned(),
+            host: host.to_owned(),
+            user: user.to_owned(),
+            attributes: "-".to_owned(),
+        };
+        let several = |quads: &[Quad]| Answer::Routed { quads: quads.to_vec(), steps: vec![] };
+        let (good, gone) = (quad("local", "-", "ann"), quad("error", "5.1.1:User%20unknown", "ghost@local.example"));
+        let later = quad("hold", "table:people/silent", "bob@local.example");
+        let all = several(&[good.clone(), gone.clone()]);
+        assert_eq!(
+            text("team@local.example", &all, false),
+            "team@local.example: channel local host - user ann\nteam@local.example: ghost@local.example: refused: 5.1.1 User unknown\n"
+        );
+        assert_eq!((code(&all), code(&several(&[good.clone(), later])), code(&several(&[good]))), (EX_NOUSER, EX_TEMPFAIL, 0));
+        assert_eq!(code(&several(&[quad("hold", "admin", "x@kept.example")])), 0, "the administrator's own wish");
     }
 
     #[test]
