@@ -12,6 +12,7 @@ fn job(number: u64, recipients: u32) -> Job {
         user: format!("user{index}@agent.example"),
         attributes: "-".to_owned(),
         original: None,
+        via: None,
         dsn: Default::default(),
         failure: None,
     };

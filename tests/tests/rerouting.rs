@@ -42,6 +42,36 @@ fn reroute_and_release_follow_the_routes_of_today() {
     assert!(trace.contains("rerouted") && trace.contains("resubmitted"), "{trace}");
 }
 
+/// Canonical forms are given once, to recipients and senders, and an alias that names itself stands for its others once: also
+/// where the mail was kept in between.
+#[test]
+fn what_was_done_before_it_was_kept_is_not_done_again() {
+    let suite = Suite::builder()
+        .with("[[route]]\ndomain = \"kept.example\"\nchannel = \"hold\"\nhost = \"admin\"")
+        .with(
+            "[routing]\ncanonical = [\"forms\"]\nsender_canonical = [\"forms\"]\nfqdn_aliases = [\"copies\"]\n\
+             [[table]]\nname = \"forms\"\nkind = \"inline\"\n\
+             entries = { \"one@kept.example\" = \"two@kept.example\", \"two@kept.example\" = \"three@kept.example\", \
+             \"anna@sender.example\" = \"bea@sender.example\", \"bea@sender.example\" = \"cleo@sender.example\" }\n\
+             [[table]]\nname = \"copies\"\nkind = \"inline\"\nentries = { \"joe@kept.example\" = \"joe@kept.example, copy@local.example\" }\n",
+        )
+        .with_maildirs()
+        .start();
+    let (one, joe) = (send(&suite, "one@kept.example"), send(&suite, "joe@kept.example"));
+    let held = |id: &str| suite.json(&["queue", "--channel", "hold"]).as_array().unwrap().iter().any(|message| message["id"] == *id);
+    wait_until("both are held, and joe's copy is delivered", LONG, || held(&one) && held(&joe) && delivered(&suite, "copy") == 1);
+    let text = fs::read_to_string(suite.config()).unwrap();
+    fs::write(suite.config(), text.replace("channel = \"hold\"\nhost = \"admin\"", "channel = \"local\"")).unwrap();
+    assert!(suite.zpost(&["reload"]).status.success());
+    assert!(suite.zpost(&["release", &one, &joe]).status.success());
+    wait_until("both are delivered", LONG, || delivered(&suite, "two") == 1 && delivered(&suite, "joe") == 1);
+    suite.wait_drained(LONG);
+    assert_eq!((delivered(&suite, "three"), delivered(&suite, "copy")), (0, 1));
+    let file = fs::read_dir(suite.path("mail/two/new")).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.starts_with("Return-Path: <bea@sender.example>\n"), "{text}");
+}
+
 /// RFC 5321 section 4.5.1: whoever the client is, the postmaster of the host is there.
 #[test]
 fn strangers_reach_the_postmaster_of_the_host() {

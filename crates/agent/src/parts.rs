@@ -81,6 +81,7 @@ mod tests {
             user: format!("u{index}@d.example"),
             attributes: String::new(),
             original: None,
+            via: None,
             dsn: Default::default(),
             failure: None,
         };

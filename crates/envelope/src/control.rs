@@ -18,7 +18,7 @@
 //! q REQUIRED                      REQUIRETLS; OPTIONAL: TLS-Required: No
 //! g 1                             what follows goes out in form 1; 0, and before the first g: as it is
 //! r  smtp sink.example user@sink.example -
-//! N TO=u@old.example NOTIFY=NEVER ORCPT=rfc822;u@old.example      about the r line before it
+//! N TO=u@old.example NOTIFY=NEVER ORCPT=rfc822;u@old.example VIA=canonical%00u@old.example   about the r line before it
 //! z 1                             end of the fixed part: number of r lines
 //! d 132 1795230009 deferred 1 1795230309 4.4.1 - connection refused
 //! ```
@@ -46,6 +46,12 @@ pub struct Quad {
     /// Attributes for the agent (`uid=1000`, `home=...`), `-` when none; never blanks.
     pub attributes: String,
 }
+
+/// [`ControlRecipient::via`] of an address that is another than the sender wrote, by whatever way.
+pub const SENT_ON: &str = "-";
+
+/// Attributes of what is held before anything was decided, the sender's form included.
+pub const UNFORMED: &str = "unformed";
 
 /// The byte at offset 1 of an `r` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -99,6 +105,9 @@ pub struct ControlRecipient {
     pub quad: Quad,
     /// The recipient address before routing (for reports), when it differs from `quad.user`.
     pub original: Option<String>,
+    /// What routing did last to come to this address, where it would do so again: rewriting, which is done once, or an alias
+    /// that names itself. Whoever routes the address again begins there.
+    pub via: Option<String>,
     pub dsn: RecipientDsn,
     /// The form in which the message goes to it: 0 as it is, else 1-based in [`Control::forms`].
     pub form: u16,

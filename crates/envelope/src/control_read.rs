@@ -237,6 +237,7 @@ fn read_recipient(offset: usize, rest: &[u8]) -> Option<ControlRecipient> {
         state: RecipientState::from_byte(*state)?,
         quad,
         original: None,
+        via: None,
         dsn: RecipientDsn::default(),
         form: 0,
     })
@@ -269,6 +270,7 @@ fn read_notary(value: &[u8], recipient: &mut ControlRecipient) -> Option<()> {
         let (name, value) = (word.get(..equals)?, word.get(equals + 1..)?);
         match name {
             b"TO" => recipient.original = Some(owned(value)?),
+            b"VIA" => recipient.via = Some(owned(value)?),
             b"ORCPT" => recipient.dsn.orcpt = Some(owned(value)?),
             b"NOTIFY" => recipient.dsn.notify = Some(Notify::parse(std::str::from_utf8(value).ok()?)?),
             _ => return None,

@@ -11,8 +11,8 @@ fn recipient() -> impl Strategy<Value = ControlRecipient> {
     use RecipientState::{Delivered, Failed, Failing, Held, Queued, Telling};
     let states = [Queued, Held, Failing, Telling, Delivered, Failed];
     let quad = (word(), word(), word(), word()).prop_map(|(channel, host, user, attributes)| Quad { channel, host, user, attributes });
-    (proptest::sample::select(states.to_vec()), quad, proptest::option::of(word()), dsn(), 0u16..4)
-        .prop_map(|(state, quad, original, dsn, form)| ControlRecipient { offset: 0, state, quad, original, dsn, form })
+    (proptest::sample::select(states.to_vec()), quad, proptest::option::of(word()), proptest::option::of(word()), dsn(), 0u16..4)
+        .prop_map(|(state, quad, original, via, dsn, form)| ControlRecipient { offset: 0, state, quad, original, via, dsn, form })
 }
 
 fn edits() -> impl Strategy<Value = EditSet> {
@@ -104,7 +104,15 @@ fn read_back(control: &Control, out: &[u8]) -> Control {
 
 fn example() -> Control {
     let quad = Quad { channel: "smtp".into(), host: "sink.example".into(), user: "user@sink.example".into(), attributes: "-".into() };
-    let one = ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original: None, dsn: RecipientDsn::default(), form: 0 };
+    let one = ControlRecipient {
+        offset: 0,
+        state: RecipientState::Queued,
+        quad,
+        original: None,
+        via: None,
+        dsn: RecipientDsn::default(),
+        form: 0,
+    };
     Control {
         id: IdSource::new(1).next(1_700_000_000_000_000),
         body_offset: 150,

@@ -118,11 +118,11 @@ fn write_recipient(recipient: &ControlRecipient, out: &mut Vec<u8>) {
     }
     out.push(b'\n');
     let dsn = &recipient.dsn;
-    if recipient.original.is_none() && dsn.notify.is_none() && dsn.orcpt.is_none() {
+    if recipient.original.is_none() && recipient.via.is_none() && dsn.notify.is_none() && dsn.orcpt.is_none() {
         return;
     }
     out.push(b'N');
-    for (name, value) in [(" TO=", &recipient.original), (" ORCPT=", &dsn.orcpt)] {
+    for (name, value) in [(" TO=", &recipient.original), (" ORCPT=", &dsn.orcpt), (" VIA=", &recipient.via)] {
         if let Some(value) = value {
             out.extend_from_slice(name.as_bytes());
             escape(value, out);

@@ -15,12 +15,15 @@ mod message;
 mod terms;
 mod verp;
 
-pub use control::{Control, ControlError, ControlRecipient, Diagnostic, EditSet, Form, Happened, Parsed, Quad, RecipientState, Sender};
+pub use control::{
+    Control, ControlError, ControlRecipient, Diagnostic, EditSet, Form, Happened, Parsed, Quad, RecipientState, SENT_ON, Sender, UNFORMED,
+};
 pub use control_read::{parse_control, parse_edits};
 pub use control_write::{MAX_DIAGNOSTIC, diagnostic_line, write_control};
 pub use dsn::{BodyType, Notify, RecipientDsn, Ret, is_envid, is_orcpt, is_xtext};
 pub use edits::{Edit, Edits};
 pub use id::{IdError, IdSource, MessageId};
+pub use lines::unescape;
 pub use message::{Envelope, EnvelopeError, EnvelopeRecipient, INCOMPLETE, LENGTH_FIELD, MAX_LINE, parse_envelope, write_envelope};
 pub use terms::{DeliverBy, Terms, TlsTerms, read_priority};
 pub use verp::verp;

@@ -94,7 +94,7 @@ fn percent(byte: u8, out: &mut Vec<u8>) {
 }
 
 /// The value of an escaped word or text; `None` when it is neither well escaped nor UTF-8.
-pub(crate) fn unescape(word: &[u8]) -> Option<Cow<'_, str>> {
+pub fn unescape(word: &[u8]) -> Option<Cow<'_, str>> {
     if memchr::memchr(b'%', word).is_none() {
         return std::str::from_utf8(word).ok().map(Cow::Borrowed);
     }

@@ -1,6 +1,6 @@
 //! The envelope at the top of a message file: ZMailer's keyword lines up to `env-end`.
 
-use crate::lines::number;
+use crate::lines::{escape, number, unescape};
 use crate::{BodyType, DeliverBy, Notify, RecipientDsn, Ret, Terms, TlsTerms, is_envid, is_orcpt, read_priority};
 use address::{Address, Path};
 use std::fmt;
@@ -30,6 +30,8 @@ pub struct Envelope {
     pub errormsg: bool,
     /// Our own keyword (trusted owners only): a user of this host sends it on, in the sender's name.
     pub forwarded: bool,
+    /// Our own keyword (trusted owners only): the sender has the form that routing gives it, and gets no other.
+    pub formed: bool,
     /// Our own keyword (trusted owners only): the uid of the user of this host who has given it, by the kernel's word.
     pub submitter: Option<u32>,
     pub channel: Option<String>,
@@ -50,7 +52,18 @@ pub struct Envelope {
 pub struct EnvelopeRecipient {
     pub address: Address,
     pub dsn: RecipientDsn,
+    /// Our own parameter `VIA` of `todsn` (trusted owners only): what routing had done when it came to this address, which
+    /// it does not do again. See [`crate::ControlRecipient::via`].
+    pub via: Option<String>,
 }
+
+impl EnvelopeRecipient {
+    /// An address that nothing has been done with.
+    pub const fn new(address: Address, dsn: RecipientDsn) -> Self {
+        Self { address, dsn, via: None }
+    }
+}
+
 /// A malformed envelope: 1-based line and the reason, fit for the `.reason` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvelopeError {
@@ -80,7 +93,7 @@ impl std::error::Error for EnvelopeError {}
 /// at all is an error.
 pub fn parse_envelope(bytes: &[u8]) -> Result<(Envelope, usize), EnvelopeError> {
     let mut envelope = Envelope::default();
-    let mut dsn = RecipientDsn::default();
+    let mut said = ToDsn::default();
     let mut offset = 0;
     for line in 1.. {
         let rest = bytes.get(offset..).unwrap_or_default();
@@ -91,7 +104,7 @@ pub fn parse_envelope(bytes: &[u8]) -> Result<(Envelope, usize), EnvelopeError> 
             let text = take_line(rest).map_err(fault)?;
             offset += text.len() + 1;
             let text = text.strip_suffix(b"\r").unwrap_or(text);
-            envelope.read_line(text, &mut dsn).map_err(fault)?.then_some(offset)
+            envelope.read_line(text, &mut said).map_err(fault)?.then_some(offset)
         };
         if let Some(end) = end {
             envelope.check().map_err(fault)?;
@@ -117,8 +130,8 @@ fn take_line(rest: &[u8]) -> Result<&[u8], String> {
 }
 
 impl Envelope {
-    /// Takes one line in; true at `env-end`. `dsn` gathers `todsn` for the next `to`.
-    fn read_line(&mut self, line: &[u8], dsn: &mut RecipientDsn) -> Result<bool, String> {
+    /// Takes one line in; true at `env-end`. `said` keeps `todsn` for the next `to`.
+    fn read_line(&mut self, line: &[u8], said: &mut ToDsn) -> Result<bool, String> {
         let line = std::str::from_utf8(line).map_err(|_| "not valid UTF-8".to_owned())?;
         let (keyword, value) = line.split_once([' ', '\t']).unwrap_or((line, ""));
         let value = value.trim_matches([' ', '\t']);
@@ -133,6 +146,7 @@ impl Envelope {
             "external" => self.external = no_value(value).map(|()| true)?,
             "errormsg" => self.errormsg = no_value(value).map(|()| true)?,
             "forwarded" => self.forwarded = no_value(value).map(|()| true)?,
+            "formed" => self.formed = no_value(value).map(|()| true)?,
             "smtputf8" => self.smtputf8 = no_value(value).map(|()| true)?,
             LENGTH_FIELD => self.length = Some(number(value.as_bytes()).ok_or_else(|| wrong("number", value))?),
             "arrived" => self.arrived = Some(number(value.as_bytes()).ok_or_else(|| wrong("number", value))?),
@@ -153,10 +167,11 @@ impl Envelope {
             "notaryret" => self.ret = Some(Ret::parse(value).ok_or_else(|| wrong("notaryret", value))?),
             "channel" => self.read_channel(value)?,
             "from" => self.read_from(value)?,
-            "todsn" => *dsn = read_todsn(value)?,
+            "todsn" => *said = read_todsn(value)?,
             "to" => {
                 let address = read_mailbox(value)?.ok_or_else(|| wrong("recipient", value))?;
-                self.recipients.push(EnvelopeRecipient { address, dsn: std::mem::take(dsn) });
+                let ToDsn { dsn, via } = std::mem::take(said);
+                self.recipients.push(EnvelopeRecipient { address, dsn, via });
             }
             // ZMailer's, without a meaning here.
             "comment" | "via" | "user" => {}
@@ -208,9 +223,16 @@ fn read_mailbox(value: &str) -> Result<Option<Address>, String> {
     }
 }
 
-/// `NOTIFY=... ORCPT=...`; ZMailer's other parameters are allowed and without a meaning here.
-fn read_todsn(value: &str) -> Result<RecipientDsn, String> {
-    let mut dsn = RecipientDsn::default();
+/// What a `todsn` line says of the next recipient.
+#[derive(Default)]
+struct ToDsn {
+    dsn: RecipientDsn,
+    via: Option<String>,
+}
+
+/// `NOTIFY=... ORCPT=... VIA=...`; ZMailer's other parameters are allowed and without a meaning here.
+fn read_todsn(value: &str) -> Result<ToDsn, String> {
+    let (mut dsn, mut via) = (RecipientDsn::default(), None);
     for parameter in value.split_ascii_whitespace() {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         match name.to_ascii_uppercase().as_str() {
@@ -218,11 +240,12 @@ fn read_todsn(value: &str) -> Result<RecipientDsn, String> {
             "ORCPT" => {
                 dsn.orcpt = Some(Some(value.to_owned()).filter(|v| is_orcpt(v)).ok_or_else(|| wrong("ORCPT", value))?);
             }
+            "VIA" => via = Some(unescape(value.as_bytes()).ok_or_else(|| wrong("VIA", value))?.into_owned()),
             "BY" | "INRCPT" | "INFROM" | "EZMLM" => {}
             _ => return Err(format!("unknown parameter \"{name:.40}\" of todsn")),
         }
     }
-    Ok(dsn)
+    Ok(ToDsn { dsn, via })
 }
 
 /// Appends the envelope lines, env-end included. `envelope.length` Some: the length line comes first.
@@ -235,6 +258,7 @@ pub fn write_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
         (envelope.external, "external"),
         (envelope.errormsg, "errormsg"),
         (envelope.forwarded, "forwarded"),
+        (envelope.formed, "formed"),
         (envelope.smtputf8, "smtputf8"),
     ];
     for (_, keyword) in flags.iter().filter(|(on, _)| *on) {
@@ -296,13 +320,17 @@ fn write_terms(terms: &Terms, out: &mut Vec<u8>) {
 fn write_recipient(recipient: &EnvelopeRecipient, out: &mut Vec<u8>) {
     let notify = recipient.dsn.notify;
     let orcpt = recipient.dsn.orcpt.as_deref().filter(|orcpt| is_orcpt(orcpt));
-    if notify.is_some() || orcpt.is_some() {
+    if notify.is_some() || orcpt.is_some() || recipient.via.is_some() {
         out.extend_from_slice(b"todsn");
         if let Some(notify) = notify {
             let _ = write!(out, " NOTIFY={notify}");
         }
         if let Some(orcpt) = orcpt {
             let _ = write!(out, " ORCPT={orcpt}");
+        }
+        if let Some(via) = &recipient.via {
+            out.extend_from_slice(b" VIA=");
+            escape(via, out);
         }
         out.push(b'\n');
     }

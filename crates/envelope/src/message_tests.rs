@@ -130,17 +130,18 @@ prop_compose! {
         from in proptest::option::of(proptest::option::of(address())),
         envid in proptest::option::of("[a-z]{1,9}"),
         ret in proptest::option::of(proptest::sample::select(vec![Ret::Full, Ret::Headers])),
-        recipients in proptest::collection::vec((address(), dsn()), 1..5),
+        recipients in proptest::collection::vec((address(), dsn(), proptest::option::of(text())), 1..5),
         terms in terms(),
     ) -> Envelope {
         Envelope {
             length: numbers.0, arrived: numbers.1, external: flags.0, errormsg: flags.1, smtputf8: flags.2, forwarded: flags.0 ^ flags.1,
+            formed: flags.1 ^ flags.2,
             bodytype: if flags.3 { BodyType::EightBit } else { BodyType::SevenBit },
             rcvdfrom: texts.0, with: texts.1, fullname: texts.2, loginname: texts.3, verbose: texts.4,
             identinfo: None, authinfo: None, submitter: flags.2.then_some(1000), channel: None,
             from: from.map(|f| f.map_or(Path::Null, Path::Mailbox)),
             envid, ret, terms,
-            recipients: recipients.into_iter().map(|(address, dsn)| EnvelopeRecipient { address, dsn }).collect(),
+            recipients: recipients.into_iter().map(|(address, dsn, via)| EnvelopeRecipient { address, dsn, via: via.flatten() }).collect(),
         }
     }
 }

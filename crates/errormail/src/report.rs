@@ -148,7 +148,7 @@ impl Errormail {
             from: Some(Path::Null),
             bodytype: if prepared.eight_bit() { BodyType::EightBit } else { BodyType::SevenBit },
             smtputf8: prepared.smtputf8(),
-            recipients: vec![EnvelopeRecipient { address: to, dsn: RecipientDsn::default() }],
+            recipients: vec![EnvelopeRecipient::new(to, RecipientDsn::default())],
             ..Envelope::default()
         };
         let mut draft = self.submitter.draft(id, &envelope)?;

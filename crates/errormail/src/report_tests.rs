@@ -37,6 +37,7 @@ fn recipient(index: u32, user: &str, notify: Option<Notify>) -> JobRecipient {
         user: user.into(),
         attributes: "-".into(),
         original: None,
+        via: None,
         dsn: RecipientDsn { notify, orcpt: None },
         failure: Some(Failure {
             status: Enhanced::permanent(1, 1),

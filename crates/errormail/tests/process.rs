@@ -84,6 +84,7 @@ fn job() -> Job {
             user: "a@example.net".into(),
             attributes: "-".into(),
             original: None,
+            via: None,
             dsn: Default::default(),
             failure: Some(Failure { status: Enhanced::permanent(1, 1), remote: "-".into(), text: "no".into(), time: 1, retry_until: 0 }),
         }],

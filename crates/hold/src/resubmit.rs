@@ -5,7 +5,7 @@ use crate::{Condition, Probe, Tables};
 use address::{Address, Path};
 use agent::Deliver;
 use daemon::Counters;
-use envelope::{Envelope, EnvelopeRecipient, MessageId};
+use envelope::{Envelope, EnvelopeRecipient, MessageId, SENT_ON, UNFORMED};
 use ipc::agents::{Handed, Job, JobRecipient, RecipientResult, Report};
 use spool::{Notifier, Spool, Submitter};
 use status::{Enhanced, Outcome, Phase};
@@ -169,7 +169,10 @@ fn stayed(job: &Job, now_micros: u64) -> Duration {
 fn envelope_of(job: &Job) -> io::Result<Envelope> {
     let address = |text: &str| Address::parse(text).map_err(|e| io::Error::other(format!("{e}: {text}")));
     let from = if job.sender.is_empty() { Path::Null } else { Path::Mailbox(address(&job.sender)?) };
-    let recipient = |r: &JobRecipient| Ok(EnvelopeRecipient { address: address(again(r))?, dsn: r.dsn.clone() });
+    let recipient = |r: &JobRecipient| {
+        let (text, via) = again(r);
+        Ok(EnvelopeRecipient { address: address(text)?, dsn: r.dsn.clone(), via: via.map(str::to_owned) })
+    };
     Ok(Envelope {
         bodytype: job.bodytype,
         smtputf8: job.smtputf8,
@@ -177,6 +180,7 @@ fn envelope_of(job: &Job) -> io::Result<Envelope> {
         ret: job.ret,
         terms: job.terms,
         arrived: Some(job.arrived),
+        formed: !job.recipients.iter().any(|recipient| recipient.attributes == UNFORMED),
         from: Some(from),
         recipients: job.recipients.iter().map(recipient).collect::<io::Result<_>>()?,
         ..Envelope::default()
@@ -184,15 +188,20 @@ fn envelope_of(job: &Job) -> io::Result<Envelope> {
 }
 
 /// The address to route again: what routing made of the original, unless that is no address, or only lost its detail
-/// (`user+detail`). Never a list: it would be expanded for all its members.
-fn again(recipient: &JobRecipient) -> &str {
-    let (user, Some(original)) = (recipient.user.as_str(), recipient.original.as_deref()) else { return &recipient.user };
-    let Some((name, domain)) = user.rsplit_once('@') else { return original };
+/// (`user+detail`). Never a list: it would be expanded for all its members. And what was done to come to it, which is not to
+/// be done again.
+fn again(recipient: &JobRecipient) -> (&str, Option<&str>) {
+    let via = recipient.via.as_deref();
+    let (user, Some(original)) = (recipient.user.as_str(), recipient.original.as_deref()) else { return (&recipient.user, via) };
+    let Some((name, domain)) = user.rsplit_once('@') else {
+        let same = original.rsplit_once('@').is_some_and(|(local, _)| local.eq_ignore_ascii_case(user));
+        return (original, via.filter(|_| same));
+    };
     let detailed = original.rsplit_once('@').is_some_and(|(long, at)| {
         let same = long.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
         same && !long.get(name.len()..).unwrap_or_default().starts_with(|c: char| c.is_alphanumeric()) && at.eq_ignore_ascii_case(domain)
     });
-    if detailed { original } else { user }
+    if detailed { (original, via) } else { (user, via.or(Some(SENT_ON))) }
 }
 
 #[cfg(test)]

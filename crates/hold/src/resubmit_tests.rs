@@ -36,6 +36,7 @@ fn job(host: &str, age: u64) -> Job {
         user: user.into(),
         attributes: "-".into(),
         original: original.map(str::to_owned),
+        via: None,
         dsn: RecipientDsn { notify, orcpt: Some("rfc822;x@example.org".into()) },
         failure: None,
     };
@@ -121,7 +122,7 @@ fn routes_again_with_everything_the_envelope_said() {
         assert_eq!(&text[at..], CONTENT);
         assert_eq!(envelope.from.unwrap().as_str(), "sender@example.org");
         assert_eq!((envelope.arrived, envelope.envid.as_deref(), envelope.ret), (Some(1_700_000_000_123), Some("QQ7"), Some(Ret::Headers)));
-        assert_eq!(envelope.bodytype, BodyType::EightBit);
+        assert_eq!((envelope.bodytype, envelope.formed), (BodyType::EightBit, true));
         let users: Vec<&str> = envelope.recipients.iter().map(|r| r.address.as_str()).collect();
         assert_eq!(users, ["a@example.org", "b@local.example"]);
         assert_eq!(envelope.recipients[0].dsn, job(host, 0).recipients[0].dsn);
@@ -138,6 +139,14 @@ fn the_null_sender_stays_null() {
     let mut bytes = Vec::new();
     office.spool.read_message(Place::Router, &names[0]).unwrap().read_to_end(&mut bytes).unwrap();
     assert_eq!(parse_envelope(&bytes).unwrap().0.from, Some(Path::Null));
+}
+
+#[test]
+fn a_sender_without_his_form_gets_it() {
+    let mut job = job("retry", 301);
+    assert!(envelope_of(&job).unwrap().formed);
+    job.recipients[0].attributes = UNFORMED.to_owned();
+    assert!(!envelope_of(&job).unwrap().formed);
 }
 
 #[test]
@@ -158,15 +167,20 @@ fn what_the_administrator_lets_go_goes_at_once() {
 
 #[test]
 fn a_member_of_a_list_goes_back_alone() {
-    for (user, original, expected) in [
-        ("joe@home.example", Some("list@local.example"), "joe@home.example"),
-        ("joe@local.example", Some("Joe+news@local.example"), "Joe+news@local.example"),
-        ("joe@local.example", Some("joerg@local.example"), "joe@local.example"),
-        ("joe", Some("joe@local.example"), "joe@local.example"),
-        ("joe@home.example", None, "joe@home.example"),
+    let canonical = Some("canonical\0old@home.example");
+    for (user, original, via, expected) in [
+        ("joe@home.example", Some("list@local.example"), None, ("joe@home.example", Some(SENT_ON))),
+        ("joe@home.example", Some("old@home.example"), canonical, ("joe@home.example", canonical)),
+        ("joe@local.example", Some("Joe+news@local.example"), None, ("Joe+news@local.example", None)),
+        ("joe@local.example", Some("joerg@local.example"), None, ("joe@local.example", Some(SENT_ON))),
+        ("joe", Some("joe@local.example"), Some("joe"), ("joe@local.example", Some("joe"))),
+        ("joe", Some("team@local.example"), Some("joe"), ("team@local.example", None)),
+        ("joe@home.example", None, None, ("joe@home.example", None)),
+        ("joe@home.example", None, Some("joe"), ("joe@home.example", Some("joe"))),
     ] {
         let mut recipient = job("now", 0).recipients.remove(0);
         (recipient.user, recipient.original) = (user.to_owned(), original.map(str::to_owned));
+        recipient.via = via.map(str::to_owned);
         assert_eq!(again(&recipient), expected);
     }
 }

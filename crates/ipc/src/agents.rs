@@ -75,6 +75,8 @@ pub struct JobRecipient {
     pub attributes: String,
     /// The address before routing, when it differs.
     pub original: Option<String>,
+    /// What routing had done, for whoever routes it again; see `envelope::ControlRecipient::via`.
+    pub via: Option<String>,
     pub dsn: RecipientDsn,
     /// For channel `error`: what is to be reported.
     pub failure: Option<Failure>,

@@ -9,6 +9,7 @@ fn job(number: u64, recipients: &[u32]) -> Job {
         user: "a\"\\\u{1}@x.example".into(),
         attributes: "-".into(),
         original: Some("o@x.example".into()),
+        via: None,
         dsn: Default::default(),
         failure: None,
     };

@@ -66,8 +66,9 @@ impl Onward {
             ret: job.ret,
             terms: job.terms,
             forwarded: true,
+            formed: true,
             from: Some(if job.sender.is_empty() { Path::Null } else { sender()? }),
-            recipients: to.into_iter().map(|address| EnvelopeRecipient { address, dsn: dsn.clone() }).collect(),
+            recipients: to.into_iter().map(|address| EnvelopeRecipient::new(address, dsn.clone())).collect(),
             ..Envelope::default()
         };
         let mut entrance = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);

@@ -348,6 +348,7 @@ pub fn job(recipients: &[(&str, &str)], size: u64) -> Job {
         user: (*user).into(),
         attributes: (*attributes).into(),
         original: None,
+        via: None,
         dsn: Default::default(),
         failure: None,
     };

@@ -36,8 +36,16 @@ pub struct Routing {
 
 impl Routing {
     /// One verdict for the whole address.
-    pub(crate) fn of(address: &Address, verdict: Verdict) -> Self {
-        Self { outcomes: vec![Routed::plain(address.as_str(), verdict)], ..Self::default() }
+    pub(crate) fn of(address: &Address, via: Option<&str>, verdict: Verdict) -> Self {
+        let outcome = Routed { via: via.map(str::to_owned), ..Routed::plain(address.as_str(), verdict) };
+        Self { outcomes: vec![outcome], ..Self::default() }
+    }
+
+    /// What waits as a whole will begin where it began now.
+    fn begun(&mut self, address: &Address, via: &str) {
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.verdict.is_open() && outcome.address == address.as_str()) {
+            outcome.via = Some(via.to_owned());
+        }
     }
 }
 
@@ -45,6 +53,15 @@ impl Routing {
 pub fn route(address: &Address, sender: &Path, want: Want, rules: &Rules, tables: &mut dyn Tables) -> Routing {
     let routing = Expansion::new(address, sender, rules, tables, want).run();
     crossed(routing, address, sender, want, rules, tables)
+}
+
+/// Routes an address that routing came to before, by `via`: from there on.
+pub fn route_on(address: &Address, via: Option<&str>, sender: &Path, want: Want, rules: &Rules, tables: &mut dyn Tables) -> Routing {
+    let Some(via) = via else { return route(address, sender, want, rules, tables) };
+    let routing = Expansion::new(address, sender, rules, tables, want).behind(via).run();
+    let mut routing = crossed(routing, address, sender, want, rules, tables);
+    routing.begun(address, via);
+    routing
 }
 
 impl Expansion<'_> {

@@ -5,6 +5,7 @@ use crate::decision::{Routing, Want};
 use crate::rules::Rules;
 use crate::tables::Tables;
 use crate::verdict::{Keeper, Routed, Verdict, Way};
+use crate::via;
 use address::{Address, Path};
 use lookup::{TableError, Value};
 use std::collections::HashSet;
@@ -56,6 +57,8 @@ pub(crate) struct Expansion<'a> {
     /// Aliases and lists expanded so far: each only once.
     pub(crate) seen: HashSet<String>,
     looked_at: u64,
+    /// Where the decision begins.
+    begin: Context,
     pub(crate) looped: bool,
     found: bool,
     pub(crate) asked_root: bool,
@@ -76,6 +79,7 @@ impl<'a> Expansion<'a> {
             open: Vec::new(),
             seen: HashSet::new(),
             looked_at: 0,
+            begin: Context::default(),
             looped: false,
             found: false,
             asked_root: false,
@@ -83,8 +87,15 @@ impl<'a> Expansion<'a> {
         }
     }
 
+    /// Begins behind what was done already.
+    pub(crate) fn behind(mut self, via: &str) -> Self {
+        self.seen.insert(via.to_owned());
+        self.begin = via::beginning(via);
+        self
+    }
+
     pub(crate) fn run(mut self) -> Routing {
-        self.resolve(self.original, &Context::default());
+        self.resolve(self.original, &self.begin.clone());
         while let Some(open) = self.open.last_mut() {
             if self.found && self.want == Want::First {
                 break;
@@ -131,7 +142,7 @@ impl<'a> Expansion<'a> {
     pub(crate) fn instead(&mut self, verdict: Verdict) {
         self.routing.outcomes.clear();
         let address = self.original.as_str();
-        self.settle(address, verdict, &Context::default());
+        self.settle(address, verdict, &self.begin.clone());
     }
 
     pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
@@ -150,7 +161,9 @@ impl<'a> Expansion<'a> {
             Verdict::Pending => format!("{address}: a table has not answered yet"),
         });
         self.found |= matches!(verdict, Verdict::Deliver(_));
-        self.routing.outcomes.push(Routed { verdict, address: address.to_owned(), owner: context.owner.clone(), way: context.way.clone() });
+        let via = context.parent.as_ref().map(|(parent, _)| parent).filter(|parent| via::lasts(parent, address)).cloned();
+        let (owner, way) = (context.owner.clone(), context.way.clone());
+        self.routing.outcomes.push(Routed { verdict, address: address.to_owned(), owner, way, via });
     }
 
     pub(crate) fn trouble(&mut self, address: &str, error: TableError, context: &Context) {

@@ -110,8 +110,11 @@ impl FileRouter {
     }
 
     fn queue(&mut self, name: &str, pass: Pass) -> Result<(), Fault> {
-        let (input, head) = self.read(name)?;
+        let (input, mut head) = self.read(name)?;
         let trusted = self.trusted.contains(input.owner);
+        if !trusted {
+            head.of_a_stranger();
+        }
         let mut submitter = self.submitter(&input, &head, trusted, pass)?;
         let arrival = || queued::arrival(&head, &input, trusted);
         let facts = || Facts::of(&head.envelope, trusted, input.size.saturating_sub(head.offset as u64), arrival());
@@ -120,7 +123,11 @@ impl FileRouter {
         }
         let noted = self.observer.as_ref().and_then(|_| Noted::message(&submitter.path, &head.envelope.recipients, facts()));
         let mut verdict = None;
-        match formed_sender(&submitter.path, &self.rules, &mut self.tables) {
+        let formed = match head.envelope.formed {
+            true => Ok(None),
+            false => formed_sender(&submitter.path, &self.rules, &mut self.tables),
+        };
+        match formed {
             Ok(form) => submitter.path = form.unwrap_or(submitter.path),
             Err(Verdict::Pending) if !pass.last => return Err(Fault::Pending),
             // Nothing can be decided by a sender who is not known: all recipients wait together.

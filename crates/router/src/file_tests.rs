@@ -288,3 +288,57 @@ fn members_of_two_lists_have_two_senders() {
     assert_eq!(control.forms[0].sender, owner("owner-one@local.example"));
     assert_eq!(control.forms[1].sender, owner("owner-two@local.example"));
 }
+
+/// a is rewritten to b, and b to c.
+const REWRITTEN: &str = "[routing]\ncanonical = [\"forms\"]\nsender_canonical = [\"forms\"]\n[[table]]\nname = \"forms\"\nkind = \"inline\"\n\
+    entries = { \"a@x.example\" = \"b@x.example\", \"b@x.example\" = \"c@x.example\" }\n";
+
+#[test]
+fn what_was_rewritten_once_is_not_rewritten_when_it_comes_back() {
+    let of = |bench: &Bench| {
+        let control = bench.queued().remove(0);
+        let recipient = &control.recipients[0];
+        (control.sender.to_string(), recipient.quad.user.clone(), recipient.via.clone())
+    };
+    let via = Some("canonical\0a@x.example".to_owned());
+    let mut bench = Bench::new(REWRITTEN);
+    bench.route("first", "from <a@x.example>\nto <a@x.example>\nenv-end\n\nbody\n");
+    assert_eq!(of(&bench), ("b@x.example".into(), "b@x.example".into(), via.clone()));
+    let again = "formed\nfrom <b@x.example>\ntodsn VIA=canonical%00a@x.example\nto <b@x.example>\nenv-end\n\nbody\n";
+    let mut bench = Bench::new(REWRITTEN);
+    bench.route("again", again);
+    assert_eq!(of(&bench), ("b@x.example".into(), "b@x.example".into(), via), "and once more it would be the same");
+    // A user of the machine does not say what was done.
+    let mut bench = Bench::new(REWRITTEN);
+    bench.router.trust(Trusted::nobody());
+    bench.route("theirs", again);
+    assert_eq!(of(&bench).1, "c@x.example");
+}
+
+#[test]
+fn an_entry_that_names_itself_stands_for_its_others_once() {
+    let local = "[routing]\nfqdn_aliases = [\"names\"]\n[[table]]\nname = \"names\"\nkind = \"inline\"\n\
+        entries = { \"joe@x.example\" = \"joe@x.example, copy@x.example\" }\n";
+    let mut bench = Bench::new(local);
+    bench.route("first", "from <a@x.example>\nto <joe@x.example>\nenv-end\n\nbody\n");
+    let via = |user: &str, control: &Control| control.recipients.iter().find(|r| r.quad.user == user).unwrap().via.clone();
+    let control = bench.queued().remove(0);
+    assert_eq!((via("joe@x.example", &control).unwrap().as_str(), via("copy@x.example", &control)), ("fqdn_aliases\0joe@x.example", None));
+    let mut bench = Bench::new(local);
+    bench.route("again", "from <a@x.example>\ntodsn VIA=fqdn_aliases%00joe@x.example\nto <joe@x.example>\nenv-end\n\nbody\n");
+    assert_eq!(bench.queued()[0].recipients.len(), 1);
+}
+
+#[test]
+fn what_waits_for_its_sender_has_no_form_yet() {
+    let mut bench =
+        Bench::new("[routing]\nsender_canonical = [\"gone\"]\n[[table]]\nname = \"gone\"\nkind = \"text\"\nfile = \"/nonexistent/x\"\n");
+    bench.route("first", "from <a@x.example>\nto <b@x.example>\nenv-end\n\nbody\n");
+    let control = bench.queued().remove(0);
+    assert_eq!((control.recipients[0].quad.channel.as_str(), control.recipients[0].quad.attributes.as_str()), ("hold", envelope::UNFORMED));
+    // With its form it waits for nothing.
+    let mut bench =
+        Bench::new("[routing]\nsender_canonical = [\"gone\"]\n[[table]]\nname = \"gone\"\nkind = \"text\"\nfile = \"/nonexistent/x\"\n");
+    bench.route("again", "formed\nfrom <a@x.example>\nto <b@x.example>\nenv-end\n\nbody\n");
+    assert_eq!(bench.queued()[0].recipients[0].quad.channel, "smtp");
+}

@@ -54,7 +54,7 @@ fn path(text: &str) -> Path {
 
 fn to(channel: &str, owner: Option<&str>, way: Way) -> Routed {
     let verdict = Verdict::quad(channel, "host.example", "user@host.example");
-    Routed { verdict, address: "user@host.example".into(), owner: owner.map(path), way }
+    Routed { verdict, address: "user@host.example".into(), owner: owner.map(path), way, via: None }
 }
 
 /// The header in a form.

@@ -150,7 +150,7 @@ proptest! {
     #[test]
     fn what_can_be_reached_is_found_once_and_it_ends(graph in graph()) {
         let rules = rules();
-        let recipient = EnvelopeRecipient { address: Address::parse(&graph.text(0)).unwrap(), dsn: RecipientDsn::default() };
+        let recipient = EnvelopeRecipient::new(Address::parse(&graph.text(0)).unwrap(), RecipientDsn::default());
         let expected = graph.reachable(0);
         let mut world = World { graph, lookups: 0 };
         let recipients = route_all(&[recipient], &Path::Null, &Leaving::default(), None, &rules, &mut world);

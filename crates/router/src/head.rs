@@ -27,6 +27,14 @@ pub struct Head {
     pub tls_not_required: bool,
 }
 
+impl Head {
+    /// What only our own programs may say of what was done already is not believed of others.
+    pub fn of_a_stranger(&mut self) {
+        self.envelope.formed = false;
+        self.envelope.recipients.iter_mut().for_each(|recipient| recipient.via = None);
+    }
+}
+
 #[derive(Debug)]
 pub enum HeadFault {
     /// The text for the reason file.

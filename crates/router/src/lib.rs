@@ -49,6 +49,7 @@ mod submission;
 mod tables;
 mod trust;
 mod verdict;
+mod via;
 mod vitals;
 mod warned;
 

@@ -67,7 +67,7 @@ impl Site {
     }
 
     fn all(&mut self, addresses: &[&str]) -> Recipients {
-        let recipient = |text: &&str| EnvelopeRecipient { address: Address::parse(text).unwrap(), dsn: RecipientDsn::default() };
+        let recipient = |text: &&str| EnvelopeRecipient::new(Address::parse(text).unwrap(), RecipientDsn::default());
         let recipients: Vec<_> = addresses.iter().map(recipient).collect();
         let sender = Path::Mailbox(Address::parse("someone@far.example").unwrap());
         route_all(&recipients, &sender, &crate::forms::Leaving::default(), None, &self.rules, &mut self.tables)

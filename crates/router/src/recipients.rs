@@ -1,12 +1,12 @@
 //! From the envelope's recipients to those of the control file: routed, without repeats, DSN data carried on.
 
-use crate::decision::{Routing, Want, route};
+use crate::decision::{Routing, Want, route_on};
 use crate::forms::{Forms, Leaving};
 use crate::rules::Rules;
 use crate::tables::Tables;
 use crate::verdict::{Routed, Verdict};
 use address::Path;
-use envelope::{ControlRecipient, EditSet, EnvelopeRecipient, Form, Happened, Notify, Quad, RecipientDsn, RecipientState};
+use envelope::{ControlRecipient, EditSet, EnvelopeRecipient, Form, Happened, Notify, Quad, RecipientDsn, RecipientState, UNFORMED};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
@@ -36,8 +36,8 @@ pub fn route_all(
     let mut forms = Forms::new(leaving, sender);
     for recipient in recipients {
         let routing = match verdict {
-            None => route(&recipient.address, sender, Want::Recipients, rules, tables),
-            Some(verdict) => Routing::of(&recipient.address, verdict.clone()),
+            None => route_on(&recipient.address, recipient.via.as_deref(), sender, Want::Recipients, rules, tables),
+            Some(verdict) => Routing::of(&recipient.address, recipient.via.as_deref(), verdict.clone()),
         };
         all.expanded += u64::from(routing.expanded);
         let several = routing.outcomes.len() > 1;
@@ -49,6 +49,9 @@ pub fn route_all(
             let (outcome, form) = formed(outcome, &mut forms, rules, tables);
             all.add(outcome, recipient, (dsn, form), &mut repeats);
         }
+    }
+    if verdict.is_some() {
+        all.unformed();
     }
     (all.forms, all.edits) = (forms.forms, forms.edits);
     if all.expanded > 0 {
@@ -84,14 +87,22 @@ impl Recipients {
         });
     }
 
+    /// Nothing was decided: whoever gives it back begins with the sender's form.
+    fn unformed(&mut self) {
+        for quad in self.list.iter_mut().map(|recipient| &mut recipient.quad).filter(|quad| quad.channel == "hold") {
+            quad.attributes = UNFORMED.to_owned();
+        }
+    }
+
     fn add(&mut self, outcome: Routed, recipient: &EnvelopeRecipient, (dsn, form): (RecipientDsn, u16), repeats: &mut Repeats) {
         self.pending |= outcome.verdict == Verdict::Pending;
         let refused = matches!(outcome.verdict, Verdict::Refused { .. });
+        let via = outcome.via.clone();
         let quad = outcome.into_quad();
         if repeats.is_new(&quad) {
             self.errors += u64::from(refused);
             let original = (quad.user != recipient.address.as_str()).then(|| recipient.address.to_string());
-            self.list.push(ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original, dsn, form });
+            self.list.push(ControlRecipient { offset: 0, state: RecipientState::Queued, quad, original, via, dsn, form });
         }
     }
 }
@@ -109,7 +120,15 @@ fn told(recipient: &EnvelopeRecipient, sender: &Path, outcomes: &[Routed]) -> Op
     let happened = if list { Happened::Delivered } else { Happened::Expanded };
     let user = recipient.address.to_string();
     let quad = Quad { channel: "error".to_owned(), host: happened.word().to_owned(), user, attributes: "-".to_owned() };
-    Some(ControlRecipient { offset: 0, state: RecipientState::Telling, quad, original: None, dsn: recipient.dsn.clone(), form: 0 })
+    Some(ControlRecipient {
+        offset: 0,
+        state: RecipientState::Telling,
+        quad,
+        original: None,
+        via: None,
+        dsn: recipient.dsn.clone(),
+        form: 0,
+    })
 }
 
 /// DSN data through an alias (RFC 3461 section 5.2.7). A list with its own owner replaces the reverse path, so the

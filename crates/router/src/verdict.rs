@@ -16,6 +16,8 @@ pub struct Routed {
     /// The owner of the list it came from: failures go there instead of to the sender.
     pub owner: Option<Path>,
     pub way: Way,
+    /// What has led to it, where that is not to be done again.
+    pub via: Option<String>,
 }
 
 /// What lists and forwarding change about mail on its way out.
@@ -78,7 +80,7 @@ impl Verdict {
 impl Routed {
     /// A verdict that no list and no alias has had a part in.
     pub fn plain(address: impl Into<String>, verdict: Verdict) -> Self {
-        Self { verdict, address: address.into(), owner: None, way: Way::default() }
+        Self { verdict, address: address.into(), owner: None, way: Way::default(), via: None }
     }
 
     /// The quad: refusals go through channel `error` (host: `<status>:<text, blanks as %20>`), all that is not known now

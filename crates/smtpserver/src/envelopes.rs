@@ -38,7 +38,7 @@ pub(crate) fn submitter(client: Client, listener: u16, context: &Context) -> Opt
 }
 
 pub(crate) fn recipient(recipient: Recipient) -> EnvelopeRecipient {
-    EnvelopeRecipient { address: recipient.address, dsn: recipient.dsn }
+    EnvelopeRecipient::new(recipient.address, recipient.dsn)
 }
 
 /// The first field of the content.

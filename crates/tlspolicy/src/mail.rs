@@ -31,7 +31,7 @@ impl Outbox {
         let envelope = Envelope {
             from: Some(Path::Null),
             bodytype: BodyType::SevenBit,
-            recipients: vec![EnvelopeRecipient { address: to.clone(), dsn: RecipientDsn::default() }],
+            recipients: vec![EnvelopeRecipient::new(to.clone(), RecipientDsn::default())],
             ..Envelope::default()
         };
         self.submitter.submit(id, &envelope, text.as_bytes())?;

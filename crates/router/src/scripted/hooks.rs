@@ -4,12 +4,10 @@ use super::{Facts, Parts, ask, deferred, failed};
 use crate::expansion::{Context, Expansion};
 use crate::steps::{Directive, Stepped, Subject, is_word};
 use crate::verdict::Verdict;
+use crate::via::REWRITE;
 use address::Address;
 use lookup::Value;
 use script::{Hook, Route, Script, Trouble, World};
-
-/// What a parent is called that `rewrite` has put in place of an address.
-const REWRITE: &str = "rewrite\0";
 
 impl Expansion<'_> {
     /// The step `script`: another form of the address, then where it goes.

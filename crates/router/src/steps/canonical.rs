@@ -5,6 +5,7 @@ use crate::expansion::{Context, Expansion};
 use crate::rules::Rules;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
+use crate::via::CANONICAL;
 use address::{Address, Path, normalise};
 use lookup::{TableError, Value};
 use settings::RoutingStep;
@@ -40,8 +41,6 @@ impl Expansion<'_> {
         Stepped::Settled
     }
 }
-
-const CANONICAL: &str = "canonical\0";
 
 /// The form of an envelope's sender by `[routing] sender_canonical`, where it is another.
 pub(crate) fn canonical_sender(sender: &Path, rules: &Rules, tables: &mut dyn Tables) -> Result<Option<Path>, TableError> {

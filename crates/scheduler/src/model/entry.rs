@@ -128,14 +128,17 @@ pub struct Recipient {
 pub struct Extra {
     pub attributes: Box<str>,
     pub original: Option<Box<str>>,
+    pub via: Option<Box<str>>,
     pub dsn: RecipientDsn,
 }
 
 impl Recipient {
     pub fn new(from: ControlRecipient) -> Self {
-        let plain = from.quad.attributes == "-" && from.original.is_none() && from.dsn == RecipientDsn::default();
-        let extra = (!plain)
-            .then(|| Box::new(Extra { attributes: from.quad.attributes.into(), original: from.original.map(Into::into), dsn: from.dsn }));
+        let plain = from.quad.attributes == "-" && from.original.is_none() && from.via.is_none() && from.dsn == RecipientDsn::default();
+        let extra = (!plain).then(|| {
+            let (original, via) = (from.original.map(Into::into), from.via.map(Into::into));
+            Box::new(Extra { attributes: from.quad.attributes.into(), original, via, dsn: from.dsn })
+        });
         Self {
             user: from.quad.user.into(),
             extra,
@@ -160,7 +163,8 @@ impl Recipient {
     pub fn weight(&self) -> usize {
         let extra = self.extra.as_deref().map_or(0, |extra| {
             let orcpt = extra.dsn.orcpt.as_ref().map_or(0, String::len);
-            extra.attributes.len() + extra.original.as_ref().map_or(0, |o| o.len()) + orcpt
+            let texts = [&extra.original, &extra.via];
+            extra.attributes.len() + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>() + orcpt
         });
         let note = self.note.as_deref().map_or(0, |note| if self.course.reports() { note.remote.len() + note.text.len() } else { 0 });
         40 + self.user.len() + extra + note

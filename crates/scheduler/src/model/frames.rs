@@ -68,6 +68,7 @@ fn job_recipient(recipient: &Recipient, retry_until: u64, now: Now) -> JobRecipi
         user: recipient.user.to_string(),
         attributes: extra.map_or("-", |extra| &extra.attributes).to_owned(),
         original: extra.and_then(|extra| extra.original.as_deref()).map(str::to_owned),
+        via: extra.and_then(|extra| extra.via.as_deref()).map(str::to_owned),
         dsn: extra.map(|extra| extra.dsn.clone()).unwrap_or_default(),
         failure: recipient.course.reports().then(|| reported(recipient, retry_until, now)),
     }

@@ -45,7 +45,7 @@ impl House {
         let rcpt = Address::parse("u0@a.example").unwrap();
         let envelope = Envelope {
             from: Some(Path::Mailbox(sender.clone())),
-            recipients: vec![EnvelopeRecipient { address: rcpt, dsn: RecipientDsn::default() }],
+            recipients: vec![EnvelopeRecipient::new(rcpt, RecipientDsn::default())],
             ..Envelope::default()
         };
         // Without the sync of a real submission: these tests ask nothing of the disk.
@@ -59,6 +59,7 @@ impl House {
             state: RecipientState::Queued,
             quad: quad(n),
             original: None,
+            via: None,
             dsn: RecipientDsn::default(),
             form: 0,
         };

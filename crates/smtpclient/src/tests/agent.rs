@@ -150,6 +150,7 @@ impl Agent {
             user: (*user).into(),
             attributes: "-".into(),
             original: None,
+            via: None,
             dsn: Default::default(),
             failure: None,
         };

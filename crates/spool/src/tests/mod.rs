@@ -32,7 +32,7 @@ pub(super) fn envelope() -> Envelope {
     let address = |text| Address::parse(text).unwrap();
     Envelope {
         from: Some(MailPath::Mailbox(address("sender@example.org"))),
-        recipients: vec![EnvelopeRecipient { address: address("rcpt@local.example"), dsn: RecipientDsn::default() }],
+        recipients: vec![EnvelopeRecipient::new(address("rcpt@local.example"), RecipientDsn::default())],
         ..Envelope::default()
     }
 }
@@ -42,6 +42,7 @@ pub(super) fn control(id: MessageId, recipients: usize) -> Control {
         state: RecipientState::Queued,
         quad: Quad { channel: "smtp".into(), host: "example.org".into(), user: format!("user{n}@example.org"), attributes: "-".into() },
         original: None,
+        via: None,
         dsn: RecipientDsn::default(),
         form: 0,
     };

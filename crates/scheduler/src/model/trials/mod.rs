@@ -84,6 +84,7 @@ impl Bench {
                 state: RecipientState::Queued,
                 quad: Quad { channel: "smtp".into(), host: host.into(), user: format!("u{n}@{host}"), attributes: "-".into() },
                 original: None,
+                via: None,
                 dsn: RecipientDsn::default(),
                 form: 0,
             })
