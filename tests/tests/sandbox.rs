@@ -48,8 +48,11 @@ fn landlock_is_there() -> bool {
 /// Every process that reads what strangers send tries what it would try if it were taken over.
 #[test]
 fn what_answers_questions_can_do_nothing_of_this() {
-    let services = ["resolver", "ratetracker", "callahead", "delegate"];
-    let suite = Suite::builder()
+    let services = ["resolver", "ratetracker", "callahead", "delegate", "tlspolicy", "authserver"];
+    let builder = Suite::builder();
+    let passwords = builder.folder().join("passwords");
+    let suite = builder
+        .with(&format!("[auth]\nbackends = [\"file\"]\npassword_file = \"{}\"\n", passwords.display()))
         .with("[processes]\nenvironment = { ZPOST_SANDBOX_TRIAL = \"1\" }\n[log]\nlevel = \"debug\"\n")
         .with("[call_ahead]\ndomains = [\"far.example\"]\n")
         .with("[[policy_service]]\nname = \"grey\"\nserver = \"127.0.0.1:1\"\n")

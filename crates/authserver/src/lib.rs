@@ -7,9 +7,10 @@
 //! **Trusts** the master's frames and the configuration; neither what clients say nor, beyond one login, what back-ends
 //! answer: an answer that is none is a temporary failure.
 //!
-//! **May touch** `authserver/` of the postoffice (its own), the password file, the credentials for the token server, the sockets of the back-ends. Whatever blocks
-//! (hashes, PAM, LDAP, HTTPS) is on threads, never on the loop; PAM, code of others, is in a process of its own for each
-//! question: this program again, as `authserver --pam`.
+//! **May touch** `authserver/` of the postoffice (its own), the password file, the credentials for the token server, the
+//! sockets of the back-ends; nothing else (Landlock, seccomp), unless PAM is among the back-ends. Whatever blocks (hashes,
+//! PAM, LDAP, HTTPS) is on threads, never on the loop; PAM, code of others, is in a process of its own for each question:
+//! this program again, as `authserver --pam`, without walls.
 //!
 //! **When it dies** exchanges end with 454, and the clients come again. Failures and locks are read back by its successor
 //! from `authserver/` of the postoffice: a failure is with the thread that writes before the client hears of it.
@@ -17,6 +18,7 @@
 //! **Standards.** RFC 4422, 4616, 4954, 5802, 7677, 7628, 7662, 9266, 4511 (simple bind).
 
 mod backends;
+mod confinement;
 mod dovecot;
 mod exchange;
 mod failures;

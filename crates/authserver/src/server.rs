@@ -1,6 +1,7 @@
 //! Exchanges of all workers: what the clients say, what back-ends answer, what comes of it.
 
 use crate::backends::Backends;
+use crate::confinement;
 use crate::dovecot::{Link, Request, Verdict};
 use crate::exchange::{Exchange, Leader, ours};
 use crate::failures::Limits;
@@ -12,10 +13,12 @@ use crate::teller::Teller;
 use crate::{Answer, Found};
 use ipc::auth::{AuthPeer, FromAuth, Refused, Said, Secret, ToAuth};
 use mio::event::Event;
+use sandbox::Granted;
 use sasl::ScramSecret;
 use sasl::server::{Surroundings, Turn, Why};
 use settings::{Auth, Backend};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -42,6 +45,8 @@ pub struct Server {
     pub(crate) teller: Teller,
     /// For decoys: chosen at start, so a restart changes what unknown users look like; a file's users never change so.
     decoy_key: [u8; 32],
+    random: Random,
+    granted: Option<Vec<Granted>>,
     pub(crate) now: Instant,
 }
 
@@ -50,6 +55,11 @@ impl Server {
         let auth = desk.started.settings.auth.clone();
         let (sender, answered) = channel();
         let answers = Answers { sender, waker: desk.waker() };
+        let random = Random::open()?;
+        let folder = desk.started.settings.paths.postoffice.join("authserver");
+        let failures = Memory::open(&folder, &Limits::of(&auth));
+        let granted = confinement::granted(&auth);
+        confinement::confine(desk.started.settings.processes.sandbox, granted.as_deref(), folder)?;
         Ok(Self {
             backends: Backends::new(&auth, &answers)?,
             dovecot: Link::new(auth.dovecot_socket.clone(), auth.timeout, desk.token()),
@@ -58,9 +68,11 @@ impl Server {
             exchanges: HashMap::new(),
             tickets: HashMap::new(),
             next_ticket: 0,
-            failures: Memory::open(&desk.started.settings.paths.postoffice.join("authserver"), &Limits::of(&auth)),
+            failures,
             teller: Teller::new(desk.started.contacts.caller("ratetracker")),
-            decoy_key: random()?,
+            decoy_key: random.bytes()?,
+            random,
+            granted,
             now: Instant::now(),
             auth,
         })
@@ -87,7 +99,7 @@ impl Server {
         let initial = initial.map(|secret| secret.0.as_slice());
         if let Some(method) = ours(mechanism, &self.auth.backends) {
             let offers_plus = !peer.bindings.is_empty() && self.auth.mechanisms.iter().any(|offered| offered == "SCRAM-SHA-256-PLUS");
-            let Ok(nonce) = random::<18>() else {
+            let Ok(nonce) = self.random.bytes::<18>() else {
                 let exchange = exchange(Leader::Dovecot(0));
                 return self.finish(key, exchange, End::Refused(Refused::Temporary, "no random numbers".to_owned()), desk);
             };
@@ -343,6 +355,11 @@ impl Service for Server {
 
     fn reload(&mut self, _contacts: daemon::Contacts, desk: &mut Out) -> Result<(), String> {
         let auth = desk.started.settings.auth.clone();
+        if !confinement::covers(self.granted.as_deref(), confinement::granted(&auth).as_deref()) {
+            // It may not read what is new, or has no walls for want of which it was PAM that was asked: a successor does.
+            desk.retire();
+            return Ok(());
+        }
         if auth != self.auth {
             self.backends = Backends::new(&auth, &self.answers).map_err(|e| e.to_string())?;
             let token = desk.token();
@@ -362,8 +379,17 @@ impl Service for Server {
     }
 }
 
-fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
+/// The kernel's random numbers; opened before the sandbox is entered.
+struct Random(File);
+
+impl Random {
+    fn open() -> io::Result<Self> {
+        Ok(Self(File::open("/dev/urandom")?))
+    }
+
+    fn bytes<const N: usize>(&self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        (&self.0).read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
 }

@@ -91,7 +91,8 @@ const EVERYBODY: &[i64] = &[
 ];
 
 /// Who connects to others. Neither listen nor accept.
-const CONNECTING: &[i64] = &[libc::SYS_socket, libc::SYS_connect, libc::SYS_bind];
+/// Names of hosts are asked for two at a time by glibc (sendmmsg).
+const CONNECTING: &[i64] = &[libc::SYS_socket, libc::SYS_connect, libc::SYS_bind, libc::SYS_sendmmsg];
 
 /// Who makes files. Where, Landlock says; what may be learnt of others (fstatat) is that they are there.
 const FILING: &[i64] = &[

@@ -11,7 +11,10 @@
 
 mod calls;
 mod files;
+mod granted;
 pub mod trial;
+
+pub use granted::{AUTHORITIES, Granted, NAMES, folder};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use settings::Sandbox;

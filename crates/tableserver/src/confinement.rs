@@ -1,30 +1,9 @@
 //! What a process may touch once it is confined: what its tables name, for reading.
 
-use sandbox::{Folder, Needs, Network};
+use sandbox::{AUTHORITIES, Granted, NAMES, Needs, Network, folder};
 use settings::{Sandbox, Table};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-
-/// What names of hosts are found by.
-const NAMES: &[&str] = &["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"];
-/// Where systems keep their authorities.
-const AUTHORITIES: &[&str] =
-    &["/etc/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/etc/pki", "/etc/ca-certificates"];
-
-/// A path and what was there at the start.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Granted {
-    path: PathBuf,
-    inode: Option<(u64, u64)>,
-}
-
-impl Granted {
-    fn now(path: PathBuf) -> Self {
-        let inode = path.metadata().ok().map(|data| (data.dev(), data.ino()));
-        Self { path, inode }
-    }
-}
+use std::path::PathBuf;
 
 /// What these tables need. Of a file that is replaced by renaming, the folder; of one that is read once, itself.
 pub fn granted<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Granted> {
@@ -40,10 +19,7 @@ pub fn granted<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Granted> {
             paths.extend(AUTHORITIES.iter().map(PathBuf::from));
         }
     }
-    let mut granted: Vec<Granted> = paths.into_iter().map(Granted::now).collect();
-    granted.sort();
-    granted.dedup();
-    granted
+    Granted::all(paths)
 }
 
 /// An URI may ask for it by itself.
@@ -51,14 +27,9 @@ fn speaks_tls(table: &Table) -> bool {
     table.tls != "no" || table.servers.iter().any(|server| server.starts_with("ldaps://"))
 }
 
-fn folder(file: &Path) -> PathBuf {
-    if file.is_dir() { file.to_owned() } else { file.parent().unwrap_or(Path::new("/")).to_owned() }
-}
-
 /// From here on nothing but those can be read, nothing written and nothing executed.
 pub fn confine(wish: Sandbox, connecting: bool, granted: &[Granted]) -> io::Result<()> {
-    let there = granted.iter().filter(|granted| granted.inode.is_some());
-    let folders: Vec<(PathBuf, Folder)> = there.map(|granted| (granted.path.clone(), Folder::Read)).collect();
+    let folders = Granted::folders(granted);
     let network = if connecting { Network::Out } else { Network::Given };
     sandbox::confine(wish, &Needs { network, folders: &folders, ..Needs::nothing() })
         .map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
@@ -77,7 +48,7 @@ mod tests {
                  base = \"dc=x\"\nfilter = \"(a=%k)\"\nattributes = [\"a\"]\n{more}"
             );
             let tables = settings::parse(&text, "x").unwrap().tables;
-            granted(tables.iter()).into_iter().map(|granted| granted.path).collect::<Vec<_>>()
+            granted(tables.iter()).into_iter().map(|granted| granted.path().to_owned()).collect::<Vec<_>>()
         };
         for (server, more, system) in [
             ("ldap://h", "", false),

@@ -40,7 +40,7 @@ pub struct Server<S: Source> {
     threads_desk: worker::Desk,
     /// Number of the thread made last.
     threads: u64,
-    granted: Vec<confinement::Granted>,
+    granted: Vec<sandbox::Granted>,
 }
 
 impl<S: Source> Server<S> {

@@ -8,7 +8,8 @@
 //! counts only when it came under a valid certificate. The SMTP clients' results are bounded in number and length.
 //!
 //! **What it may touch.** `tlspolicy/` of the postoffice (its own); the resolver; HTTPS servers; `public/` and `router/`
-//! (creates and renames its report mails); the router's notification socket.
+//! (creates and renames its report mails); the router's notification socket; the authorities of TLS, to read. Nothing else
+//! (Landlock, seccomp): where a reload finds other authorities in place of a file it ends, and its successor reads them.
 //!
 //! **When it dies.** Askers wait a bounded time and go on without a policy they did not know; its successor reads the
 //! policies and counts back from disk. Counts of the last seconds are lost; a report may be sent twice, with one id.

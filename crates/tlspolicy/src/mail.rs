@@ -6,6 +6,7 @@ use envelope::{BodyType, Envelope, EnvelopeRecipient, RecipientDsn};
 use spool::{Notifier, Spool, Submitter};
 use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Bytes of an encoded line, without its end.
@@ -14,6 +15,8 @@ const LINE: usize = 76;
 /// Writes report mails.
 #[derive(Debug)]
 pub struct Outbox {
+    /// Where mails are written, and where they are moved.
+    pub folders: [PathBuf; 2],
     submitter: Submitter,
     notifier: Notifier,
 }
@@ -21,7 +24,9 @@ pub struct Outbox {
 impl Outbox {
     pub fn open(settings: &settings::Settings) -> io::Result<Self> {
         let spool = Arc::new(Spool::open(&settings.paths.postoffice)?);
-        Ok(Self { submitter: Submitter::new(spool), notifier: Notifier::new(&settings.paths.run, "router")? })
+        // From here on it needs the two folders of them that it submits into, and those are open.
+        let [public, router, _] = spool.acceptance_folders()?;
+        Ok(Self { folders: [public, router], submitter: Submitter::new(spool), notifier: Notifier::new(&settings.paths.run, "router")? })
     }
 
     /// After Ok the mail is durable; its id. No reverse path: a report that cannot be delivered makes no other mail.

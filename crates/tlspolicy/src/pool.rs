@@ -48,7 +48,8 @@ pub struct Tools {
     pub names: Arc<Names>,
     pub fetcher: Fetcher,
     pub settings: Arc<Settings>,
-    pub outbox: Mutex<Outbox>,
+    /// One for all: in the sandbox it cannot be opened again.
+    pub outbox: Arc<Mutex<Outbox>>,
 }
 
 #[derive(Debug, Default)]

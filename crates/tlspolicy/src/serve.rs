@@ -14,8 +14,10 @@ use daemon::Counters;
 use ipc::control::{Reply, Request};
 use ipc::master::Peer;
 use ipc::tlspolicy::{Ask, PolicyKind, StsPolicy, TlsResult, Told};
+use sandbox::{AUTHORITIES, Folder, Granted, Needs};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -38,6 +40,8 @@ struct Server {
     /// Results are counted for reports.
     reporting: bool,
     pool: Pool,
+    /// What it may read in its sandbox.
+    granted: Vec<Granted>,
     results: Receiver<Done>,
     /// Of this turn.
     answers: Vec<(Asker, Told)>,
@@ -55,9 +59,25 @@ fn now() -> Now {
     Now { at: Instant::now(), unix: daemon::clock::unix_seconds() }
 }
 
-fn tools(settings: &Arc<settings::Settings>, names: Arc<Names>) -> io::Result<Tools> {
+fn tools(settings: &Arc<settings::Settings>, names: Arc<Names>, outbox: Arc<Mutex<Outbox>>) -> io::Result<Tools> {
     let fetcher = Fetcher::new(Arc::clone(&names), settings.tls.roots.as_deref(), settings.sts.port, LIMIT).map_err(io::Error::other)?;
-    Ok(Tools { names, fetcher, settings: Arc::clone(settings), outbox: Mutex::new(Outbox::open(settings)?) })
+    Ok(Tools { names, fetcher, settings: Arc::clone(settings), outbox })
+}
+
+/// The authorities that HTTPS servers are held against: read at each reload.
+fn granted(settings: &settings::Settings) -> Vec<Granted> {
+    match &settings.tls.roots {
+        Some(file) => Granted::all([file.clone()]),
+        None => Granted::all(AUTHORITIES.iter().map(PathBuf::from)),
+    }
+}
+
+/// From here on no file can be opened but those of its own folder and the authorities, mail put into the spool and not read
+/// there, nothing executed; connections can be made.
+fn confine(wish: settings::Sandbox, granted: &[Granted], made: [(PathBuf, Folder); 3]) -> io::Result<()> {
+    let folders: Vec<(PathBuf, Folder)> = Granted::folders(granted).into_iter().chain(made).collect();
+    sandbox::confine(wish, &Needs { folders: &folders, ..Needs::client() })
+        .map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
 }
 
 impl Server {
@@ -72,7 +92,13 @@ impl Server {
         let journal = Journal::open(&folder.join("results"))?;
         let reporter = Reporter::new(&journal, RandomState::new().hash_one(&started.settings.identity.hostname), now().unix);
         let (sender, results) = channel();
-        let pool = Pool::start(tools(&started.settings, names)?, &sender, move || drop(waker.wake()))?;
+        let outbox = Outbox::open(&started.settings)?;
+        let granted = granted(&started.settings);
+        let mails = &outbox.folders;
+        let made = [(folder, Folder::Make), (mails[0].clone(), Folder::Make), (mails[1].clone(), Folder::Place)];
+        let tools = tools(&started.settings, names, Arc::new(Mutex::new(outbox)))?;
+        confine(started.settings.processes.sandbox, &granted, made)?;
+        let pool = Pool::start(tools, &sender, move || drop(waker.wake()))?;
         daemon::event!(Info, "started", policies = keeper.policies());
         started.counters.set("policies_now", keeper.policies() as u64);
         let at = Instant::now();
@@ -84,6 +110,7 @@ impl Server {
             reporter,
             reporting: started.settings.tls_report.enabled,
             pool,
+            granted,
             results,
             answers: Vec::new(),
             written: at,
@@ -266,8 +293,13 @@ impl Service for Server {
     fn reload(&mut self, _contacts: daemon::Contacts, desk: &mut Desk<Told>) -> Result<(), String> {
         let settings = &desk.started.settings;
         self.reporting = settings.tls_report.enabled;
-        let names = Arc::clone(&self.pool.tools().names);
-        self.pool.replace(tools(settings, names).map_err(|e| e.to_string())?);
+        if granted(settings).iter().any(|path| !self.granted.contains(path)) {
+            // Its successor may read them.
+            desk.retire();
+            return Ok(());
+        }
+        let former = self.pool.tools();
+        self.pool.replace(tools(settings, Arc::clone(&former.names), Arc::clone(&former.outbox)).map_err(|e| e.to_string())?);
         Ok(())
     }
 
