@@ -38,6 +38,10 @@ pub(crate) struct Aliases {
 }
 
 impl Aliases {
+    fn faults_in(&self, file: &str) -> impl Iterator<Item = String> {
+        self.faults.iter().map(move |fault| format!("{file}:{}: {}", fault.line, fault.reason))
+    }
+
     /// What stands under a key, and in which line. `Err`: a line that may be about it, and what is wrong there.
     pub fn find(&self, key: &str) -> Result<Option<Line<'_>>, (usize, &str)> {
         match self.names.get(key) {
@@ -51,24 +55,45 @@ impl Aliases {
     }
 }
 
+/// An alias file.
+#[derive(Debug)]
+struct AliasFile {
+    name: Rc<str>,
+    table: Watched<Aliases>,
+    /// What was last looked through for faults.
+    known: Option<Rc<Aliases>>,
+}
+
 /// All alias files.
 #[derive(Debug)]
-pub struct AliasFiles(Vec<(Rc<str>, Watched<Aliases>)>);
+pub struct AliasFiles {
+    files: Vec<AliasFile>,
+    /// Faults that nobody was told of yet.
+    news: Vec<String>,
+}
 
 impl AliasFiles {
     pub fn new(paths: &[PathBuf]) -> Self {
-        Self(paths.iter().map(|path| (Rc::from(path.to_string_lossy()), Watched::new(path, MAX_FILE))).collect())
+        let file = |path: &PathBuf| {
+            let (name, table) = (Rc::from(path.to_string_lossy()), Watched::new(path, MAX_FILE));
+            AliasFile { name, table, known: None }
+        };
+        Self { files: paths.iter().map(file).collect(), news: Vec::new() }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.files.is_empty()
     }
 
     /// The first file that knows `key` (made by [`key`]) answers; a file that cannot be read now stops the search,
     /// for it might know.
     pub fn find(&mut self, now: Instant, key: &str) -> Result<Option<AliasEntry>, TableError> {
-        for (file, table) in &mut self.0 {
+        for AliasFile { name: file, table, known } in &mut self.files {
             let aliases = table.read(now, load)?;
+            if !known.as_ref().is_some_and(|known| Rc::ptr_eq(known, &aliases)) {
+                self.news.extend(aliases.faults_in(file));
+                *known = Some(Rc::clone(&aliases));
+            }
             match aliases.find(key) {
                 Ok(Some((line, values))) => {
                     let values = Rc::clone(values);
@@ -84,13 +109,21 @@ impl AliasFiles {
     /// Lines that have no usable name, for the log.
     pub fn faults(&mut self, now: Instant) -> Vec<String> {
         let mut all = Vec::new();
-        for (file, table) in &mut self.0 {
+        for AliasFile { name, table, known } in &mut self.files {
             match table.read(now, load) {
-                Ok(aliases) => all.extend(aliases.faults.iter().map(|f| format!("{file}:{}: {}", f.line, f.reason))),
+                Ok(aliases) => {
+                    all.extend(aliases.faults_in(name));
+                    *known = Some(aliases);
+                }
                 Err(error) => all.push(error.to_string()),
             }
         }
         all
+    }
+
+    /// The same of files that have changed since, as far as [`AliasFiles::find`] has met them. Once.
+    pub fn news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
     }
 }
 
@@ -169,6 +202,7 @@ mod tests {
         assert!(said("team").contains("aliases:2: no colon after the name"), "{}", said("team"));
         assert!(said("many").contains("aliases:3: it ends with a comma; begin line 4 with a blank"), "{}", said("many"));
         assert_eq!((said("e"), said("b")), ("absent".to_owned(), "absent".to_owned()), "members have their own mail");
+        assert_eq!((files.news().len(), files.news().len()), (2, 0), "as soon as the file is read, and once");
         assert_eq!(files.faults(Instant::now()).len(), 2);
     }
 

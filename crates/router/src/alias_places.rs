@@ -53,8 +53,16 @@ impl AliasPlaces {
 
     /// What is wrong in the files, for the log.
     pub fn faults(&mut self, now: Instant) -> Vec<String> {
-        let files = self.0.iter_mut().filter_map(|place| if let Place::Files(files) = place { Some(files) } else { None });
-        files.flat_map(|files| files.faults(now)).collect()
+        self.files().flat_map(|files| files.faults(now)).collect()
+    }
+
+    /// What is wrong in files that have changed since; once.
+    pub fn news(&mut self) -> impl Iterator<Item = String> {
+        self.files().flat_map(AliasFiles::news)
+    }
+
+    fn files(&mut self) -> impl Iterator<Item = &mut AliasFiles> {
+        self.0.iter_mut().filter_map(|place| if let Place::Files(files) = place { Some(files) } else { None })
     }
 }
 

@@ -342,3 +342,20 @@ fn what_waits_for_its_sender_has_no_form_yet() {
     bench.route("again", "formed\nfrom <a@x.example>\nto <b@x.example>\nenv-end\n\nbody\n");
     assert_eq!(bench.queued()[0].recipients[0].quad.channel, "smtp");
 }
+
+/// Mail that an alias has sent on leaves in a sender of ours, also where it was kept in between.
+#[test]
+fn what_was_sent_on_is_sent_on_when_it_comes_back() {
+    let secret = tempfile::tempdir().unwrap();
+    let file = secret.path().join("srs");
+    std::fs::write(&file, "secret\n").unwrap();
+    let srs = format!("[srs]\ndomain = \"srs.example\"\nsecret_file = {file:?}\n");
+    for (said, forwarded) in [("todsn VIA=-\n", true), ("", false)] {
+        let mut bench = Bench::new(&srs);
+        bench.route("again", &format!("formed\nfrom <joe@far.example>\n{said}to <ann@other.example>\nenv-end\n\nbody\n"));
+        let control = bench.queued().remove(0);
+        let alias = |form: &envelope::Form| matches!(&form.sender, envelope::Sender::Alias(sender) if sender.as_str().starts_with("SRS0="));
+        assert_eq!((control.sender.as_str(), control.forms.iter().any(alias)), ("joe@far.example", forwarded));
+        assert_eq!(control.recipients[0].via.is_some(), forwarded, "and the next time too");
+    }
+}

@@ -191,7 +191,11 @@ impl SystemTables {
 impl Tables for SystemTables {
     fn alias(&mut self, key: &str) -> Result<Option<AliasEntry>, TableError> {
         let mut declared = Declared { relations: &mut self.relations, began: self.began, last: self.last };
-        let found = self.aliases.find(key, self.now, &mut declared)?;
+        let found = self.aliases.find(key, self.now, &mut declared);
+        for fault in self.aliases.news().filter(|_| !self.quiet) {
+            daemon::event!(Warning, "alias_fault", reason = fault);
+        }
+        let found = found?;
         if let Some(entry) = found.as_ref().filter(|entry| entry.line > 0) {
             self.warned.look(&entry.file, entry.keeper);
         }

@@ -197,6 +197,10 @@ fn each_fault_says_where_and_what() {
             "f:5:10: users.router must be users.default where users.submit_group is set: only the owner of router/ may move others' files",
         ),
         ("[[route]]\ndomain = \"*\"\nchannel = \"smpt\"\n", "f:5:11: route.channel: unknown channel `smpt`; did you mean `smtp`?"),
+        (
+            "[[table]]\nname = \"x\"\nkind = \"sqlit\"\n",
+            "f:5:8: table.kind: `sqlit` is not one of inline, text, sorted, aliases, cdb, lmdb, sqlite, regexp, cidr, passwd, group, dns, socketmap, tcp, ldap, postgresql, mysql, chain; did you mean `sqlite`?",
+        ),
         ("[[route]]\ndomain = \"*\"\nchannel = \"lmtp\"\n", "f:3:1: route.host must be given for channel lmtp"),
         ("[[route]]\ndomain = \"*\"\nchannel = \"smtp\"\nhost = \"a b\"\n", "f:6:8: route.host: `a b` is no next hop"),
         ("[[route]]\ndomain = \"a b\"\nchannel = \"smtp\"\n", "f:4:10: route.domain: `a b` is no domain"),
