@@ -1,7 +1,9 @@
 //! The event loop: brings what happened to the model and does what the model says.
 
 mod arrivals;
+mod begin;
 mod clients;
+mod commands;
 mod etrn;
 mod feeding;
 mod freezing;
@@ -9,30 +11,31 @@ mod intake;
 mod link;
 mod locating;
 mod lock;
+mod master;
 mod orders;
 mod outsiders;
 #[cfg(test)]
 mod trial;
 
+pub use begin::run;
+
 use crate::io::Pool;
-use crate::model::{Model, Now, Reporting};
+use crate::model::{Model, Now};
 use clients::{Client, Turn};
 use daemon::Started;
 use envelope::MessageId;
 use feeding::{AgentLink, Files};
 use intake::Intake;
 use ipc::arrivals::{Arrived, Nothing};
-use ipc::control::Reply;
 use ipc::master::{ToChild, ToMaster};
-use ipc::{Channel, ContactPoint, RecvError};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use ipc::{Channel, ContactPoint};
+use mio::{Events, Poll, Token};
 use nix::fcntl::Flock;
 use spool::Volumes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,14 +51,10 @@ const RESOLVER: Token = Token(6);
 /// Agents and clients come after it.
 const FIRST: usize = 16;
 
-/// How long a predecessor may take to let go of the spool.
-const PREDECESSOR: Duration = Duration::from_secs(30);
 /// File calls under way at which no more jobs begin.
 const CALLS: usize = 2048;
 /// Jobs begun in one turn.
 const JOBS: usize = 512;
-/// Commands answered at once.
-const CLIENTS: usize = 64;
 /// Milliseconds after which what is known of sites is written again, when it has changed.
 const REMEMBER_MS: u64 = 60_000;
 
@@ -102,54 +101,7 @@ pub struct Scheduler {
 /// How the process ends.
 type End = ExitCode;
 
-/// Starts, and runs until drained or orphaned.
-pub fn run(mut started: Started) -> ExitCode {
-    let mut early = VecDeque::new();
-    let lock = match wait_for_lock(&mut started, &mut early) {
-        Ok(lock) => lock,
-        Err(end) => return end,
-    };
-    match Scheduler::new(started, lock) {
-        Ok(mut scheduler) => scheduler.serve(early),
-        Err(e) => {
-            daemon::event!(Error, "start_failed", text = e);
-            daemon::log::flush();
-            ExitCode::from(daemon::EX_OSERR)
-        }
-    }
-}
-
 type Frame = (ToChild, Vec<OwnedFd>);
-
-/// The lock of the postoffice; frames that come meanwhile are kept for later.
-fn wait_for_lock(started: &mut Started, early: &mut VecDeque<Frame>) -> Result<Flock<File>, End> {
-    let deadline = Instant::now() + PREDECESSOR;
-    loop {
-        let trouble = match lock::take(&started.settings.paths.postoffice) {
-            Ok(Some(lock)) => return Ok(lock),
-            Ok(None) if Instant::now() < deadline => None,
-            Ok(None) => Some("another scheduler serves this postoffice".to_owned()),
-            Err(e) => Some(format!("cannot lock the postoffice: {e}")),
-        };
-        if let Some(trouble) = trouble {
-            daemon::event!(Error, "start_failed", text = trouble);
-            let _ = started.master.send(&ToMaster::Failing(trouble));
-            daemon::log::flush();
-            return Err(ExitCode::from(daemon::EX_TEMPFAIL));
-        }
-        match started.master.recv_by(Instant::now() + Duration::from_millis(50)) {
-            Ok((ToChild::Drain, _)) => return Err(ExitCode::SUCCESS),
-            Ok(frame) => early.push_back(frame),
-            Err(RecvError::Io(e)) if e.kind() == io::ErrorKind::TimedOut => {}
-            Err(_) => return Err(orphaned()),
-        }
-        while let Some(signal) = started.signals.next() {
-            if signal == daemon::Signal::Drain {
-                return Err(ExitCode::SUCCESS);
-            }
-        }
-    }
-}
 
 fn orphaned() -> ExitCode {
     daemon::log::flush();
@@ -157,72 +109,6 @@ fn orphaned() -> ExitCode {
 }
 
 impl Scheduler {
-    fn new(mut started: Started, lock: Flock<File>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let registry = poll.registry();
-        let waker = Arc::new(Waker::new(registry, WAKER)?);
-        let settings = Arc::clone(&started.settings);
-        let volumes = Volumes::open(&settings.paths.postoffice, settings.volume_roots())?;
-        for volume in volumes.all() {
-            if let Err(reason) = &volume.spool {
-                daemon::event!(Error, "volume_missing", volume = volume.name, path = volume.path.display(), reason = reason);
-            }
-        }
-        let spool = volumes.get(spool::POSTOFFICE).map(Arc::clone).ok_or(io::ErrorKind::NotFound)?;
-        let pool = Pool::start(&volumes, settings.queue.io_threads, &waker)?;
-        registry.register(&mut started.master, MASTER, Interest::READABLE)?;
-        registry.register(&mut started.signals, SIGNALS, Interest::READABLE)?;
-        let notify = started.contacts.take("notify").map(UnixDatagram::from);
-        if let Some(socket) = &notify {
-            socket.set_nonblocking(true)?;
-            registry.register(&mut SourceFd(&socket.as_raw_fd()), NOTIFY, Interest::READABLE)?;
-        }
-        let listener = started.contacts.take("agents").map(UnixListener::from);
-        if let Some(socket) = &listener {
-            socket.set_nonblocking(true)?;
-            registry.register(&mut SourceFd(&socket.as_raw_fd()), LISTENER, Interest::READABLE)?;
-        }
-        let mut contact = started.contacts.serve();
-        if let Some(contact) = &mut contact {
-            registry.register(contact, CONTACT, Interest::READABLE)?;
-        }
-        let seed = daemon::clock::unix_micros() ^ (u64::from(std::process::id()) << 40);
-        let locator = locating::Locator::new(started.contacts.caller("resolver"));
-        let mut model = Model::new(settings.queue.clone(), settings.policies.clone(), started.counters.clone(), seed);
-        model.look_up(locator.is_there());
-        model.set_reporting(Reporting::new(&settings));
-        Ok(Self {
-            started,
-            model,
-            pool,
-            locator,
-            spool,
-            remember_at: REMEMBER_MS,
-            intakes: volumes.all().iter().map(|_| Intake::default()).collect(),
-            volumes,
-            notify,
-            listener,
-            guests: outsiders::Guests::of(&settings),
-            contact,
-            routers_heard: HashMap::new(),
-            agents: BTreeMap::new(),
-            clients: HashMap::new(),
-            files: Files::default(),
-            opening: HashMap::new(),
-            stuck: orders::Stuck::default(),
-            etrns: etrn::Etrns::default(),
-            routers: spool::Notifier::new(&settings.paths.run, "router").ok(),
-            base: Instant::now(),
-            last_token: FIRST,
-            drain_deadline: None,
-            busy: false,
-            notified: true,
-            heartbeat: 0,
-            _lock: lock,
-            poll,
-        })
-    }
-
     fn now(&self) -> Now {
         // A second of head start: nothing of the model's arithmetic starts at zero.
         let ms = u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1000);
@@ -358,114 +244,6 @@ impl Scheduler {
                     self.close_client(key);
                 }
             }
-        }
-        None
-    }
-
-    fn master_readable(&mut self, now: Now) -> Option<End> {
-        loop {
-            match self.started.master.recv() {
-                Ok(Some((frame, descriptors))) => self.told(frame, descriptors, now),
-                Ok(None) => return None,
-                Err(e) => {
-                    daemon::event!(Warning, "orphaned", text = e);
-                    return Some(orphaned());
-                }
-            }
-        }
-    }
-
-    fn told(&mut self, frame: ToChild, mut descriptors: Vec<OwnedFd>, now: Now) {
-        match frame {
-            ToChild::Agent { ticket, channel, pid } => match descriptors.pop() {
-                Some(end) => self.welcome(end, ticket, &channel, pid, now),
-                None => self.model.no_agent(ticket, &channel, "no descriptor came with the agent", now),
-            },
-            ToChild::NoAgent { ticket, channel, reason } => self.model.no_agent(ticket, &channel, &reason, now),
-            ToChild::Command { request, .. } => {
-                if let Some(end) = descriptors.pop() {
-                    self.command(end, request);
-                }
-            }
-            ToChild::Freeze(frozen) => self.model.freeze(frozen),
-            ToChild::Drain => self.begin_drain(),
-            ToChild::Reload(start) => match self.started.reload(&start, descriptors) {
-                Ok(_) => {
-                    let settings = &self.started.settings;
-                    self.guests = outsiders::Guests::of(settings);
-                    self.model.reload(settings.queue.clone(), settings.policies.clone(), now);
-                    self.model.set_reporting(Reporting::new(settings));
-                    self.reopen();
-                }
-                Err(e) => daemon::event!(Error, "reload_failed", reason = e),
-            },
-            ToChild::Start(_) | ToChild::Session(_) | ToChild::Shed(_) | ToChild::Shadow(_) => daemon::event!(Warning, "stray_frame"),
-        }
-    }
-
-    /// Takes volumes into use that were missing.
-    fn reopen(&mut self) {
-        for (volume, spool) in self.volumes.reopen() {
-            match self.pool.add(volume, &spool, self.started.settings.queue.io_threads) {
-                Ok(()) => daemon::event!(Info, "volume_back", volume = self.volumes.all().get(usize::from(volume)).map_or("", |v| &v.name)),
-                Err(e) => daemon::event!(Error, "no_thread", text = e),
-            }
-        }
-    }
-
-    fn command(&mut self, end: OwnedFd, request: ipc::control::Request) {
-        self.last_token += 1;
-        let token = Token(self.last_token);
-        let link = ipc::Channel::new(end).and_then(|channel| link::Link::new(channel, token, self.poll.registry()));
-        let Ok(mut link) = link else { return };
-        if self.clients.len() >= CLIENTS {
-            let reason = "the scheduler answers too many commands already; try again".to_owned();
-            let _ = link.channel.send(&Reply::Refused { code: daemon::EX_TEMPFAIL, reason });
-            return;
-        }
-        let client = match self.freezing(&request) {
-            Some(replies) => Client::answered(link, replies),
-            None => Client::new(link, request),
-        };
-        self.clients.insert(token.0 as u64, client);
-    }
-
-    /// One turn for every client.
-    fn answer(&mut self, now: Now) {
-        let keys: Vec<u64> = self.clients.keys().copied().collect();
-        for key in keys {
-            let Some(client) = self.clients.get_mut(&key) else { continue };
-            match client.turn(key, &mut self.model, &mut self.pool, self.poll.registry(), now) {
-                Turn::Full => {}
-                Turn::More => self.busy = true,
-                Turn::Over => self.close_client(key),
-            }
-        }
-    }
-
-    fn close_client(&mut self, key: u64) {
-        if let Some(client) = self.clients.remove(&key) {
-            let _ = client.close(self.poll.registry());
-        }
-    }
-
-    /// No new jobs; the agents finish theirs, report, and go.
-    fn begin_drain(&mut self) {
-        if self.drain_deadline.is_none() {
-            self.drain_deadline = Some(Instant::now() + self.started.settings.processes.drain);
-            self.model.drain();
-            let keys: Vec<u64> = self.agents.keys().copied().collect();
-            keys.into_iter().for_each(|key| self.drain_agent(key));
-        }
-    }
-
-    fn drained(&mut self) -> Option<End> {
-        let deadline = self.drain_deadline?;
-        let idle = self.model.active_jobs() == 0 && self.pool.outstanding() == 0;
-        if idle || Instant::now() >= deadline {
-            self.remember_at_last();
-            daemon::event!(Info, "drained", undecided = self.model.active_jobs());
-            return Some(ExitCode::SUCCESS);
         }
         None
     }

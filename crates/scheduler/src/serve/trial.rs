@@ -8,6 +8,7 @@ use address::{Address, Path};
 use envelope::{BodyType, Control, ControlRecipient, Envelope, EnvelopeRecipient, IdSource, Quad, RecipientDsn, RecipientState};
 use ipc::Channel;
 use ipc::agents::{Job, RecipientResult, Report, ToAgent, ToScheduler};
+use ipc::control::Reply;
 use ipc::control::{Action as Change, Request, Selection};
 use ipc::master::Peer;
 use status::{Enhanced, Outcome, Phase};
