@@ -20,6 +20,7 @@ pub mod pem;
 mod ports;
 pub mod postfix;
 pub mod servers;
+pub mod services;
 pub mod sink;
 mod suite;
 pub mod tables;

@@ -3,43 +3,19 @@
 
 use end_to_end::dns::{NameServer, Record};
 use end_to_end::load::Session;
-use end_to_end::{LONG, ORDINARY, Sink, Suite, free_port, wait_until};
+use end_to_end::services::{Running, folder, spawned};
+use end_to_end::{LONG, Sink, Suite, free_port, wait_until};
 use nix::unistd::Uid;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use tempfile::TempDir;
+use std::process::{Command, Stdio};
 
 const POSTGREY: &str = "/usr/sbin/postgrey";
 const POLICYD_SPF: &str = "/usr/bin/policyd-spf";
 const CONTENT: &[u8] = b"Subject: hello\r\n\r\nbody\r\n";
 /// Not among the addresses that policyd-spf is told to pass over.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
-
-/// A program that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A folder that services running as an ordinary user may write.
-fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    if Uid::effective().is_root() {
-        chown(folder.path(), Some(ORDINARY), Some(ORDINARY)).unwrap();
-    }
-    folder
-}
 
 fn service(name: &str, server: &str) -> String {
     format!(
@@ -103,9 +79,9 @@ fn postgrey_defers_and_then_lets_pass_with_its_header() {
     assert!(suite.counter("delegate", "answered") >= 2);
 }
 
-/// What Postfix's spawn(8) does: a process for each connection, with the connection as its input and output.
-fn spawned(folder: &Path, name_server: u16) -> String {
-    let (socket, settings) = (folder.join("spf"), folder.join("policyd-spf.conf"));
+/// policyd-spf, which asks this name server.
+fn policyd_spf(folder: &Path, name_server: u16) -> String {
+    let settings = folder.join("policyd-spf.conf");
     fs::write(
         &settings,
         "debugLevel = 0\nTestOnly = 1\nHELO_reject = False\nMail_From_reject = Fail\nPermError_reject = False\nTempError_Defer = False\n\
@@ -120,22 +96,12 @@ fn spawned(folder: &Path, name_server: u16) -> String {
          DNS.defaults['server'], DNS.defaults['port'] = ['127.0.0.1'], {name_server}\n"
     );
     fs::write(folder.join("sitecustomize.py"), libraries).unwrap();
-    let listener = UnixListener::bind(&socket).unwrap();
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
-    let folder = folder.to_owned();
-    std::thread::spawn(move || {
-        let mut running = Vec::new();
-        for stream in listener.incoming().flatten() {
-            let mut command = Command::new(POLICYD_SPF);
-            command.arg(&settings).env("PYTHONPATH", &folder).stderr(Stdio::null());
-            command.stdin(OwnedFd::from(stream.try_clone().unwrap())).stdout(OwnedFd::from(stream));
-            if Uid::effective().is_root() {
-                command.uid(ORDINARY).gid(ORDINARY);
-            }
-            running.push(Running(command.spawn().unwrap()));
-        }
-    });
-    format!("unix:{}", socket.display())
+    let path = folder.to_owned();
+    spawned(folder, move || {
+        let mut command = Command::new(POLICYD_SPF);
+        command.arg(&settings).env("PYTHONPATH", &path);
+        command
+    })
 }
 
 #[test]
@@ -149,7 +115,7 @@ fn policyd_spf_refuses_and_marks() {
         _ => None,
     });
     let (folder, sink) = (folder(), Sink::start());
-    let server = spawned(folder.path(), names.port);
+    let server = policyd_spf(folder.path(), names.port);
     let suite = Suite::builder().relaying_to(sink.port).with(&service("spf", &server)).start();
     let (code, text) = send(suite.port, "a@fails.example", "b@example.org");
     assert!(code == 550 && text.contains("5.7.23"), "{code} {text}");
