@@ -65,7 +65,7 @@ fn a_draft_is_narrowed_to_its_first_recipients() {
             .map(|n| {
                 let address = if n < kept { format!("kept{n}@local.example") } else { format!("r{n}@b") };
                 let dsn = RecipientDsn { orcpt: (n % 2 == 0).then(|| format!("rfc822;o{n}@x.example")), ..RecipientDsn::default() };
-                EnvelopeRecipient { address: Address::parse(&address).unwrap(), dsn }
+                EnvelopeRecipient { address: Address::parse(&address).unwrap(), dsn, via: None }
             })
             .collect();
         let whole = Envelope { recipients: all.clone(), ..envelope() };
