@@ -239,3 +239,44 @@ fn service_programs_can_be_executed() {
         assert_eq!(fs::metadata(etc(name)).unwrap().permissions().mode() & 0o111, 0o111, "{name}");
     }
 }
+
+#[test]
+fn the_installation_has_every_program_and_keeps_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let [made, root] = ["made", "root"].map(|name| folder.path().join(name));
+    fs::create_dir(&made).unwrap();
+    let all = files(&etc("../bin"));
+    for name in &all {
+        fs::write(made.join(name), name).unwrap();
+        fs::set_permissions(made.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let install = || {
+        let mut command = Command::new(etc("../scripts/install"));
+        command.args(["--prefix", "/opt/zpost", "--root"]).arg(&root).arg("--programs").arg(&made);
+        command.output().unwrap()
+    };
+    let output = install();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let prefix = root.join("opt/zpost");
+    let mut installed: Vec<String> = ["sbin", "bin", "libexec/zpost"].iter().flat_map(|below| files(&prefix.join(below))).collect();
+    installed.sort();
+    assert_eq!(installed, all);
+    // Where zpost-master looks for the others, and zpost for zpost-master.
+    for needed in
+        ["sbin/zpost", "sbin/zpost-master", "libexec/zpost/smtpserver", "share/man/man8/zpost-master.8", "lib/sysusers.d/zpost.conf"]
+    {
+        assert!(prefix.join(needed).is_file(), "{needed}");
+    }
+    let unit = fs::read_to_string(prefix.join("lib/systemd/system/zpost.service")).unwrap();
+    assert!(unit.contains("\nExecStart=/opt/zpost/sbin/zpost-master ") && !unit.contains("/usr/sbin"), "{unit}");
+
+    let configuration = root.join("etc/zpost/zpost.toml");
+    fs::write(&configuration, "mine").unwrap();
+    assert!(install().status.success());
+    assert_eq!(fs::read_to_string(&configuration).unwrap(), "mine");
+
+    fs::remove_file(made.join("router")).unwrap();
+    let output = install();
+    assert_eq!(output.status.code(), Some(66));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cargo build --release"));
+}

@@ -22,7 +22,12 @@ pub fn config_path(given: Option<&Path>) -> PathBuf {
 /// The text of the configuration file.
 pub fn read_config(path: &Path) -> Result<String, Trouble> {
     std::fs::read_to_string(path).map_err(|e| {
-        let hint = "give another with --config FILE or ZPOST_CONFIG";
+        let hint = match e.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "who sends mail or looks at it reads this file: chmod a+r it, and keep secrets in files of their own"
+            }
+            _ => "give another with --config FILE or ZPOST_CONFIG",
+        };
         Trouble::new(EX_CONFIG, format!("cannot read the configuration {}: {e}; {hint}", path.display()))
     })
 }

@@ -59,7 +59,8 @@ fn store(root: &OwnedFd, maildir: &Path, copy: &Copy<'_>, size: u64) -> io::Resu
 fn open_root(maildir: &Path) -> io::Result<OwnedFd> {
     match nix::fcntl::open(maildir, FOLDER, Mode::empty()) {
         Err(Errno::ENOENT) => {
-            DirBuilder::new().recursive(true).mode(0o700).create(maildir)?;
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(maildir);
+            made.map_err(|e| io::Error::new(e.kind(), format!("there is none, and its user cannot make it: {e}")))?;
             maildir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
             Ok(nix::fcntl::open(maildir, FOLDER, Mode::empty())?)
         }

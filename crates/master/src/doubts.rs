@@ -25,6 +25,14 @@ pub fn doubts(configuration: &Configuration) -> Vec<Fault> {
             say(&chain.to_string_lossy(), format!("certificate {}: {text}", chain.display()));
         }
     }
+    for (table, path) in settings.tables.iter().filter_map(|table| Some((table, table.file.as_ref()?))) {
+        if let Err(e) = std::fs::metadata(path) {
+            say(
+                &path.to_string_lossy(),
+                format!("table {}: {}: {e}; mail that needs it waits until it can be read", table.name, path.display()),
+            );
+        }
+    }
     let users = if let UserSource::Table(path) = &settings.local.users { Some(path) } else { None };
     for table in settings.alias_files().chain(users.map(std::path::PathBuf::as_path)).chain(settings.lists.folder.as_deref()) {
         if let Err(e) = std::fs::metadata(table) {
@@ -100,10 +108,18 @@ fn with_colon(table: &Path) -> Option<usize> {
 fn ends((from, to): (i64, i64), now: i64) -> Option<String> {
     let days = to.saturating_sub(now) / 86_400;
     match () {
-        () if now < from => Some(format!("it is not valid yet, for {} days", (from - now) / 86_400)),
-        () if now > to => Some(format!("it has expired {} days ago; replace it, then `zpost reload`", -days)),
-        () if days < NOTICE => Some(format!("it expires in {days} days; replace it, then `zpost reload`")),
+        () if now < from => Some(format!("it is not valid yet, for {}", in_days((from - now) / 86_400))),
+        () if now > to => Some(format!("it has expired {} ago; replace it, then `zpost reload`", in_days(-days))),
+        () if days < NOTICE => Some(format!("it expires in {}; replace it, then `zpost reload`", in_days(days))),
         () => None,
+    }
+}
+
+fn in_days(days: i64) -> String {
+    match days {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
     }
 }
 
@@ -172,6 +188,7 @@ mod tests {
         assert_eq!(says(50), None);
         assert_eq!(says(5).as_deref(), Some("it is not valid yet, for 5 days"));
         assert_eq!(says(90).as_deref(), Some("it expires in 10 days; replace it, then `zpost reload`"));
+        assert_eq!(says(99).as_deref(), Some("it expires in 1 day; replace it, then `zpost reload`"));
         assert_eq!(says(103).as_deref(), Some("it has expired 3 days ago; replace it, then `zpost reload`"));
     }
 }

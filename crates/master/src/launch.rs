@@ -119,7 +119,11 @@ impl Master {
         slot.restarts = slot.restarts.saturating_add(1);
         slot.start_at = now + wait;
         let hopeless = slot.backoff.failures() >= HOPELESS;
-        let text = format!("zpost-master: {} does not start: {reason}", slot.service.name);
+        let log = match &self.configuration.settings.log {
+            log if log.to_file => format!("; its last words are in {}/zpost.log", self.configuration.settings.paths.log.display()),
+            _ => String::new(),
+        };
+        let text = format!("zpost-master: {} does not start: {reason}{log}", slot.service.name);
         slot.last_end = reason;
         self.wake(now + wait);
         self.counters.add("restarts", 1);

@@ -73,6 +73,11 @@ impl Lookups {
         })
     }
 
+    /// How many servers are asked.
+    pub fn servers(&self) -> usize {
+        self.upstream.borrow().servers
+    }
+
     /// Other servers and times from now on. What is cached was true and stays.
     pub fn reload(&self, settings: &settings::Dns, files: Files) -> Result<(), String> {
         *self.upstream.borrow_mut() = Rc::new(Upstream::new(settings, files)?);

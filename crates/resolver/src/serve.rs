@@ -59,7 +59,10 @@ async fn serve(mut started: Started) -> Result<ExitCode, Refusal> {
     let lookups = Rc::new(lookups);
     confine(settings)?;
     started.master.send(&ToMaster::Ready).map_err(|e| Refusal::system(format!("resolver: {e}")))?;
-    daemon::event!(Info, "started", servers = started.settings.dns.servers.len());
+    daemon::event!(Info, "started", servers = lookups.servers());
+    if lookups.servers() == 0 {
+        daemon::event!(Warning, "no_servers", next = "set [dns] servers, or name one in resolv.conf and reload");
+    }
     daemon::log::flush();
     let (drain, draining) = switch(false);
     let mut conversations = JoinSet::new();

@@ -35,6 +35,8 @@ pub struct Reply {
 pub struct Upstream {
     resolver: TokioResolver,
     validator: Validator,
+    /// How many servers are asked.
+    pub servers: usize,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -53,9 +55,10 @@ impl Upstream {
             ResolverConfig::from_name_servers(settings.servers.iter().map(server).collect())
         };
         let validator = Validator::new(settings, &mut files, config.name_servers().to_vec())?;
+        let servers = config.name_servers().len();
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         options(builder.options_mut(), settings.deadline);
-        Ok(Self { resolver: builder.build().map_err(|e| e.to_string())?, validator })
+        Ok(Self { resolver: builder.build().map_err(|e| e.to_string())?, validator, servers })
     }
 
     pub async fn ask(&self, key: &Key) -> Reply {
@@ -96,6 +99,7 @@ impl Reply {
             }
             NetError::Dns(DnsError::ResponseCode(code)) => Self::failure(name, *code),
             NetError::Timeout => Self::timed_out(name),
+            NetError::NoConnections => Self::trouble(Trouble::Temporary(format!("no name server can be reached, asked for {name}"))),
             other => Self::trouble(Trouble::Temporary(format!("DNS failure for {name}: {other:.100}"))),
         }
     }

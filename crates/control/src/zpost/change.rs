@@ -1,6 +1,7 @@
 //! `zpost retry`, `hold`, `release`, `reroute`, `expire`, `delete`.
 
 use super::Selected;
+use super::queue::counted;
 use crate::link::{connect_to, not_running};
 use crate::offline;
 use crate::output::{print, print_json, shown};
@@ -110,10 +111,10 @@ fn report(action: Action, touched: &Touched, dry_run: bool, json: bool) -> Resul
     }
     let mut out = String::new();
     for (id, recipients) in &touched.messages {
-        out.push_str(&format!("{}  {recipients} recipients\n", shown(id)));
+        out.push_str(&format!("{}  {}\n", shown(id), counted(*recipients, "recipient")));
     }
     let would = if dry_run { "would be: " } else { "" };
-    out.push_str(&format!("-- {would}{} {} messages\n", word(action), touched.messages.len()));
+    out.push_str(&format!("-- {would}{} {}\n", word(action), counted(touched.messages.len(), "message")));
     if !touched.line.is_empty() {
         out.push_str(&format!("{}\n", shown(&touched.line)));
     }

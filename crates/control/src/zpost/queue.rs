@@ -28,11 +28,11 @@ pub fn run(site: &Site, selection: &Selection, unrouted: bool, json: bool) -> Re
     Ok(0)
 }
 
-/// Messages in `deferred/` and `freezer/`, for a line of their own; `None` for who may not look there.
-fn aside(site: &Site) -> Option<(usize, usize)> {
+/// Messages in `router/`, `deferred/` and `freezer/`, for a line of their own; `None` for who may not look there.
+fn aside(site: &Site) -> Option<[usize; 3]> {
     let volumes = Volumes::open(&site.settings.paths.postoffice, site.settings.volume_roots()).ok()?;
     let count = |place| volumes.usable().map(|(_, spool)| spool.read_names(place).map(|names| names.len()).ok()).sum::<Option<usize>>();
-    Some((count(Place::Deferred)?, count(Place::Freezer)?))
+    Some([count(Place::Router)?, count(Place::Deferred)?, count(Place::Freezer)?])
 }
 
 /// The queue from the scheduler, or from the spool when the suite is stopped; oldest id first. One message at a time
@@ -96,8 +96,8 @@ struct Listing<W: Write> {
     messages: usize,
     recipients: usize,
     bytes: u64,
-    /// Set aside and frozen.
-    aside: Option<(usize, usize)>,
+    /// Not routed yet, set aside, and frozen.
+    aside: Option<[usize; 3]>,
     /// Nobody reads it (`zpost queue | head`).
     closed: bool,
 }
@@ -131,8 +131,10 @@ impl<W: Write> Listing<W> {
             (true, _) => "\n]\n".to_owned(),
             (false, n) => total(n, self.recipients, self.bytes),
         };
-        if let Some((deferred, frozen)) = self.aside.filter(|aside| *aside != (0, 0)) {
-            text.push_str(&format!("-- besides {deferred} set aside in deferred/ and {frozen} in freezer/: zpost queue --unrouted\n"));
+        if let Some([router, deferred, frozen]) = self.aside.filter(|aside| *aside != [0; 3]) {
+            text.push_str(&format!(
+                "-- besides {router} not routed yet in router/, {deferred} set aside in deferred/, {frozen} in freezer/: zpost queue --unrouted\n"
+            ));
         }
         self.write(&text)?;
         let flushed = self.out.flush();
@@ -157,11 +159,16 @@ impl<W: Write> Listing<W> {
     }
 }
 
+/// `1 message`, `2 messages`.
+pub fn counted<N: std::fmt::Display + PartialEq + From<bool>>(n: N, what: &str) -> String {
+    let many = if n == N::from(true) { "" } else { "s" };
+    format!("{n} {what}{many}")
+}
+
 fn total(messages: usize, recipients: usize, bytes: u64) -> String {
-    let of = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     match messages {
         0 => "the queue is empty\n".to_owned(),
-        n => format!("-- {}, {}, {bytes} bytes\n", of(n, "message"), of(recipients, "recipient")),
+        n => format!("-- {}, {}, {bytes} bytes\n", counted(n, "message"), counted(recipients, "recipient")),
     }
 }
 

@@ -6,7 +6,9 @@ use crate::output::{print, print_json, shown, table};
 use crate::site::Site;
 use crate::trouble::{EX_SOFTWARE, Trouble};
 use ipc::control::{Reply, Request, Status};
+use nix::sys::statvfs::statvfs;
 use serde_json::json;
+use settings::Settings;
 use spool::Part;
 use std::io;
 
@@ -33,7 +35,8 @@ pub fn run(site: &Site, json: bool) -> Result<u8, Trouble> {
         }
         return Ok(STOPPED);
     };
-    let status = of(link)?;
+    let mut status = of(link)?;
+    status.troubles.extend(full_disks(&site.settings));
     // Who may not look there is not told.
     let parts = super::freeze::kept(site);
     let healthy = status.troubles.is_empty();
@@ -43,6 +46,20 @@ pub fn run(site: &Site, json: bool) -> Result<u8, Trouble> {
         print(text(&status) + &frozen(&parts))?;
     }
     Ok(u8::from(!healthy))
+}
+
+/// Disks that take no new mail. Looked at here and not by the master, which must not wait for a disk.
+fn full_disks(settings: &Settings) -> Vec<String> {
+    let least = settings.server.min_free_bytes;
+    let roots = std::iter::once(settings.paths.postoffice.as_path()).chain(settings.volume_roots().map(|(_, path)| path));
+    roots
+        .filter_map(|root| {
+            let disk = statvfs(root).ok()?;
+            let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+            let (have, want) = (free >> 20, least >> 20);
+            (free < least).then(|| format!("{}: {have} MiB free, new mail needs {want} ([server] min_free_bytes)", root.display()))
+        })
+        .collect()
 }
 
 fn word(status: &Status) -> &'static str {

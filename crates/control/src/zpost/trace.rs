@@ -29,8 +29,8 @@ struct Now {
 pub fn run(site: &Site, id: &str, json: bool) -> Result<u8, Trouble> {
     let id = parse_id(id)?;
     let (steps, unread) = steps(&site.settings.paths.log, id)?;
-    for path in &unread {
-        crate::output::complain(&format!("zpost: {} is not read\n", path.display()));
+    for (path, why) in &unread {
+        crate::output::complain(&format!("zpost: {} is not read: {why}\n", path.display()));
     }
     if !site.settings.log.to_file {
         crate::output::complain(
@@ -57,14 +57,16 @@ pub fn parse_id(text: &str) -> Result<MessageId, Trouble> {
     MessageId::parse(text).map_err(|_| Trouble::new(EX_USAGE, format!("`{}` is no message id", shown(text))))
 }
 
+/// Files that were not read, and why.
+type Unread = Vec<(PathBuf, String)>;
+
 /// All steps in the log files of a folder, in the order of time, and the files that cannot be read.
-fn steps(folder: &Path, id: MessageId) -> Result<(Vec<Step>, Vec<PathBuf>), Trouble> {
+fn steps(folder: &Path, id: MessageId) -> Result<(Vec<Step>, Unread), Trouble> {
     let (mut steps, mut unread) = (Vec::new(), Vec::new());
     for path in log_files(folder)? {
         let compressed = path.extension().is_some_and(|e| ["gz", "xz", "zst", "bz2"].iter().any(|c| e == *c));
-        if compressed || scan(&path, id, &mut steps).is_err() {
-            unread.push(path);
-        }
+        let fault = if compressed { Some("it is compressed".to_owned()) } else { scan(&path, id, &mut steps).err().map(|e| e.to_string()) };
+        unread.extend(fault.map(|fault| (path, fault)));
     }
     // RFC 3339 in UTC sorts as text; the sort is stable, so lines of one millisecond stay as they were written.
     steps.sort_by(|a, b| a.time.cmp(&b.time));
@@ -174,7 +176,7 @@ mod tests {
         std::fs::write(folder.path().join("zpost.log.2.gz"), "x").unwrap();
         let (steps, unread) = steps(folder.path(), id).unwrap();
         assert_eq!(steps.iter().map(|s| s.event.as_str()).collect::<Vec<_>>(), ["accepted", "routed", "delivered"]);
-        assert_eq!(unread, [folder.path().join("zpost.log.2.gz")]);
+        assert_eq!(unread, [(folder.path().join("zpost.log.2.gz"), "it is compressed".to_owned())]);
         assert_eq!(text(&steps[..1], None), "2026-01-01T00:00:01.000Z  router[1]  accepted text=\"a b\"\nnow: not in the spool\n");
     }
 

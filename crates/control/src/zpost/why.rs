@@ -1,5 +1,6 @@
 //! `zpost why ID [RECIPIENT]`: for each recipient the one thing that stands in its way, and what comes next.
 
+use super::queue::counted;
 use super::trace::parse_id;
 use crate::fields::{Message, Recipient};
 use crate::link::connect_to;
@@ -126,7 +127,7 @@ fn because(reason: &Reason, now: u64) -> String {
         "stopping" => "the scheduler is stopping or being replaced; its successor goes on".to_owned(),
         "held" => "held by the administrator; `zpost release` lets it go".to_owned(),
         "held-until" => format!("held until the moment that its sender has set{}", then("it goes")),
-        "deferred" => format!("put off {} times{answer}{}", r.attempts, then("next attempt")),
+        "deferred" => format!("put off {}{answer}{}", counted(r.attempts, "time"), then("next attempt")),
         "gathering" => format!("its report waits for others of the same message to join it{}", then("it goes")),
         "hours" => format!("the hours of its destination do not allow it now{}", then("they begin")),
         "ring" => format!("its ring is full, with {active} of {most} jobs; it goes when one of them ends"),
@@ -199,8 +200,8 @@ fn kept(r: &QueuedRecipient, now: u64) -> String {
         ("active", ..) => "being delivered now".to_owned(),
         (_, 0, 0) => "not tried yet; it waits for its turn".to_owned(),
         (_, 0, _) => format!("not tried yet; {}", next()),
-        (_, n, 0) => format!("put off {n} times, at last with: {}", shown(&r.last)),
-        (_, n, _) => format!("put off {n} times, at last with: {}; {}", shown(&r.last), next()),
+        (_, n, 0) => format!("put off {}, at last with: {}", counted(n, "time"), shown(&r.last)),
+        (_, n, _) => format!("put off {}, at last with: {}; {}", counted(n, "time"), shown(&r.last), next()),
     }
 }
 
@@ -267,7 +268,7 @@ mod tests {
         let message = crate::selection::tests::message();
         let out = text(&message, 1_000);
         assert!(
-            out.starts_with("<x@Y.example> by smtp/-: put off 1 times, at last with: 451 4.3.0 later\\u0007; next attempt in 16m (1970-"),
+            out.starts_with("<x@Y.example> by smtp/-: put off 1 time, at last with: 451 4.3.0 later\\u0007; next attempt in 16m (1970-"),
             "{out}"
         );
         let mut message = message;
