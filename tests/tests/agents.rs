@@ -212,3 +212,65 @@ fn members_of_a_list_have_their_senders() {
         assert!(fs::read_to_string(suite.path("out/joe")).unwrap().starts_with("me@sender.example\n"));
     }
 }
+
+/// Takes as many jobs as it is told, keeps them all, and writes down what it was given with each.
+const HOARDER: &str = r#"#!/usr/bin/python3
+import fcntl, hashlib, json, os, socket, sys
+count = int(sys.argv[2])
+link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+link.connect(sys.argv[3])
+say = lambda words: link.send(json.dumps(words).encode())
+say({"register": "own"})
+say({"hungry": count})
+jobs = []
+while len(jobs) < count:
+    data, fds, _, _ = socket.recv_fds(link, 200000, 1)
+    jobs.append((json.loads(data), fds[0]))
+facts = []
+shared = int([line for line in open("/proc/meminfo") if line.startswith("Shmem:")][0].split()[1])
+for job, fd in jobs:
+    status = os.fstat(fd)
+    facts.append({"file": [status.st_dev, status.st_ino], "names": status.st_nlink, "access": fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE,
+                  "begins": os.read(fd, 300).decode(), "offset": job["offset"], "size": job["size"], "length": status.st_size,
+                  "hash": hashlib.sha256(os.pread(fd, 1 << 30, 0)).hexdigest(), "shared_kib": shared})
+with open(sys.argv[1] + "/new", "w") as file:
+    json.dump(facts, file)
+os.rename(sys.argv[1] + "/new", sys.argv[1] + "/facts")
+for job, fd in jobs:
+    os.close(fd)
+    say({"result": job["job"], "outcome": "delivered"})
+link.recv(1000)
+"#;
+
+/// A message whose header is another for a list's members is one file on the disk for all their jobs, not one in memory for
+/// each.
+#[test]
+fn jobs_of_one_message_share_one_file() {
+    const JOBS: usize = 20;
+    let builder = Suite::builder().with_maildirs();
+    let lists = builder.folder().join("lists");
+    fs::create_dir(&lists).unwrap();
+    fs::write(lists.join("news"), (0..JOBS).map(|n| format!("m{n}@own.example\n")).collect::<String>()).unwrap();
+    let more =
+        format!("[lists]\nfolder = \"{}\"\nheaders = true\n[queue]\nrecipients_per_job = 1\nconcurrency_first = {JOBS}\n", lists.display());
+    let suite = suite_of(builder.with(&more), HOARDER, "user = \"daemon\"");
+    let _outsider = outsider(&suite, None, &JOBS.to_string());
+    let lines = std::env::var("ZPOST_TEST_LINES").map_or(20_000, |lines| lines.parse().unwrap());
+    let content = format!("Subject: large\r\n\r\n{}", format!("{}\r\n", "x".repeat(98)).repeat(lines));
+    let (mut session, _) = Session::open(suite.port).unwrap();
+    session.command("EHLO x.example").unwrap();
+    assert_eq!(session.message("me@sender.example", &["news@local.example"], content.as_bytes()).unwrap().0, 250);
+    let facts = suite.path("out/facts");
+    wait_until("all jobs are given", LONG, || facts.exists());
+    let facts: serde_json::Value = serde_json::from_str(&fs::read_to_string(facts).unwrap()).unwrap();
+    let facts = facts.as_array().unwrap();
+    eprintln!("shared memory of the machine: {} KiB", facts[0]["shared_kib"]);
+    assert_eq!(facts.len(), JOBS);
+    for fact in facts {
+        assert!(fact["begins"].as_str().unwrap().contains("List-Id: <news.local.example>"), "{fact}");
+        assert_eq!((&fact["offset"], &fact["size"]), (&0.into(), &fact["length"]), "{fact}");
+        assert_eq!((&fact["file"], &fact["hash"]), (&facts[0]["file"], &facts[0]["hash"]), "another file");
+        assert_eq!((&fact["names"], &fact["access"]), (&0.into(), &nix::libc::O_RDONLY.into()), "{fact}");
+    }
+    suite.wait_drained(LONG);
+}

@@ -4,9 +4,10 @@ use ipc::agents::Job;
 use jobline::{Dialogue, Event};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -19,6 +20,17 @@ const MOST_UNSENT: usize = 1 << 20;
 const MOST_SAID: usize = 64 * 1024;
 /// Reads in one turn.
 const READS: usize = 16;
+
+/// Where systems keep large files that are needed for a while.
+const SCRATCH: &str = "/var/tmp";
+
+/// A file without a name for messages: on the disk, for a message may be large and the programs many; where that cannot be, in
+/// memory.
+fn scratch() -> io::Result<File> {
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    let file = open(SCRATCH, flags, Mode::S_IRUSR | Mode::S_IWUSR).or_else(|_| memfd_create(c"zpost-message", MFdFlags::MFD_CLOEXEC))?;
+    Ok(File::from(file))
+}
 
 #[derive(Debug)]
 pub struct Partner {
@@ -43,7 +55,7 @@ pub struct Partner {
 impl Partner {
     pub fn start(words: &[String], registry: &Registry, token: Token) -> io::Result<Self> {
         let (name, arguments) = words.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let message = File::from(memfd_create(c"zpost-message", MFdFlags::MFD_CLOEXEC)?);
+        let message = scratch()?;
         let mut command = Command::new(name);
         command.args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -121,6 +133,16 @@ impl Partner {
 
     /// Reads what it says. An error ends it.
     pub fn hear(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
+        let held = self.dialogue.held();
+        let heard = self.read(events);
+        if held > 0 && self.dialogue.held() == 0 {
+            // With its last result a job's message goes.
+            self.message.set_len(0).map_err(|e| e.to_string())?;
+        }
+        heard
+    }
+
+    fn read(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
         self.note();
         self.busy = false;
         let mut buffer = [0; 8192];

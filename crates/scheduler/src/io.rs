@@ -1,17 +1,17 @@
 //! The file calls, on threads: a slow disk never stops the loop, and with several volumes stops only its own messages.
 //! Calls for one message stay in order, because a message always has the same thread.
 
+use crate::copies::{Copies, IDLE};
 use crate::model::EditsPlace;
 use envelope::{Diagnostic, Edits, MessageId, RecipientState};
 use mio::Waker;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use spool::{LoadError, Loaded, Spool, TransportScan, VolumeNumber, Volumes};
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub enum Order {
         job: u64,
         id: MessageId,
         edits: Option<EditsPlace>,
-        /// The agent knows nothing of edits: it gets a copy in memory.
+        /// The agent knows nothing of edits: it gets a copy.
         copy: bool,
     },
     Mark {
@@ -83,20 +83,23 @@ impl Order {
         }
     }
 
-    fn perform(self, spool: &Spool) -> Done {
+    fn perform(self, spool: &Spool, copies: &mut Copies) -> Done {
         match self {
             Self::Load(id) => Done::Loaded(id, spool.load(id).map(Box::new)),
-            Self::Open { job, id, edits, copy } => Done::Opened { job, message: open(spool, id, edits, copy) },
+            Self::Open { job, id, edits, copy } => Done::Opened { job, message: open(spool, id, edits, copy.then_some(copies)) },
             Self::Mark { id, states, diagnostics } => match spool.mark(id, &states, &diagnostics) {
                 Ok(()) => Done::Written,
                 // Removed from outside: nothing is left to mark.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => Done::Written,
                 Err(error) => Done::NotWritten { order: Self::Mark { id, states, diagnostics }, error },
             },
-            Self::Remove { id } => match spool.remove(id) {
-                Ok(()) => Done::Written,
-                Err(error) => Done::NotWritten { order: Self::Remove { id }, error },
-            },
+            Self::Remove { id } => {
+                copies.forget(id);
+                match spool.remove(id) {
+                    Ok(()) => Done::Written,
+                    Err(error) => Done::NotWritten { order: Self::Remove { id }, error },
+                }
+            }
             Self::Remember(text) => {
                 if let Err(e) = spool.write_sites(&text) {
                     daemon::event!(Warning, "sites_not_written", text = e);
@@ -129,9 +132,12 @@ impl Opened {
 
 /// Opens a message, with the edits of its header where there are some. Then the header is read too: the agent, which may have
 /// a loop to serve, finds it in memory.
-fn open(spool: &Spool, id: MessageId, edits: Option<EditsPlace>, copy: bool) -> io::Result<Opened> {
+fn open(spool: &Spool, id: MessageId, edits: Option<EditsPlace>, mut copies: Option<&mut Copies>) -> io::Result<Opened> {
     let file = spool.open_message(id)?;
     let Some(place) = edits else { return Ok(Opened::plain(file)) };
+    if let Some(file) = copies.as_mut().and_then(|copies| copies.find(id, place)) {
+        return Ok(Opened { file, edits: Edits::default(), copied: true });
+    }
     let edits = spool.edits(id, place.first, place.bytes)?;
     // A damaged control file may say anything of the length.
     if edits.end() > file.metadata()?.len().saturating_sub(place.header) {
@@ -139,17 +145,24 @@ fn open(spool: &Spool, id: MessageId, edits: Option<EditsPlace>, copy: bool) -> 
     }
     let mut header = vec![0; usize::try_from(edits.end()).map_err(io::Error::other)?];
     file.read_exact_at(&mut header, place.header)?;
-    if !copy {
-        return Ok(Opened { file, edits, copied: false });
+    let Some(copies) = copies else { return Ok(Opened { file, edits, copied: false }) };
+    let file = copies.make(spool, id, place, &edits, &header, &file)?;
+    Ok(Opened { file, edits: Edits::default(), copied: true })
+}
+
+/// The next orders; `None`: the pool is gone. While copies are kept they are looked at now and then.
+fn next(receiver: &Receiver<Vec<Order>>, copies: &mut Copies) -> Option<Vec<Order>> {
+    loop {
+        copies.tidy();
+        if copies.is_empty() {
+            return receiver.recv().ok();
+        }
+        match receiver.recv_timeout(IDLE) {
+            Ok(orders) => return Some(orders),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
     }
-    let head = edits.apply(&header).ok_or(io::ErrorKind::InvalidData)?;
-    let mut whole = File::from(memfd_create(c"zpost-message", MFdFlags::MFD_CLOEXEC)?);
-    whole.write_all(&head)?;
-    let mut rest = &file;
-    rest.seek(SeekFrom::Start(place.header.saturating_add(edits.end())))?;
-    io::copy(&mut rest, &mut whole)?;
-    whole.rewind()?;
-    Ok(Opened { file: whole, edits: Edits::default(), copied: true })
 }
 
 #[derive(Debug)]
@@ -332,10 +345,10 @@ struct Worker {
 
 impl Worker {
     fn work(&self, receiver: &Receiver<Vec<Order>>) {
-        let mut results = Vec::new();
-        while let Ok(orders) = receiver.recv() {
+        let (mut results, mut copies) = (Vec::new(), Copies::default());
+        while let Some(orders) = next(receiver, &mut copies) {
             for order in orders {
-                results.push((self.number, self.perform(order)));
+                results.push((self.number, self.perform(order, &mut copies)));
                 if results.len() >= BATCH {
                     self.hand_over(&mut results);
                 }
@@ -344,10 +357,10 @@ impl Worker {
         }
     }
 
-    fn perform(&self, order: Order) -> Done {
-        let Some(pace) = &self.pace else { return order.perform(&self.spool) };
+    fn perform(&self, order: Order, copies: &mut Copies) -> Done {
+        let Some(pace) = &self.pace else { return order.perform(&self.spool, copies) };
         let begin = Instant::now();
-        let done = order.perform(&self.spool);
+        let done = order.perform(&self.spool, copies);
         let took = u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX).min(LONGEST_US);
         let mean = pace.load(Relaxed);
         // Two threads may overwrite each other's step; the next one mends it.

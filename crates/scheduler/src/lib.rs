@@ -19,6 +19,7 @@
 //! RFC 5321 section 4.5.4 (retry strategies), RFC 3461 (reports), RFC 3463 (status codes), RFC 1985 (ETRN), RFC 2852 (DELIVERBY),
 //! RFC 4865 (FUTURERELEASE), RFC 6710 (MT-PRIORITY), RFC 9422 (LIMITS).
 
+mod copies;
 mod io;
 mod model;
 mod serve;

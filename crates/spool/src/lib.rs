@@ -38,6 +38,7 @@ mod routed;
 mod sites;
 #[cfg(test)]
 mod tests;
+mod unnamed;
 mod volumes;
 
 pub use acceptance::{Draft, Submitter};
@@ -49,4 +50,5 @@ pub use layout::{Layout, Owners, Spool};
 pub use notify::{Notice, Notifier, NotifyError, parse_notice};
 pub use recovery::Recovered;
 pub use routed::{LoadError, Loaded, TransportScan};
+pub use unnamed::Unnamed;
 pub use volumes::{POSTOFFICE, Volume, VolumeNumber, Volumes};
