@@ -7,7 +7,7 @@
 //! ([`jobline::Dialogue`]); one that talks rubbish, answers for what it was not given, or does not answer in time is ended,
 //! and what it owed is tried again.
 //!
-//! **May touch.** Its conversations, the message descriptors it is passed. It runs as the agent's own user, and the program
+//! **May touch.** Its conversations, the message descriptors it is passed, a file without a name in `/var/tmp`. It runs as the agent's own user, and the program
 //! with it; it is not dumpable, so the program cannot look into it.
 //!
 //! **If it dies.** The kernel kills the program; jobs are undecided and tried again.
