@@ -1,6 +1,7 @@
 //! Policy services at every state of a session: postfwd as it is, and one that writes down what it is asked; and what our own
 //! evaluation of SPF leaves in the message.
 
+use end_to_end::clients::{run_with, usable};
 use end_to_end::dns::{NameServer, Record};
 use end_to_end::load::Session;
 use end_to_end::services::{Question, Scripted, folder, spawned};
@@ -120,6 +121,9 @@ fn a_service_is_told_what_is_known_at_each_state() {
             "END-OF-MESSAGE client.example held@far.example three@sink.example 1 14",
         ]
     );
+    let ends = told(&["client_address", "server_address", "server_port", "encryption_protocol", "encryption_keysize"]);
+    assert!(ends.iter().all(|said| *said == format!("127.0.0.1 127.0.0.1 {}  0", suite.port)), "{ends:?}");
+    assert!(told(&["client_port"]).iter().all(|port| port.parse::<u16>().is_ok()), "{:?}", told(&["client_port"]));
     // One message, one instance; the id of the last is the one the client was told.
     let instances = told(&["instance"]);
     assert!(instances[2..7].iter().all(|instance| *instance == instances[2]) && instances[7] != instances[2], "{instances:?}");
@@ -127,6 +131,24 @@ fn a_service_is_told_what_is_known_at_each_state() {
     wait_until("the message at the sink", LONG, || sink.messages().len() == 1);
     assert_eq!(sink.headers("X-Seen"), ["at data"]);
     assert!(suite.postoffice(&format!("freezer/{id}")).exists(), "held");
+}
+
+#[test]
+fn tls_is_told_as_postfix_tells_it() {
+    if !usable(&["swaks"]) {
+        return;
+    }
+    let (watching, sink) = (Scripted::start(|_| "DUNNO".into()), Sink::start());
+    let server = format!("127.0.0.1:{}", watching.port);
+    let rules = service(&server, "states = [\"mail\"]\n");
+    let suite = Suite::builder().with_certificate("one", &["localhost"]).relaying_to(sink.port).with(&rules).start();
+    let mut swaks = Command::new("swaks");
+    swaks.args(["--server", "127.0.0.1", "--port", &suite.port.to_string(), "--tls", "--from", "a@far.example", "--to", "b@sink.example"]);
+    let (good, text) = run_with(&mut swaks, b"");
+    assert!(good, "{text}");
+    let asked = watching.asked();
+    let said = ["encryption_protocol", "encryption_cipher", "encryption_keysize"].map(|name| of(&asked[0], name).to_owned());
+    assert!(said[0] == "TLSv1.3" && said[1].starts_with("TLS_") && ["128", "256"].contains(&said[2].as_str()), "{said:?}");
 }
 
 /// What is away defers where it is asked, and nowhere else.

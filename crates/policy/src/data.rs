@@ -26,7 +26,12 @@ impl Session {
         let filtered = by_rule.as_ref().map_or(!more.end.unfiltered, |(filter, _)| *filter);
         more.end.exempt.retain(|number| *number < facts.recipients);
         let others = if filtered { more.end.exempt.len() } else { facts.recipients.saturating_sub(more.end.exempt.len()) };
-        if policy.filters && !facts.verdicts && others > 0 {
+        let mixed = policy.filters && !facts.verdicts && others > 0;
+        if mixed && facts.is_submission() {
+            // Mail programs of users give up at a recipient that is put off: the filter has the word on all of them.
+            return more.end.exempt.clear();
+        }
+        if mixed {
             let place = by_rule.map(|(_, place)| place).unwrap_or_default();
             let reply = Reply::new(452, Enhanced::transient(5, 3), APART);
             return self.conclude(Decision::refuse(reply, "filter", &place));

@@ -66,6 +66,12 @@ impl Facts<'_> {
         }
     }
 
+    /// Its client is a user's program, and no server that comes again by itself.
+    pub(crate) const fn is_submission(&self) -> bool {
+        let here = matches!(self.listener, ListenerKind::Submission | ListenerKind::Submissions);
+        here || self.user.is_some() || self.client.is_none()
+    }
+
     /// The sender as rules see it: `<>`, or lower case with a normal domain.
     pub(crate) fn sender_key(&self) -> String {
         match self.sender {

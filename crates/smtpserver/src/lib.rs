@@ -22,6 +22,7 @@
 
 mod accept;
 mod answers;
+mod attributes;
 mod authentication;
 mod behalf;
 mod certificates;

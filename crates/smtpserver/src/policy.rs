@@ -143,7 +143,8 @@ impl Worker {
                 Turn::Asked => {
                     let mut open = std::mem::take(&mut self.questions);
                     let mut next = None;
-                    for (id, query) in open.drain(..) {
+                    for (id, mut query) in open.drain(..) {
+                        self.complete(c, &mut query);
                         let Some(answer) = self.carry(Asker::Policy(key, id), query) else { continue };
                         next =
                             self.with_policy(c, layer, |session, policy, facts, ask| session.told(policy, facts, id, answer, ask)).or(next);

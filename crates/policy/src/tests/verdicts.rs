@@ -37,6 +37,23 @@ fn with_one_reply_for_all_they_come_one_kind_after_the_other() {
     assert_eq!((replies[1].clone(), exempt, unfiltered), (format!("{APART})"), vec![0, 1], true));
 }
 
+/// Mail programs give up where servers come again.
+#[test]
+fn users_are_not_put_off() {
+    let policy = policy(RULES);
+    for (recipients, exempt) in
+        [(&["a", "abuse", "postmaster"][..], vec![]), (&["abuse", "a", "postmaster"], vec![]), (&["abuse", "postmaster"], vec![0, 1])]
+    {
+        let mut client = Client::new(&policy, kind).logged_in("joe", &["*"]);
+        client.connect();
+        client.mail("s@sender.example");
+        for recipient in recipients {
+            assert_eq!(say(&client.rcpt(&format!("{recipient}@local.example"))), "ok");
+        }
+        assert_eq!((client.end().unfiltered, client.end().exempt), (!exempt.is_empty(), exempt));
+    }
+}
+
 #[test]
 fn nobody_is_put_off_where_nothing_is_filtered() {
     let policy = policy(&RULES.replace("[filter]\nprogram = [\"/bin/true\"]\n", ""));

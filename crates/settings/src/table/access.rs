@@ -126,7 +126,7 @@ pub const ATTRIBUTES: &[Parameter] = &[
         "filter",
         Kind::Bool,
         "true",
-        "false: the message is taken whatever the content filter says, as abuse@ and postmaster@ should take it. By recipient it holds for that one: where others of the message are filtered, each gets its own reply by LMTP or PRDR; other clients are told to send the recipient in a transaction of its own (452). [filter] refusals and freezes are for the others only.",
+        "false: the message is taken whatever the content filter says, as abuse@ and postmaster@ should take it. By recipient it holds for that one: where others of the message are filtered, each gets its own reply by LMTP or PRDR; other clients are told to send the recipient in a transaction of its own (452), but users (logged in, of submission or of this host), whose mail is filtered then. [filter] refusals and freezes are for the others only.",
     ),
 ];
 
