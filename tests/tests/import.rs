@@ -61,7 +61,8 @@ fn an_imported_postfix_answers_as_postfix() {
     let root = suite.folder.path().display();
     let edits = [
         ("postoffice = \"/var/spool/zpost\"".to_owned(), format!("postoffice = \"{root}/post\"\nrun = \"{root}/run\"")),
-        ("bind = \"[::]:25\"".to_owned(), format!("bind = \"127.0.0.1:{}\"", suite.port)),
+        ("bind = \"0.0.0.0:25\"".to_owned(), format!("bind = \"127.0.0.1:{}\"", suite.port)),
+        ("[[listener]]\nkind = \"smtp\"\nbind = \"[::]:25\"\n".to_owned(), String::new()),
     ];
     let text = edits.iter().fold(text, |text, (old, new)| {
         assert!(text.contains(old), "{old} is not in {text}");
@@ -135,6 +136,7 @@ fn what_postfix_assumes_is_assumed() {
     let without = [
         "[identity]\nhostname = \"mx.example.org\"\n",
         "[paths]\npostoffice = \"/var/spool/zpost\"\n",
+        "[[listener]]\nkind = \"smtp\"\nbind = \"0.0.0.0:25\"\n",
         "[[listener]]\nkind = \"smtp\"\nbind = \"[::]:25\"\n",
     ];
     let text = without.into_iter().fold(text, |text, part| {

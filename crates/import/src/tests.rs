@@ -278,6 +278,19 @@ fn a_main_cf_that_says_little() {
     );
 }
 
+/// A listener of ours has one family; one of Postfix's has those of inet_protocols.
+#[test]
+fn everywhere_is_everywhere_in_both_families() {
+    let binds = |more: &str| -> Vec<String> {
+        let got = imported(System::Postfix, &[("/etc/postfix/main.cf", &format!("myhostname = mx.example.org\n{more}"))]);
+        settings(&got).listeners.iter().map(|listener| format!("{:?}", listener.bind)).collect()
+    };
+    assert_eq!(binds(""), ["Tcp(0.0.0.0:25)", "Tcp([::]:25)"]);
+    assert_eq!(binds("inet_interfaces = all\ninet_protocols = ipv4, ipv6\n"), ["Tcp(0.0.0.0:25)", "Tcp([::]:25)"]);
+    assert_eq!(binds("inet_protocols = ipv4\n"), ["Tcp(0.0.0.0:25)"]);
+    assert_eq!(binds("inet_interfaces = loopback-only\ninet_protocols = ipv6\n"), ["Tcp([::1]:25)"]);
+}
+
 #[test]
 fn where_names_without_a_domain_belong() {
     let with = |origin: &str| {

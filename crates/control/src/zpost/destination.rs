@@ -1,6 +1,6 @@
 //! `zpost destination HOST`: how a destination is, and why.
 
-use crate::link::connect_to;
+use crate::link::{connect_to, not_running};
 use crate::moment::{now_seconds, rfc3339_seconds, until};
 use crate::output::{print, print_json, shown};
 use crate::site::Site;
@@ -27,6 +27,7 @@ pub fn run(site: &Site, host: &str, channel: Option<&str>, explain: bool, json: 
     }
     let mut out = String::new();
     match &states {
+        None if !explain => return Err(not_running()),
         None => out.push_str("zpost is not running\n"),
         Some(states) if states.is_empty() && !explain => {
             let channel = channel.map(|channel| format!(" on channel {}", shown(channel))).unwrap_or_default();

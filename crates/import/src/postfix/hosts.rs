@@ -34,11 +34,18 @@ pub(super) fn identity(main: &mut Main<'_>, draft: &mut Draft) {
 fn listeners(main: &mut Main<'_>, draft: &mut Draft) {
     let (line, interfaces) = main.get("inet_interfaces").unwrap_or((0, "all".to_owned()));
     let listen = |bind: &str, draft: &mut Draft| draft.section("listener", vec![("kind", quoted("smtp")), ("bind", quoted(bind))]);
+    // A listener has one family here: [::] alone would take no mail over IPv4.
+    let (_, protocols) = main.get("inet_protocols").unwrap_or((0, "all".to_owned()));
+    let wanted = |bind: &str| {
+        let family = if bind.starts_with('[') { "ipv6" } else { "ipv4" };
+        elements(&protocols).any(|word| word == "all" || word == family)
+    };
+    let each = |binds: [&str; 2], draft: &mut Draft| binds.into_iter().filter(|bind| wanted(bind)).for_each(|bind| listen(bind, draft));
     for interface in elements(&interfaces) {
         let bare = interface.trim_matches(['[', ']']);
         match (interface, bare.parse::<std::net::IpAddr>()) {
-            ("all", _) => listen("[::]:25", draft),
-            ("loopback-only" | "localhost", _) => ["127.0.0.1:25", "[::1]:25"].into_iter().for_each(|bind| listen(bind, draft)),
+            ("all", _) => each(["0.0.0.0:25", "[::]:25"], draft),
+            ("loopback-only" | "localhost", _) => each(["127.0.0.1:25", "[::1]:25"], draft),
             (_, Ok(address)) => listen(&std::net::SocketAddr::new(address, 25).to_string(), draft),
             _ => draft.remark(main.path, line, format!("inet_interfaces: write a [[listener]] with the address of {interface}")),
         }
