@@ -227,6 +227,19 @@ fn a_lock_outlives_the_authserver_however_it_ends() {
     assert_eq!(answer(&site), 235);
 }
 
+/// The authserver's walls stand before the folder does: a reload gives it a successor who may read there.
+#[test]
+fn a_folder_of_passwords_that_comes_later_is_read_after_a_reload() {
+    let auth = "backends = [\"file\"]\npassword_file = \"{at}/later/passwords\"\nfailure_delay = 0\n";
+    let site = Site::start(auth, Suite::builder());
+    assert_eq!(site.plain("tim", PASSWORD).0, 454);
+    std::fs::create_dir(site.suite.path("later")).unwrap();
+    site.suite.give_away();
+    site.user("tim", PASSWORD, "");
+    assert!(site.suite.zpost(&["reload"]).status.success());
+    wait_until("a successor reads it", LONG, || site.plain("tim", PASSWORD).0 == 235);
+}
+
 #[test]
 fn users_give_the_senders_that_are_theirs() {
     let site = site("senders = \"own\"\nsender_logins = \"{at}/logins\"\n");

@@ -43,6 +43,10 @@ pub fn confine(wish: Sandbox, granted: Option<&[Granted]>, own: PathBuf) -> io::
         return Ok(());
     };
     let mut folders = Granted::folders(granted);
+    if !granted.is_empty() {
+        // Where nothing of it is there yet it has to see at a reload that it has come.
+        folders.push((own.clone(), Folder::Read));
+    }
     folders.push((own, Folder::Make));
     sandbox::confine(wish, &Needs { folders: &folders, ..Needs::client() })
         .map_err(|why| io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
