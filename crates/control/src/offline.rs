@@ -132,8 +132,13 @@ fn waiting(spool: &Spool, place: Place, name: &str, state: &str) -> io::Result<Q
     let envelope = head(&file).map(|h| h.envelope).unwrap_or_default();
     let last = spool.read_reason(place, name).unwrap_or_default();
     let arrived = MessageId::parse(name).map_or_else(|_| now_seconds().saturating_mul(1000), |id| id.unix_micros() / 1000);
-    let recipients = envelope.recipients.iter().map(|r| QueuedRecipient {
-        address: r.address.to_string(),
+    let mut addresses: Vec<String> = envelope.recipients.iter().map(|r| r.address.to_string()).collect();
+    // What is no envelope names nobody, and is to be seen all the same, with its reason.
+    if addresses.is_empty() {
+        addresses.push(String::new());
+    }
+    let recipients = addresses.into_iter().map(|address| QueuedRecipient {
+        address,
         channel: "-".to_owned(),
         host: "-".to_owned(),
         state: if place == Place::Router { "queued" } else { "held" }.to_owned(),
@@ -278,6 +283,19 @@ pub mod tests {
         let all = unrouted(&Volumes::open(folder.path(), []).unwrap()).unwrap();
         assert_eq!((all.len(), all[0].state.as_str()), (1, "set-aside"));
         assert_eq!((all[0].recipients[0].address.as_str(), all[0].recipients[0].last.as_str()), ("a@b.example", "line 1: nonsense"));
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_listed_too() {
+        let folder = tempfile::tempdir().unwrap();
+        submitted(folder.path());
+        std::fs::write(folder.path().join("router/y"), "frm <a@b.example>\nenv-end\n\n").unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        spool.set_aside("y", "line 1: unknown keyword").unwrap();
+        let all = unrouted(&Volumes::open(folder.path(), []).unwrap()).unwrap();
+        let mut found = all.into_iter().find(|message| message.id == "y").unwrap();
+        assert!(crate::selection::matches(&ipc::control::Selection::default(), &mut found, 0));
+        assert_eq!(found.recipients[0].last, "line 1: unknown keyword");
     }
 
     #[test]
