@@ -15,7 +15,7 @@ pub struct PolicyService {
     pub timeout: Duration,
     /// At a time; each has one question.
     pub connections: usize,
-    /// Of [`STATES`]: where in a session it is asked.
+    /// Where in a session it is asked: `connect`, `helo`, `mail`, `rcpt`, `data`, `end-of-message`.
     pub states: Vec<String>,
 }
 
