@@ -78,6 +78,7 @@ pub const NAMES: &[(&str, &[&str])] = &[
             "waiting_now",
             "announced",
             "answered_again",
+            "sorted_now",
         ],
     ),
     (

@@ -143,6 +143,7 @@ impl Mux {
             self.feed();
             self.tell_lanes(now);
             self.started.counters.set("waiting_now", self.shelves.waiting() as u64);
+            self.started.counters.set("sorted_now", self.shelves.sorted_now() as u64);
             if self.draining && self.farm.is_idle() && (self.questions.is_empty() || self.farm.routers.is_empty()) {
                 return Ok(());
             }

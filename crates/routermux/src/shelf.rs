@@ -141,6 +141,11 @@ impl Shelves {
         self.list.iter().map(|shelf| shelf.files.waiting()).sum()
     }
 
+    /// Those of them whose lane is known.
+    pub fn sorted_now(&self) -> usize {
+        self.list.iter().map(|shelf| shelf.files.lanes.sorted()).sum()
+    }
+
     pub fn has_suspects(&self) -> bool {
         self.list.iter().any(|shelf| shelf.files.has_suspects())
     }
