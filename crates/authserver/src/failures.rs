@@ -173,10 +173,10 @@ impl Subject {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    pub(crate) const LIMITS: Limits = Limits {
         per_address: Some(3),
         per_network: Some(5),
         per_user: None,
@@ -186,7 +186,7 @@ mod tests {
         delay_most: Duration::from_secs(5),
     };
 
-    fn address(last: u8) -> IpAddr {
+    pub(crate) fn address(last: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, last])
     }
 

@@ -109,21 +109,10 @@ fn parse(line: &str) -> Option<(Subject, Record)> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::failures::tests::{self as failures, address};
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits {
-        per_address: Some(3),
-        per_network: None,
-        per_user: Some(2),
-        window: Duration::from_secs(3600),
-        lock: Duration::from_secs(900),
-        delay: Duration::from_secs(1),
-        delay_most: Duration::from_secs(5),
-    };
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
-    }
+    const LIMITS: Limits = Limits { per_network: None, per_user: Some(2), ..failures::LIMITS };
 
     fn settle(memory: &mut Memory) {
         while memory.wake().is_some() {

@@ -44,7 +44,7 @@ impl Keeper {
         let ring = Ring::read(&mut desk.started.contacts).map_err(io::Error::other)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let wish = desk.started.settings.processes.sandbox;
-        sandbox::confine(wish, &Needs { secret: true, ..Needs::nothing() }).map_err(io::Error::other)?;
+        sandbox::confine(wish, &Needs { secret: true, ..Needs::nothing() })?;
         let keeper = Self { ring, former: None, signers: Signers::start(threads, desk.waker())? };
         keeper.settle(desk);
         Ok(keeper)

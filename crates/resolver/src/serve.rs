@@ -41,7 +41,7 @@ fn confine(settings: &settings::Settings) -> Result<(), Refusal> {
     let entries = u64::try_from(settings.dns.cache_entries).unwrap_or(u64::MAX);
     let memory = Some(entries.saturating_mul(ENTRY).saturating_add(MEMORY));
     sandbox::confine(settings.processes.sandbox, &Needs { memory, ..Needs::client() })
-        .map_err(|why| Refusal::system(format!("resolver: sandbox: {why}; [processes] sandbox = \"try\" goes on without")))
+        .map_err(|why| Refusal::system(format!("resolver: {why}")))
 }
 
 /// Why the main loop goes round again or ends.

@@ -37,6 +37,11 @@ impl Granted {
         granted.iter().filter(|granted| granted.inode.is_some()).map(|granted| (granted.path.clone(), Folder::Read)).collect()
     }
 
+    /// Is all that is wanted now among what was granted?
+    pub fn covers(granted: &[Self], wanted: &[Self]) -> bool {
+        wanted.iter().all(|path| granted.contains(path))
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

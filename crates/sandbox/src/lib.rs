@@ -120,12 +120,13 @@ fn limit(resource: Resource, most: u64) -> nix::Result<()> {
 }
 
 /// [`enter`] for a process of the suite: what holds, and what this system lacks, goes to the log. Before the first thread:
-/// the walls hold for those made later.
-pub fn confine(wish: Sandbox, needs: &Needs<'_>) -> Result<(), String> {
+/// the walls hold for those made later. An error says what to do about it.
+pub fn confine(wish: Sandbox, needs: &Needs<'_>) -> std::io::Result<()> {
     // The first line logged reads the time zone.
     daemon::event!(Debug, "confining");
     daemon::log::flush();
-    let (walls, lacking) = enter(wish, needs)?;
+    let (walls, lacking) = enter(wish, needs)
+        .map_err(|why| std::io::Error::other(format!("sandbox: {why}; [processes] sandbox = \"try\" goes on without")))?;
     for why in lacking {
         daemon::event!(Warning, "sandbox_lacks", reason = why);
     }

@@ -65,7 +65,7 @@ pub fn run() -> ExitCode {
         counters: started.counters,
     });
     if let Err(why) = sandbox::confine(settings.processes.sandbox, &sandbox::Needs::client()) {
-        return Refusal::system(format!("ta-smtp: sandbox: {why}; [processes] sandbox = \"try\" goes on without")).say();
+        return Refusal::system(format!("ta-smtp: {why}")).say();
     }
     match parts.and_then(Parts::serve) {
         Ok(code) => code,

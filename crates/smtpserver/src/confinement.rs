@@ -29,7 +29,7 @@ pub(crate) fn enter(worker: Worker) -> io::Result<Worker> {
     }
     limit_descriptors(settings);
     let needs = Needs { folders: &folders, memory: Some(memory(settings)), ..Needs::nothing() };
-    sandbox::confine(settings.processes.sandbox, &needs).map_err(io::Error::other)?;
+    sandbox::confine(settings.processes.sandbox, &needs)?;
     if sandbox::trial::wanted() {
         trial(&folders);
     }

@@ -6,6 +6,7 @@ use crate::{Source, bounds, confinement};
 use daemon::Counters;
 use ipc::tables::{Answer, LookedUp, Lookup};
 use mio::Waker;
+use sandbox::Granted;
 use settings::{Settings, Table};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub struct Server<S: Source> {
     threads_desk: worker::Desk,
     /// Number of the thread made last.
     threads: u64,
-    granted: Vec<sandbox::Granted>,
+    granted: Vec<Granted>,
 }
 
 impl<S: Source> Server<S> {
@@ -144,7 +145,7 @@ impl<S: Source> Service for Server<S> {
 
     fn reload(&mut self, _contacts: daemon::Contacts, desk: &mut Desk<LookedUp>) -> Result<(), String> {
         self.configure(&desk.started.settings, &desk.started.counters);
-        if confinement::granted(tables(&desk.started.settings, self.process)).iter().any(|path| !self.granted.contains(path)) {
+        if !Granted::covers(&self.granted, &confinement::granted(tables(&desk.started.settings, self.process))) {
             // It may not read them any more.
             desk.retire();
         } else if self.is_haunted() {
